@@ -1,0 +1,35 @@
+"""Which runs an experiment consists of: one torch-free module an experiment.
+
+A protocol names the exact configurations and seeds of each profile, before they are run, and gathers their
+records afterwards. `bnbook.experiments` trains them; claims, figures and the book read them. A profile
+changes sizes, never code paths.
+"""
+
+import dataclasses
+import importlib
+from types import ModuleType
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One row of the book's table of names. Names are addresses, so they are permanent."""
+
+    number: int
+    name: str
+    section: str  # of the paper
+
+    @property
+    def notebook(self) -> str:
+        return f"{self.number:02d}_{self.name}"
+
+    @property
+    def protocol(self) -> ModuleType:
+        return importlib.import_module(f"bnbook.protocols.{self.name}")
+
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in [
+        Experiment(1, "mnist_activation_shift", "4.1"),
+    ]
+}

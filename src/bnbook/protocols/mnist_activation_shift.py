@@ -1,0 +1,238 @@
+"""Section 4.1, Figure 1: MNIST with three layers of sigmoids, with and without batch normalization.
+
+What the paper leaves open (learning rate, initialisation) is chosen by a rule stated here before the runs:
+
+1. The *multiverse*: every learning rate x initialisation x input kind, both variants, trained on 50,000
+   images. It answers where the paper's conclusion holds, and its validation accuracy (10,000 held-out
+   training images; the test set has no say) makes the choices for the next stage.
+2. The *main* runs: the paper's 50,000 steps of 60 images on all 60,000 images, at two settings:
+   `tuned`, each variant at its own best binarised cell of the multiverse, and `shared`, both variants at
+   the one cell with the best validation accuracy averaged over the two.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bnbook import records
+from bnbook.config import RunConfig
+from bnbook.records import Record
+
+EXPERIMENT = "mnist_activation_shift"
+VARIANTS = ("plain", "bn")
+SETTINGS = ("tuned", "shared")
+STAGES = ("multiverse", "main")
+PERCENTILES = (15, 50, 85)  # of the input of a sigmoid: Figure 1b, 1c
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
+    """One run. Evaluations and probes fall on log-spaced steps (each `growth` times the last), then on
+    every `every`-th step; see `bnbook.train.schedules.log_then_even`."""
+
+    experiment: str = EXPERIMENT
+    recipe: int = 1
+    binarise: bool = True  # pixels above one half become 1, the others 0
+    hidden: int = 100  # units in each of the three hidden layers
+    depth: int = 3
+    init_std: float  # W ~ N(0, init_std^2) in every layer; biases and beta 0, gamma 1
+    lr: float  # constant; plain SGD
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1  # of the moving averages that the curves are evaluated with
+    norm_backend: str = "torch"  # torch's layer, proved equal to ours (tests/test_batchnorm.py), for speed
+    population_batches: int = 500  # training mini-batches that Algorithm 2 averages over at the end point
+    evaluate_growth: float
+    evaluate_every: int
+    probe_growth: float
+    probe_every: int
+    probe_size: int = 1000  # fixed training images that the percentiles are taken over
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profile:
+    """The sizes of one profile. `seeds` and `steps` are the main runs'."""
+
+    data: str
+    seeds: int
+    steps: int
+    batch_size: int = 60
+    hidden: int = 100
+    lrs: tuple[float, ...]
+    init_stds: tuple[float, ...]
+    multiverse_seeds: int
+    multiverse_steps: int
+    # Main curves: spacing at most 5% of the step, so that steps-to-target are known to 5%.
+    evaluate_growth: float = 1.05
+    evaluate_every: int = 500
+
+
+PROFILES = {
+    "smoke": Profile(
+        data="digits",
+        seeds=3,
+        steps=3000,
+        lrs=(0.1, 1.0),
+        init_stds=(0.01, 0.1, 1.0),
+        multiverse_seeds=2,
+        multiverse_steps=1000,
+        evaluate_every=200,
+    ),
+    "cpu": Profile(
+        data="mnist",
+        seeds=5,
+        steps=50_000,
+        lrs=(0.1, 0.3, 1.0, 3.0, 10.0),
+        init_stds=(0.01, 0.1, 1.0),
+        multiverse_seeds=3,
+        multiverse_steps=20_000,
+    ),
+    "paper": Profile(
+        data="mnist",
+        seeds=20,
+        steps=50_000,
+        lrs=(0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0),
+        init_stds=(0.001, 0.01, 0.03, 0.1, 0.3, 1.0),
+        multiverse_seeds=10,
+        multiverse_steps=50_000,
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """Learning rate and initialisation (lr, init_std): `tuned[variant]` and `shared`."""
+
+    tuned: dict[str, tuple[float, float]]
+    shared: tuple[float, float]
+
+    def of(self, setting: str, variant: str) -> tuple[float, float]:
+        return self.shared if setting == "shared" else self.tuned[variant]
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The records of one profile: `main[setting, variant]` by seed, and `multiverse` in the order of the plan."""
+
+    profile: Profile
+    choice: Choice
+    main: dict[tuple[str, str], list[Record]]
+    multiverse: list[Record]
+
+
+def multiverse(profile: Profile) -> list[Config]:
+    """The multiverse's configurations, binarised input first, since the main runs wait for those."""
+    return [
+        Config(
+            variant=variant,
+            data=profile.data,
+            train_on="train",
+            batch_size=profile.batch_size,
+            steps=profile.multiverse_steps,
+            binarise=binarise,
+            hidden=profile.hidden,
+            init_std=init_std,
+            lr=lr,
+            evaluate_growth=1.5,
+            evaluate_every=profile.multiverse_steps // 10,
+            probe_growth=2.0,
+            probe_every=profile.multiverse_steps // 5,
+        )
+        for binarise, init_std, lr, variant in itertools.product(
+            (True, False), profile.init_stds, profile.lrs, VARIANTS
+        )
+    ]
+
+
+def main(profile: Profile, choice: Choice) -> dict[tuple[str, str], Config]:
+    """The main configurations by (setting, variant)."""
+    configs = {}
+    for setting, variant in itertools.product(SETTINGS, VARIANTS):
+        lr, init_std = choice.of(setting, variant)
+        configs[setting, variant] = Config(
+            variant=variant,
+            data=profile.data,
+            train_on="train+validation",
+            batch_size=profile.batch_size,
+            steps=profile.steps,
+            hidden=profile.hidden,
+            init_std=init_std,
+            lr=lr,
+            evaluate_growth=profile.evaluate_growth,
+            evaluate_every=profile.evaluate_every,
+            probe_growth=1.2,
+            probe_every=2 * profile.evaluate_every,
+        )
+    return configs
+
+
+def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[Config, int]]:
+    """The (configuration, seed) pairs of `stage` ("multiverse" or "main"), seed-major: every configuration
+    has one seed before any has two. The main stage needs the multiverse's records in `folders`."""
+    if stage == "multiverse":
+        seeds = range(profile.multiverse_seeds)
+        for binarise, seed in itertools.product((True, False), seeds):
+            yield from ((config, seed) for config in multiverse(profile) if config.binarise == binarise)
+    else:
+        # tuned and shared may be one and the same run.
+        configs = dict.fromkeys(main(profile, choose(profile, folders)).values())
+        for seed in range(profile.seeds):
+            yield from ((config, seed) for config in configs)
+
+
+def choose(profile: Profile, folders: Sequence[Path]) -> Choice:
+    """The cells with the best mean validation accuracy over seeds, by the rule at the top of this file.
+
+    Ties go to the smaller learning rate, then to the smaller initialisation. Raises MissingRecord.
+    """
+    scores: dict[tuple[str, tuple[float, float]], float] = {}
+    for config in multiverse(profile):
+        if config.binarise:
+            found = records.load(folders, config, range(profile.multiverse_seeds))
+            scores[config.variant, (config.lr, config.init_std)] = float(
+                np.mean([validation(r) for r in found])
+            )
+    cells = sorted({cell for _, cell in scores})
+    return Choice(
+        tuned={variant: max(cells, key=lambda cell: scores[variant, cell]) for variant in VARIANTS},
+        shared=max(cells, key=lambda cell: sum(scores[variant, cell] for variant in VARIANTS)),
+    )
+
+
+def validation(record: Record) -> float:
+    """Validation accuracy (0 to 1) at the end of the run; chance where it diverged."""
+    return record.final["chance_accuracy" if record.diverged else "validation_accuracy"]
+
+
+def results(profile: Profile, folders: Sequence[Path]) -> Results:
+    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord."""
+    choice = choose(profile, folders)
+    seeds = range(profile.seeds)
+    cells = (records.load(folders, config, range(profile.multiverse_seeds)) for config in multiverse(profile))
+    return Results(
+        profile=profile,
+        choice=choice,
+        main={key: records.load(folders, config, seeds) for key, config in main(profile, choice).items()},
+        multiverse=list(itertools.chain.from_iterable(cells)),
+    )
+
+
+def drift(percentiles: np.ndarray) -> np.ndarray:
+    """How far each unit's input distribution travels, in units of its own width: shape (units,).
+
+    `percentiles` is (checkpoints, 3, units): the 15th, 50th and 85th percentile of each unit's input. The
+    path length of the three (summed absolute changes between checkpoints, averaged over the three) is
+    divided by the mean distance between the 15th and the 85th, so a net with wider inputs is not charged
+    for its width. A unit whose input never varies has no width: its drift is NaN.
+    """
+    path = np.abs(np.diff(percentiles, axis=0)).sum(axis=0).mean(axis=0)
+    width = (percentiles[:, 2] - percentiles[:, 0]).mean(axis=0)
+    return np.divide(path, width, out=np.full_like(path, np.nan), where=width > 0)
+
+
+def typical_unit(percentiles: np.ndarray) -> int:
+    """The unit drawn in Figures 1b and 1c: the one whose drift is the (lower) median of all units."""
+    order = np.argsort(drift(percentiles), kind="stable")
+    return int(order[(len(order) - 1) // 2])

@@ -1,0 +1,97 @@
+"""Callbacks that measure a network while it trains. A probe changes nothing that training can notice."""
+
+from collections.abc import Iterable
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from bnbook.data.datasets import Split
+from bnbook.nn.batchnorm import batch_statistics
+from bnbook.nn.mlp import MLP
+
+
+class Probe(Protocol):
+    """Called after each step in `steps` with the mean training loss since its last call."""
+
+    steps: frozenset[int]
+    rows: list[Any]  # what it measured; saved in checkpoints
+
+    def __call__(self, step: int, model: nn.Module, train_loss: float) -> None: ...
+
+
+class Evaluation:
+    """Loss and accuracy on whole splits, in evaluation mode (with BN: by its moving averages).
+
+    One row a call: {"step", "train_loss", "<split>_accuracy" (0 to 1), "<split>_loss" (nats)}.
+    """
+
+    def __init__(self, splits: dict[str, Split], steps: Iterable[int]):
+        self.splits = splits
+        self.steps = frozenset(steps)
+        self.rows: list[dict[str, float]] = []
+
+    def __call__(self, step: int, model: nn.Module, train_loss: float) -> None:
+        row = {"step": step, "train_loss": train_loss}
+        for name, split in self.splits.items():
+            loss, accuracy = evaluate(model, split)
+            row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+        self.rows.append(row)
+
+    def columns(self) -> dict[str, list]:
+        return {key: [row[key] for row in self.rows] for key in self.rows[0]} if self.rows else {"step": []}
+
+
+class SigmoidInputs:
+    """Percentiles of the input of every sigmoid of the last hidden layer, over a fixed batch (Figure 1b, 1c).
+
+    With BN the layers use the batch's own statistics, as they do while training: it is the distribution that
+    the sigmoids see. Beside it Wu, before BN. One row a call: (names, percentiles, units).
+    """
+
+    def __init__(self, x: Tensor, percentiles: tuple[int, ...], steps: Iterable[int]):
+        self.x = x
+        self.levels = torch.tensor(percentiles) / 100
+        self.steps = frozenset(steps)
+        self.rows: list[tuple[int, dict[str, np.ndarray]]] = []
+
+    def __call__(self, step: int, model: MLP, train_loss: float) -> None:
+        layer = model.hidden[-1]
+        with torch.no_grad(), batch_statistics(model):
+            u = model.below_last(self.x)
+            measured = {"input_percentiles": layer.sigmoid_input(u)}
+            if not isinstance(layer.norm, nn.Identity):
+                measured["wu_percentiles"] = layer.linear(u)
+        quantiles = {
+            name: torch.quantile(value, self.levels, dim=0).numpy() for name, value in measured.items()
+        }
+        self.rows.append((step, quantiles))
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """ "percentile_step" (T,), "input_percentiles" (T, 3, units), with BN "wu_percentiles" likewise."""
+        if not self.rows:
+            return {}
+        names = self.rows[0][1]
+        steps = np.array([step for step, _ in self.rows])
+        return {"percentile_step": steps} | {
+            name: np.stack([row[name] for _, row in self.rows]) for name in names
+        }
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, split: Split, chunk: int = 2000) -> tuple[float, float]:
+    """Mean cross-entropy (nats) and accuracy (0 to 1) of `model` in evaluation mode on all of `split`.
+
+    Its mode is restored. In chunks, so that activations stay in the processor's cache.
+    """
+    was_training = model.training
+    model.eval()
+    loss = correct = 0.0
+    for x, y in zip(split.x.split(chunk), split.y.split(chunk), strict=True):
+        logits = model(x)
+        loss += F.cross_entropy(logits, y, reduction="sum").item()
+        correct += (logits.argmax(1) == y).sum().item()
+    model.train(was_training)
+    return loss / len(split), correct / len(split)

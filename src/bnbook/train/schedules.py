@@ -1,0 +1,20 @@
+"""On which steps things happen."""
+
+
+def log_then_even(steps: int, growth: float, every: int) -> list[int]:
+    """Steps 1 to `steps`: log-spaced, each about `growth` times the last, until they are `every` apart, then even.
+
+    Early training changes fast and late training slowly; the last step is always there.
+
+    >>> log_then_even(100, growth=2.0, every=25)
+    [1, 2, 4, 8, 16, 25, 50, 75, 100]
+    """
+    if growth <= 1 or every < 1:
+        raise ValueError(f"growth is {growth} and every {every}; they must be above 1 and at least 1")
+    chosen, step = [], 1.0
+    # Past every / (growth - 1), log-spaced steps would lie further apart than `every`.
+    while step < min(steps, every / (growth - 1)):
+        chosen.append(round(step))
+        step = max(step + 1, step * growth)
+    first_even = (chosen[-1] // every + 1) * every if chosen else every
+    return sorted({*chosen, *range(first_even, steps + 1, every), steps})

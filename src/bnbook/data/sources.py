@@ -115,8 +115,7 @@ def resolve(name: str) -> str:
     if name != "auto":
         return _source(name).name
     try:
-        if locate("mnist") is None:
-            fetch("mnist")
+        ensure("mnist")
     except FetchError as error:
         logger.info("%s", error)
         return "digits"
@@ -151,9 +150,8 @@ def fetch(name: str) -> Path:
         except (DataError, OSError, tarfile.TarError) as error:
             failures.append(f"{way}: {error}")
     raise FetchError(
-        f"{source.title} ({', '.join(source.files)}) has no complete copy in BNBOOK_DATA or {target} and "
-        f"cannot be fetched ({'; '.join(failures)}): set BNBOOK_DATA to a folder with these files, allow access to the "
-        "network, or install npm"
+        f"{source.title} cannot be fetched into {target} ({'; '.join(failures)}): set BNBOOK_DATA to a "
+        f"folder that holds {', '.join(source.files)}, allow access to the network, or install npm"
     )
 
 
@@ -217,9 +215,9 @@ def _digits_checksum() -> str:
 
 def _move_verified(source: Source, folder: Path, target: Path) -> None:
     """Move the files of a source into `target`, after all of them have proved right."""
-    for file, (path, status) in zip(source.files, _statuses(source, folder), strict=True):
+    for path, status in _statuses(source, folder):
         if status != OK:
-            raise DataError(f"{file} is {status}")
+            raise DataError(f"{path.relative_to(folder)} is {status}")
     for file in source.files:
         (target / file).parent.mkdir(parents=True, exist_ok=True)
         (folder / file).replace(target / file)

@@ -3,7 +3,7 @@
 Ioffe & Szegedy 2015, Section 3. Symbols in the code and in the paper:
 
     x, y            input and output, (N, C), (N, C, L) or (N, C, H, W); C channels (units, or feature maps)
-    m               values per channel in the mini-batch: N, N * L or N * H * W (m' = m * p * q in Section 3.2)
+    m               values per channel in the mini-batch: N, N * L or N * H * W (the m' of Section 3.2)
     mean, variance  mu_B and sigma^2_B, one per channel; std = sqrt(variance + eps)
     x_hat           the normalized input
     gamma, beta     scale and shift, learned; called weight and bias in the module, as in torch
@@ -14,6 +14,7 @@ from one another as they were before.
 """
 
 import contextlib
+import copy
 import itertools
 from collections.abc import Iterable, Iterator
 
@@ -296,7 +297,7 @@ def population_statistics(model: nn.Module, batches: Iterable[Tensor]) -> None:
 
     Layers are this module's and torch's; those that keep no running statistics are left alone. All else is in
     eval mode meanwhile, so Dropout drops nothing. Modes, momentum and `num_batches_tracked` are
-    afterwards as they were before.
+    afterwards as they were before; so are the running statistics, if the pass fails.
 
     Raises ValueError where `batches` is empty, and TypeError for a batch that is not a tensor.
     """
@@ -305,14 +306,23 @@ def population_statistics(model: nn.Module, batches: Iterable[Tensor]) -> None:
     if first is None:
         raise ValueError("population_statistics needs at least one mini-batch, but batches is empty")
     layers = [layer for layer in _layers(model) if layer.running_mean is not None]
-    counts = [layer.num_batches_tracked.clone() for layer in layers]
-    # momentum=None makes the running statistics the plain average since the reset.
+    before = [copy.deepcopy(layer.state_dict()) for layer in layers]
+    try:
+        _average_over(model, layers, itertools.chain([first], batches))
+    except BaseException:
+        for layer, state in zip(layers, before, strict=True):
+            layer.load_state_dict(state)
+        raise
+    for layer, state in zip(layers, before, strict=True):
+        layer.num_batches_tracked.copy_(state["num_batches_tracked"])
+
+
+def _average_over(model: nn.Module, layers: list[nn.Module], batches: Iterable[Tensor]) -> None:
+    """Make the running statistics of `layers` plain averages over `batches`: momentum=None after a reset."""
     with _set_within(model.modules(), training=False), _set_within(layers, training=True, momentum=None):
         for layer in layers:
             layer.reset_running_stats()
-        for batch in itertools.chain([first], batches):
+        for batch in batches:
             if not isinstance(batch, Tensor):
                 raise TypeError(f"population_statistics needs input tensors, not a {type(batch).__name__}")
             model(batch)
-    for layer, count in zip(layers, counts, strict=True):
-        layer.num_batches_tracked.copy_(count)

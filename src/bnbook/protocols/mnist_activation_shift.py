@@ -73,12 +73,12 @@ PROFILES = {
     "smoke": Profile(
         data="digits",
         seeds=3,
-        steps=3000,
+        steps=1500,
         lrs=(0.1, 1.0),
         init_stds=(0.01, 0.1, 1.0),
         multiverse_seeds=2,
-        multiverse_steps=1000,
-        evaluate_every=200,
+        multiverse_steps=500,
+        evaluate_every=100,
     ),
     "cpu": Profile(
         data="mnist",
@@ -168,6 +168,13 @@ def main(profile: Profile, choice: Choice) -> dict[tuple[str, str], Config]:
     return configs
 
 
+def traces(steps: int) -> list[Config]:
+    """A short run on the embedded digits for each variant, for replay (`bnbook.experiments.replay`)."""
+    profile = dataclasses.replace(PROFILES["smoke"], steps=steps)
+    choice = Choice(tuned=dict.fromkeys(VARIANTS, (1.0, 0.1)), shared=(1.0, 0.1))
+    return [config for (setting, _), config in main(profile, choice).items() if setting == "shared"]
+
+
 def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[Config, int]]:
     """The (configuration, seed) pairs of `stage` ("multiverse" or "main"), seed-major: every configuration
     has one seed before any has two. The main stage needs the multiverse's records in `folders`."""
@@ -206,15 +213,20 @@ def validation(record: Record) -> float:
     return record.final["chance_accuracy" if record.diverged else "validation_accuracy"]
 
 
-def results(profile: Profile, folders: Sequence[Path]) -> Results:
-    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord."""
+def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | None = None) -> Results:
+    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord.
+
+    `main_sizes` replaces the profile for the main runs: other seeds, steps or data at the same choice.
+    """
+    sizes = main_sizes or profile
     choice = choose(profile, folders)
-    seeds = range(profile.seeds)
     cells = (records.load(folders, config, range(profile.multiverse_seeds)) for config in multiverse(profile))
     return Results(
-        profile=profile,
+        profile=sizes,
         choice=choice,
-        main={key: records.load(folders, config, seeds) for key, config in main(profile, choice).items()},
+        main={
+            key: records.load(folders, config, range(sizes.seeds)) for key, config in main(sizes, choice).items()
+        },
         multiverse=list(itertools.chain.from_iterable(cells)),
     )
 

@@ -1,0 +1,93 @@
+"""The protocol of Section 4.1: which runs, in which order, and the rules that choose."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from bnbook.protocols import EXPERIMENTS
+from bnbook.protocols import mnist_activation_shift as protocol
+from bnbook.protocols.mnist_activation_shift import PROFILES, Choice
+from bnbook.records import MissingRecord
+
+CHOICE = Choice(tuned={"plain": (1.0, 0.1), "bn": (3.0, 0.01)}, shared=(1.0, 0.1))
+
+
+def test_the_papers_setting():
+    for config in protocol.main(PROFILES["cpu"], CHOICE).values():
+        assert (config.steps, config.batch_size, config.hidden, config.depth) == (50_000, 60, 100, 3)
+        assert config.binarise and config.train_on == "train+validation" and config.data == "mnist"
+
+
+def test_tuning_never_sees_the_held_out_images():
+    assert {config.train_on for config in protocol.multiverse(PROFILES["cpu"])} == {"train"}
+
+
+@pytest.mark.parametrize("name", PROFILES)
+def test_plan_is_seed_major_and_whole(name):
+    profile = PROFILES[name]
+    plan = list(protocol.plan("multiverse", profile, []))
+    wanted = set(itertools.product(protocol.multiverse(profile), range(profile.multiverse_seeds)))
+    assert set(plan) == wanted and len(plan) == len(wanted)
+    for binarise in (True, False):
+        seeds = [seed for config, seed in plan if config.binarise == binarise]
+        assert seeds == sorted(seeds)
+
+
+def test_plan_of_main_needs_the_multiverse(tmp_path):
+    with pytest.raises(MissingRecord):
+        list(protocol.plan("main", PROFILES["smoke"], [tmp_path]))
+
+
+def test_main_runs_differ_in_setting_alone():
+    configs = protocol.main(PROFILES["cpu"], CHOICE)
+    plain, bn = configs["shared", "plain"], configs["shared", "bn"]
+    same = {key for key, value in plain.to_dict().items() if bn.to_dict()[key] == value}
+    assert set(plain.to_dict()) - same == {"variant"}
+    # Plain's best cell is the shared one here: one and the same run.
+    assert configs["tuned", "plain"].run_id == plain.run_id
+
+
+def test_choice_by_validation_accuracy(monkeypatch):
+    """Each variant takes its own best cell, `shared` the best mean of both; ties go to the smaller values."""
+    scores = {
+        ("plain", 0.1, 0.01): 0.5,
+        ("plain", 1.0, 0.1): 0.9,
+        ("bn", 1.0, 0.1): 0.91,
+        ("bn", 0.1, 0.01): 0.96,
+        ("bn", 1.0, 1.0): 0.96,
+    }
+    monkeypatch.setattr(protocol.records, "load", lambda folders, config, seeds: [config])
+    monkeypatch.setattr(
+        protocol, "validation", lambda c: scores.get((c.variant, c.lr, c.init_std), 0.1) - (not c.binarise)
+    )
+    assert protocol.choose(PROFILES["smoke"], []) == Choice(
+        tuned={"plain": (1.0, 0.1), "bn": (0.1, 0.01)}, shared=(1.0, 0.1)
+    )
+
+
+def test_drift_by_hand():
+    """Two units: one moves by 1 twice at width 2, the other stands still; a third has no width at all."""
+    moving = np.array([[-1.0, 0, 1], [0, 1, 2], [-1, 0, 1]])
+    still = np.array([[-3.0, 0, 3]] * 3)
+    flat = np.zeros((3, 3))
+    percentiles = np.stack([moving, still, flat], axis=2)
+    np.testing.assert_allclose(protocol.drift(percentiles), [1.0, 0.0, np.nan])
+
+
+def test_drift_does_not_depend_on_scale():
+    percentiles = np.sort(np.random.default_rng(0).normal(size=(9, 3, 5)), axis=1)
+    np.testing.assert_allclose(protocol.drift(7 * percentiles), protocol.drift(percentiles))
+
+
+def test_typical_unit_is_the_median():
+    steps = np.arange(4.0)[:, None, None]
+    percentiles = np.array([-1.0, 0, 1])[None, :, None] + steps * np.array([5.0, 1, 3, 2, 4])
+    assert protocol.typical_unit(percentiles) == 2
+
+
+def test_table_of_names():
+    """Names are addresses: permanent."""
+    assert {e.name: (e.notebook, e.section) for e in EXPERIMENTS.values()} == {
+        "mnist_activation_shift": ("01_mnist_activation_shift", "4.1")
+    }

@@ -1,0 +1,189 @@
+"""The loop, its schedules and probes, and runs that stop half-way."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bnbook import paths, records
+from bnbook.experiments import mnist_activation_shift as experiment
+from bnbook.experiments import plans, runs
+from bnbook.nn.mlp import MLP
+from bnbook.protocols import mnist_activation_shift as protocol
+from bnbook.records import RecordError
+from bnbook.train import checkpoint as checkpoints
+from bnbook.train.checkpoint import Checkpoint
+from bnbook.train.probes import SigmoidInputs
+from bnbook.train.schedules import log_then_even
+
+PROFILE = dataclasses.replace(protocol.PROFILES["smoke"], steps=1200, evaluate_every=100)
+CHOICE = protocol.Choice(tuned=dict.fromkeys(protocol.VARIANTS, (1.0, 0.1)), shared=(1.0, 0.1))
+PLAIN, BN = (protocol.main(PROFILE, CHOICE)["shared", variant] for variant in protocol.VARIANTS)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BNBOOK_CACHE", str(tmp_path / "cache"))
+
+
+def short(config, steps=60):
+    return dataclasses.replace(config, steps=steps)
+
+
+def test_log_then_even():
+    assert log_then_even(100, growth=2.0, every=25) == [1, 2, 4, 8, 16, 25, 50, 75, 100]
+    assert log_then_even(3, growth=2.0, every=25) == [1, 2, 3]
+    assert log_then_even(1, growth=1.05, every=500) == [1]
+
+
+def test_main_schedule_is_fine_enough_for_steps_to_target():
+    """Spacing at most 5% of the step (design: honest statistics), once steps are not all there is."""
+    steps = np.array(log_then_even(50_000, PROFILE.evaluate_growth, 500))
+    spacing = np.diff(steps)
+    assert np.all(spacing <= np.maximum(1, 0.05 * steps[1:] + 1))
+    assert steps[-1] == 50_000 and np.all(spacing > 0)
+
+
+@pytest.mark.parametrize(("growth", "every"), [(1.0, 10), (2.0, 0)])
+def test_impossible_schedule(growth, every):
+    with pytest.raises(ValueError, match=f"growth is {growth} and every {every}"):
+        log_then_even(10, growth, every)
+
+
+@pytest.mark.parametrize("config", [PLAIN, BN], ids=["plain", "bn"])
+def test_a_resumed_run_gives_the_same_record(config, tmp_path, monkeypatch):
+    """Bit for bit, time fields aside: the run is killed in the middle and started again."""
+    whole = runs.make(config, 1, tmp_path / "whole")
+    monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+
+    def stop(step):
+        # Called before the checkpoint of this step is saved, so work since the last one is lost and redone.
+        if step == 1000:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        runs.make(config, 1, tmp_path / "resumed", report=stop)
+    assert not list((tmp_path / "resumed").rglob("*.json"))
+    seen = []
+    resumed = runs.make(config, 1, tmp_path / "resumed", report=seen.append)
+    assert seen == [1000], "it did not go on from step 500"
+    for name in ("curves", "final", "first_losses", "outcome", "arrays_sha256"):
+        assert getattr(resumed, name) == getattr(whole, name), name
+    assert not list(paths.cache().rglob("*.pt")), "the checkpoint is left behind"
+
+
+def test_same_seed_same_run_other_seed_other_run(tmp_path):
+    one, two, other = (
+        runs.make(short(BN), seed, tmp_path / name) for name, seed in (("one", 0), ("two", 0), ("other", 1))
+    )
+    assert one.first_losses == two.first_losses and one.arrays_sha256 == two.arrays_sha256
+    assert one.first_losses != other.first_losses
+
+
+def test_variants_draw_the_same_weights():
+    plain, bn = (experiment.network(config, 64, 10, seed=3) for config in (PLAIN, BN))
+    for a, b in zip(plain.hidden, bn.hidden, strict=True):
+        assert torch.equal(a.linear.weight, b.linear.weight)
+        assert b.linear.bias is None and torch.all(a.linear.bias == 0)
+
+
+def test_our_layer_trains_like_torchs(tmp_path):
+    """The records were made with torch's layer; the paper's, written by hand, gives the same training."""
+    ours = dataclasses.replace(short(BN), norm_backend="paper")
+    torchs, ours = (runs.make(config, 0, tmp_path) for config in (short(BN), ours))
+    np.testing.assert_allclose(ours.first_losses, torchs.first_losses, rtol=1e-4)
+    np.testing.assert_allclose(
+        ours.arrays["input_percentiles"], torchs.arrays["input_percentiles"], atol=1e-3
+    )
+
+
+def test_divergence_is_a_result(tmp_path):
+    record = runs.make(dataclasses.replace(short(PLAIN), lr=1e38, init_std=1e10), 0, tmp_path)
+    assert record.outcome["status"] == "diverged" and 1 <= record.outcome["step"] < 60
+    assert record.accuracy == 0.1
+    assert all(math.isfinite(loss) for loss in record.first_losses)
+
+
+def test_unknown_norm_backend():
+    with pytest.raises(ValueError, match="norm_backend is 'jax'; it must be one of torch, paper"):
+        experiment.network(dataclasses.replace(BN, norm_backend="jax"), 64, 10, seed=0)
+
+
+def test_obtain_finds_and_force_retrains_but_never_a_committed_record(tmp_path, monkeypatch):
+    config = short(PLAIN, 5)
+    first = runs.obtain(config, 0, [tmp_path / "committed", tmp_path / "own"])
+    assert first.path.is_relative_to(tmp_path / "own")
+    again = runs.obtain(config, 0, [tmp_path / "committed", tmp_path / "own"])
+    assert again.provenance == first.provenance
+    with pytest.raises(RecordError, match="never overwritten"):
+        runs.make(config, 0, tmp_path / "own")
+    forced = runs.obtain(config, 0, [tmp_path / "committed", tmp_path / "own"], force=True)
+    assert forced.first_losses == first.first_losses
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    monkeypatch.setattr(paths, "runs", lambda folder: tmp_path / "own")
+    with pytest.raises(RecordError, match="never overwritten"):
+        runs.make(config, 0, tmp_path / "own", force=True)
+
+
+def test_committed_runs_need_committed_code(tmp_path, monkeypatch):
+    monkeypatch.setattr(runs, "code_commit", lambda: "abc-dirty")
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    with pytest.raises(RecordError, match="uncommitted changes"):
+        runs.make(short(PLAIN, 5), 0, paths.runs(tmp_path))
+
+
+def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    saved = Checkpoint(tmp_path / "c.pt")
+
+    @dataclasses.dataclass
+    class Step:
+        step: int = 0
+
+    saved.save(model, optimizer, [], Step(5))
+
+    def half(state, file):
+        file.write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", half)
+    with pytest.raises(OSError, match="disk full"):
+        saved.save(model, optimizer, [], Step(6))
+    progress = Step()
+    Checkpoint(tmp_path / "c.pt").restore(model, optimizer, [], progress)
+    assert progress.step == 5
+
+
+def test_percentiles_are_of_what_the_sigmoid_sees():
+    """By hand on a net of one hidden layer: with BN the input has the batch's own mean 0 and variance 1."""
+    torch.manual_seed(0)
+    x = torch.randn(1001, 4) * 5 + 3
+    for norm in (None, nn.BatchNorm1d):
+        model = MLP(4, 6, 1, 10, norm)
+        before = {name: value.clone() for name, value in model.state_dict().items()}
+        probe = SigmoidInputs(x, (15, 50, 85), [1])
+        probe(1, model, 0.0)
+        wu = model.hidden[0].linear(x).detach()
+        seen = (wu - wu.mean(0)) / (wu.var(0, unbiased=False) + 1e-5).sqrt() if norm else wu
+        arrays = probe.arrays()
+        expected = np.percentile(seen.numpy(), (15, 50, 85), axis=0)
+        np.testing.assert_allclose(arrays["input_percentiles"][0], expected, atol=1e-4)
+        assert ("wu_percentiles" in arrays) == bool(norm)
+        for name, value in model.state_dict().items():
+            assert torch.equal(value, before[name]), f"the probe changed {name}"
+
+
+def test_plans_in_parallel_and_resumed(tmp_path, capsys):
+    """Two processes make what one would; records that are there are not made again."""
+    tiny = dataclasses.replace(
+        PROFILE, lrs=(1.0,), init_stds=(0.1,), multiverse_seeds=1, multiverse_steps=5, steps=5, seeds=1
+    )
+    jobs = list(protocol.plan("multiverse", tiny, []))
+    made = dict(plans.make(jobs, tmp_path, force=False, processes=2))
+    assert set(made) == set(jobs)
+    found = records.find([tmp_path], *jobs[0])
+    assert found is not None and found.first_losses == made[jobs[0]].first_losses

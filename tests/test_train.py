@@ -177,10 +177,10 @@ def test_percentiles_are_of_what_the_sigmoid_sees():
             assert torch.equal(value, before[name]), f"the probe changed {name}"
 
 
-def test_plans_in_parallel_and_resumed(tmp_path, capsys):
+def test_plans_in_parallel_and_resumed(tmp_path):
     """Two processes make what one would; records that are there are not made again."""
     tiny = dataclasses.replace(
-        PROFILE, lrs=(1.0,), init_stds=(0.1,), multiverse_seeds=1, multiverse_steps=5, steps=5, seeds=1
+        PROFILE, lrs=(1.0,), init_stds=(0.1,), multiverse_seeds=1, multiverse_steps=10, steps=5, seeds=1
     )
     jobs = list(protocol.plan("multiverse", tiny, []))
     made = dict(plans.make(jobs, tmp_path, force=False, processes=2))

@@ -103,7 +103,7 @@ def write(record: Record, arrays: dict[str, np.ndarray]) -> Record:
 
 
 def read(file: Path) -> Record:
-    """The record in `file`; raises RecordError on unknown keys, a wrong schema or a hash that does not fit."""
+    """The record in `file`; raises RecordError on unknown keys, a wrong schema, a hash that does not fit."""
     try:
         values = json.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -130,7 +130,7 @@ def find(folders: Sequence[Path], config: RunConfig, seed: int) -> Record | None
 
 
 def load(folders: Sequence[Path], config: RunConfig, seeds: Sequence[int]) -> list[Record]:
-    """The records of `config` for all `seeds`, in order; raises MissingRecord naming the first that is not there."""
+    """The records of `config` for all `seeds`, in order; raises MissingRecord for the first not there."""
     found = []
     for seed in seeds:
         record = find(folders, config, seed)

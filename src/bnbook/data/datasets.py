@@ -1,4 +1,4 @@
-"""Data sets in memory, with a named split. Pixels stay bytes until an experiment says what it wants of them."""
+"""Data sets in memory, with a named split. Pixels stay bytes until an experiment prepares them."""
 
 import dataclasses
 from pathlib import Path
@@ -47,7 +47,7 @@ class Dataset:
 
 
 def load(name: str) -> Dataset:
-    """The data set `name` ("mnist" or "digits"), fetched where it is not at hand; raises sources.DataError."""
+    """The data set `name` ("mnist" or "digits"), fetched if not at hand; raises sources.DataError."""
     folder = sources.ensure(name)
     rest, test = _digits() if name == "digits" else _mnist(folder)
     order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(VALIDATION_SEED))

@@ -41,7 +41,7 @@ def train_run(
     checkpoint: Checkpoint | None,
     report: Callable[[int], None] = lambda step: None,
 ) -> Measured:
-    """Train and measure one run. The same configuration and seed give the same numbers on the same machine."""
+    """Train and measure one run. On one machine, equal configurations and seeds give equal numbers."""
     dataset = datasets.load(config.data)
     held_out = {"test": prepare(dataset.test, config)}
     if config.train_on == "train":
@@ -76,7 +76,7 @@ def train_run(
 
 
 def prepare(split: Split, config: Config) -> Split:
-    """Flat float32 images in [0, 1]; binarised where the configuration says so (the paper's input is binary)."""
+    """Flat float32 images in [0, 1]; binarised (as the paper's) where `config` says so."""
     x = split.x.flatten(1)
     return Split((x > 127).float() if config.binarise else x.float() / 255, split.y)
 

@@ -16,7 +16,7 @@ OWN = paths.runs(paths.BUILD_RESULTS)  # what a notebook trains goes here
 def results(
     experiment: str, profile: str, data: str = "auto", seeds: int = 0, steps: int = 0, force: bool = False
 ) -> Any:
-    """The `Results` of `experiment` at `profile`; its main runs with other `data`, `seeds` or `steps` on demand.
+    """The `Results` of `experiment` at `profile`; its main runs with other `data`, `seeds`, `steps`.
 
     0 means: as the profile says. With `data="auto"` it is the profile's own data where all records exist or
     the data can be had, else the embedded digits. Records that exist are used, the others are trained now;

@@ -24,14 +24,11 @@ def profile_of(experiment: str, name: str) -> Any:
 
 
 def share(jobs: Sequence[Job], part: tuple[int, int]) -> list[Job]:
-    """The `part` = (i, n)-th of n equal shares of `jobs`, i from 1; together they are all of them.
-
-    Every n-th job, so that shares run side by side keep the plan's order: one seed of everything first.
-    """
+    """The `part` = (i, n)-th of n equal shares of `jobs`, i from 1; in order they are all of them."""
     number, parts = part
     if not 1 <= number <= parts:
         raise ConfigError(f"part is {number}/{parts}; the first number must be 1 to {parts}")
-    return list(jobs[number - 1 :: parts])
+    return list(jobs[(number - 1) * len(jobs) // parts : number * len(jobs) // parts])
 
 
 def make_missing(

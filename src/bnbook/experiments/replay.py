@@ -70,7 +70,8 @@ def at_hand(experiment: Experiment) -> list[Record]:
 def first_losses(experiment: Experiment, record: Record) -> list[float]:
     """The first losses of the run that made `record`, with today's code."""
     config = experiment.protocol.Config.from_dict(record.config)
-    return _train(experiment, dataclasses.replace(config, steps=FIRST_LOSSES), record.seed).progress.first_losses
+    measured = _train(experiment, dataclasses.replace(config, steps=FIRST_LOSSES), record.seed)
+    return measured.progress.first_losses
 
 
 def differs(before: list[float], now: list[float]) -> str:

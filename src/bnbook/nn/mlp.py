@@ -1,6 +1,7 @@
 """The fully connected sigmoid network of Section 4.1."""
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -41,7 +42,7 @@ class MLP(nn.Module):
     ):
         super().__init__()
         widths = [inputs] + [hidden] * depth
-        self.hidden = nn.ModuleList(HiddenLayer(a, b, norm) for a, b in zip(widths, widths[1:], strict=False))
+        self.hidden = nn.ModuleList(HiddenLayer(a, b, norm) for a, b in pairwise(widths))
         self.output = nn.Linear(hidden, classes)
 
     def forward(self, x: Tensor) -> Tensor:

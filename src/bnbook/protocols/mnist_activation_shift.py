@@ -114,7 +114,7 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """The records of one profile: `main[setting, variant]` by seed, and `multiverse` in the order of the plan."""
+    """The records of one profile: `main[setting, variant]` by seed, `multiverse` in the plan's order."""
 
     profile: Profile
     choice: Choice
@@ -225,7 +225,8 @@ def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | Non
         profile=sizes,
         choice=choice,
         main={
-            key: records.load(folders, config, range(sizes.seeds)) for key, config in main(sizes, choice).items()
+            key: records.load(folders, config, range(sizes.seeds))
+            for key, config in main(sizes, choice).items()
         },
         multiverse=list(itertools.chain.from_iterable(cells)),
     )

@@ -15,16 +15,15 @@ SECONDS_BETWEEN = 30.0  # at most this much work is lost
 class Checkpoint:
     """One run's checkpoint file. Written to a temporary file and renamed, so it is always whole."""
 
-    def __init__(self, path: Path, seconds_between: float = SECONDS_BETWEEN):
+    def __init__(self, path: Path):
         self.path = path
-        self.seconds_between = seconds_between
         self._saved = time.monotonic()
 
     def due(self) -> bool:
-        return time.monotonic() - self._saved >= self.seconds_between
+        return time.monotonic() - self._saved >= SECONDS_BETWEEN
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, probes: Sequence, progress) -> None:
-        """Save everything that the rest of the run depends on, torch's random state included (for Dropout)."""
+        """Save everything that the rest of the run depends on, with torch's random state (for Dropout)."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         state = {

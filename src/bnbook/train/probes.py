@@ -1,5 +1,6 @@
 """Callbacks that measure a network while it trains. A probe changes nothing that training can notice."""
 
+import math
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -31,7 +32,7 @@ class Evaluation:
     def __init__(self, splits: dict[str, Split], steps: Iterable[int]):
         self.splits = splits
         self.steps = frozenset(steps)
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[dict[str, float | None]] = []
 
     def __call__(self, step: int, model: nn.Module, train_loss: float) -> None:
         row = {"step": step, "train_loss": train_loss}
@@ -81,10 +82,11 @@ class SigmoidInputs:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Split, chunk: int = 2000) -> tuple[float, float]:
+def evaluate(model: nn.Module, split: Split, chunk: int = 2000) -> tuple[float | None, float]:
     """Mean cross-entropy (nats) and accuracy (0 to 1) of `model` in evaluation mode on all of `split`.
 
-    Its mode is restored. In chunks, so that activations stay in the processor's cache.
+    A loss that is not finite, as of a network that has just diverged, is None. The model's mode is restored.
+    In chunks, so that activations stay in the processor's cache.
     """
     was_training = model.training
     model.eval()
@@ -94,4 +96,4 @@ def evaluate(model: nn.Module, split: Split, chunk: int = 2000) -> tuple[float, 
         loss += F.cross_entropy(logits, y, reduction="sum").item()
         correct += (logits.argmax(1) == y).sum().item()
     model.train(was_training)
-    return loss / len(split), correct / len(split)
+    return loss / len(split) if math.isfinite(loss) else None, correct / len(split)

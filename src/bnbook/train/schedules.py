@@ -2,7 +2,7 @@
 
 
 def log_then_even(steps: int, growth: float, every: int) -> list[int]:
-    """Steps 1 to `steps`: log-spaced, each about `growth` times the last, until they are `every` apart, then even.
+    """Steps 1 to `steps`: each about `growth` times the last until they are `every` apart, evenly from there.
 
     Early training changes fast and late training slowly; the last step is always there.
 

@@ -1,0 +1,8 @@
+"""`python -m bnbook`: the same as `bnbook`, whatever is on the path."""
+
+import sys
+
+from bnbook.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,276 @@
+"""The `bnbook` command: parsing only. A handler imports what it needs, so that `--help` answers at once."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from bnbook import __version__, paths
+from bnbook.protocols import EXPERIMENTS
+
+PROFILES = {
+    "smoke": "scikit-learn's digits, seconds",
+    "cpu": "MNIST at the scale of the committed results, 1 to 2 hours on two cores",
+    "paper": "MNIST, more cells and seeds: days on two cores, meant for many",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse and run one command; returns the exit status: 0, 1 after a problem, 130 after an interrupt."""
+    arguments = parser().parse_args(argv)
+    try:
+        return arguments.handler(arguments) or 0
+    except KeyboardInterrupt:
+        print(
+            "\nbnbook: stopped; finished runs are kept, the same command goes on from there", file=sys.stderr
+        )
+        return 130
+    except Exception as error:
+        # Our own errors are written for people: one line, no traceback. Anything else is a bug and shows all.
+        if not type(error).__module__.startswith("bnbook."):
+            raise
+        print(f"bnbook: {error}", file=sys.stderr)
+        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="bnbook",
+        description="Rerun the Batch Normalization paper: train, judge its claims, draw, build the book.",
+        epilog="Profiles: " + "; ".join(f"{name}: {text}" for name, text in PROFILES.items()) + ".",
+    )
+    top.add_argument("--version", action="version", version=f"bnbook {__version__}")
+    commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    _run(commands)
+    _forget(commands)
+    _figures(commands)
+    _claims(commands)
+    _data(commands)
+    _notebook(commands)
+    _book(commands)
+    _replay(commands)
+    _bench(commands)
+    return top
+
+
+def _command(commands, name: str, handler, text: str) -> argparse.ArgumentParser:
+    made = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    made.set_defaults(handler=handler)
+    return made
+
+
+def _profile(command: argparse.ArgumentParser, default: str) -> None:
+    command.add_argument(
+        "--profile", choices=PROFILES, default=default, help=f"the scale (default: {default})"
+    )
+
+
+def _part(text: str) -> tuple[int, int]:
+    number, _, parts = text.partition("/")
+    return int(number), int(parts)
+
+
+def _run(commands) -> None:
+    command = _command(commands, "run", run, "make the missing records of an experiment")
+    command.add_argument("experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
+    _profile(command, "smoke")
+    command.add_argument(
+        "--stage", help="only this stage of the plan (default: all, each after the one before)"
+    )
+    command.add_argument("--seed", type=int, metavar="K", help="only this seed")
+    command.add_argument("--run-id", metavar="ID", help="only this configuration")
+    command.add_argument(
+        "--part", type=_part, default=(1, 1), metavar="I/N", help="only the I-th of N equal shares"
+    )
+    command.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
+    command.add_argument("--force", action="store_true", help="make them again where they are there")
+    command.add_argument("--commit", action="store_true", help="into results/, for the project's own runs")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    from bnbook.config import ConfigError
+    from bnbook.experiments import plans
+
+    stages = EXPERIMENTS[arguments.experiment].protocol.STAGES
+    if arguments.stage not in (None, *stages):
+        raise ConfigError(f"stage is {arguments.stage!r}; {arguments.experiment} has {', '.join(stages)}")
+    number = plans.make_missing(
+        arguments.experiment,
+        arguments.profile,
+        _runs(arguments.commit),
+        stages=[arguments.stage] if arguments.stage else stages,
+        wanted=lambda config, seed: (
+            arguments.run_id in (None, config.run_id) and arguments.seed in (None, seed)
+        ),
+        part=arguments.part,
+        force=arguments.force,
+        processes=arguments.jobs,
+    )
+    if not number:
+        raise ConfigError(f"the {arguments.profile} plan of {arguments.experiment} has no such run")
+
+
+def _runs(committed: bool) -> Path:
+    """The runs folder of the project's own runs, or of everybody else's."""
+    return paths.runs(paths.RESULTS if committed else paths.BUILD_RESULTS)
+
+
+def _forget(commands) -> None:
+    command = _command(
+        commands, "forget", forget, "delete a profile's records from build/results, to start from scratch"
+    )
+    command.add_argument("--profile", choices=PROFILES, required=True)
+
+
+def forget(arguments: argparse.Namespace) -> None:
+    from bnbook.experiments import plans
+
+    for name in EXPERIMENTS:
+        plans.remove(name, arguments.profile, _runs(committed=False))
+
+
+def _figures(commands) -> None:
+    command = _command(commands, "figures", figures, "export all figures as SVG, PNG and CSV")
+    _profile(command, "cpu")
+    _rerun(command)
+    command.add_argument("--out", type=Path, help="the folder (default: build/figures)")
+
+
+def figures(arguments: argparse.Namespace) -> None:
+    from bnbook import figures
+
+    out = arguments.out or paths.BUILD / "figures"
+    made = figures.export_all(out, arguments.profile, _results(arguments))
+    print(f"figures: {len(made)} in {out}")
+
+
+def _rerun(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--rerun",
+        action="store_true",
+        help="from your own runs in build/results, as all profiles but cpu are",
+    )
+
+
+def _results(arguments: argparse.Namespace):
+    """The records of the profile: the committed ones are of the profile cpu."""
+    from bnbook import claims
+
+    committed = arguments.profile == "cpu" and not arguments.rerun
+    return claims.results(arguments.profile, [_runs(committed)])
+
+
+def _claims(commands) -> None:
+    command = _command(commands, "claims", claims, "judge the paper's claims by the records")
+    _profile(command, "cpu")
+    _rerun(command)
+    command.add_argument(
+        "--against", choices=("committed",), help="beside the committed results: does this rerun agree?"
+    )
+
+
+def claims(arguments: argparse.Namespace) -> None:
+    from bnbook import claims
+
+    board = claims.board(arguments.profile, _results(arguments))
+    if arguments.against:
+        rows = claims.agreement(claims.board(), board)
+        _table(("claim", "committed result", "this rerun", ""), [dataclasses.astuple(row) for row in rows])
+    else:
+        _table(("claim", "verdict", "result"), [(row.id, row.verdict, row.text["en"]) for row in board])
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    for row in (heads, tuple("-" * width for width in widths), *rows):
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _data(commands) -> None:
+    command = _command(commands, "data", data, "fetch the data sets, or check the copies at hand")
+    command.add_argument("action", choices=("fetch", "check"))
+    command.add_argument("name", nargs="?", metavar="NAME", help="one of them (default: all)")
+
+
+def data(arguments: argparse.Namespace) -> int:
+    from bnbook.data import sources
+
+    status = 0
+    for name in [arguments.name] if arguments.name else sources.SOURCES:
+        if arguments.action == "fetch":
+            print(f"{name}: {sources.ensure(name)}")
+            continue
+        files = sources.check(name)
+        for path, state in files:
+            print(f"{name}: {path}: {state}")
+            status |= state != sources.OK
+        if not files:
+            print(f"{name}: comes with scikit-learn")
+    return status
+
+
+def _notebook(commands) -> None:
+    command = _command(commands, "notebook", notebook, "run a notebook with checked parameters")
+    command.add_argument("action", choices=("run",))
+    command.add_argument("name", metavar="NAME", help="such as 01_mnist_activation_shift, or a path")
+    command.add_argument(
+        "-p",
+        dest="parameters",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("KEY", "VALUE"),
+        help="a parameter; may be repeated (`papermill --help-notebook FILE` explains each)",
+    )
+    command.add_argument("--out", type=Path, help="the executed copy (default: build/rerun/NAME.ipynb)")
+
+
+def notebook(arguments: argparse.Namespace) -> None:
+    from bnbook import notebooks
+
+    path = notebooks.find(arguments.name)
+    out = arguments.out or paths.BUILD / "rerun" / path.name
+    notebooks.run(path, dict(arguments.parameters), out, progress=sys.stderr.isatty())
+    print(f"notebook: {path.name} executed into {out}")
+
+
+def _book(commands) -> None:
+    _command(
+        commands, "book", book, "build the book's three editions into build/html, from the committed records"
+    )
+
+
+def book(arguments: argparse.Namespace) -> None:
+    from bnbook import book
+
+    print(f"book: open {book.build()}")
+
+
+def _replay(commands) -> None:
+    command = _command(commands, "replay", replay, "hold today's training code against the stored traces")
+    command.add_argument("action", choices=("check", "store"))
+
+
+def replay(arguments: argparse.Namespace) -> int:
+    from bnbook.experiments import replay
+
+    if arguments.action == "store":
+        replay.store()
+        return 0
+    problems = replay.check()
+    for problem in problems:
+        print(f"bnbook: {problem}", file=sys.stderr)
+    print("replay: " + (f"{len(problems)} problems" if problems else "training is what it was"))
+    return min(len(problems), 1)
+
+
+def _bench(commands) -> None:
+    command = _command(commands, "bench", bench, "measure speed and memory, as ratios within one run")
+    command.add_argument("--commit", action="store_true", help="keep the measurement in results/bench.json")
+
+
+def bench(arguments: argparse.Namespace) -> None:
+    from bnbook import bench
+
+    bench.main(commit=arguments.commit)

@@ -1,0 +1,64 @@
+"""Running a notebook with checked parameters: papermill, but strict, and a failure is one line."""
+
+import ast
+from pathlib import Path
+from typing import Any
+
+from bnbook import paths
+
+
+class NotebookRunError(RuntimeError):
+    """A notebook that is not there, a parameter that does not fit, or a cell that failed: one line."""
+
+
+def find(name: str) -> Path:
+    """The notebook called `name`: a path, or a name in notebooks/, with or without number and suffix."""
+    known = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+    for path in [Path(name), *known]:
+        if path.is_file() and name in (str(path), path.name, path.stem, path.stem.partition("_")[2]):
+            return path
+    names = ", ".join(path.stem for path in known) or "none yet"
+    raise NotebookRunError(f"no notebook {name!r}; there is {names}")
+
+
+def run(path: Path, given: dict[str, str], out: Path, progress: bool = False) -> Path:
+    """Execute the notebook `path` with the parameters `given`, as text, into `out`; returns `out`.
+
+    Raises NotebookRunError on an unknown or ill-typed parameter, before anything runs, and on a failing cell.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    values = parameters(papermill.inspect_notebook(str(path)), given)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        papermill.execute_notebook(str(path), str(out), values, progress_bar=progress, log_output=False)
+    except PapermillExecutionError as error:
+        reason = f"{error.ename}: {error.evalue}".replace("\n", " ")
+        raise NotebookRunError(f"{path.name}: cell {error.exec_count}: {reason} (see {out})") from None
+    return out
+
+
+def parameters(known: dict[str, dict[str, str]], given: dict[str, str]) -> dict[str, Any]:
+    """The values of `given` in the types that the parameters cell annotates.
+
+    `known` is what papermill.inspect_notebook returns. Raises NotebookRunError where one does not fit.
+    """
+    for name in given:
+        if name not in known:
+            raise NotebookRunError(f"unknown parameter {name!r}; there is {', '.join(known) or 'none'}")
+    return {name: _value(name, text, known[name]["inferred_type_name"]) for name, text in given.items()}
+
+
+def _value(name: str, text: str, kind: str) -> Any:
+    if kind == "str":
+        return text
+    try:
+        value = ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        value = text
+    if kind == "float" and type(value) is int:
+        value = float(value)
+    if type(value).__name__ != kind:
+        raise NotebookRunError(f"parameter {name} is {text!r}; it must be of type {kind}")
+    return value

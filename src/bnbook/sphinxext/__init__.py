@@ -1,0 +1,27 @@
+"""The Sphinx extension of the book; `_config.yml` loads it."""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+
+import bnbook
+from bnbook.sphinxext import builder, claims, editions, figures, glossary, html, notebooks, numbers, theme
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    for module in (html, builder, editions, glossary, notebooks, numbers, figures, claims, theme):
+        module.setup(app)
+    return {
+        "version": bnbook.__version__,
+        "env_version": _env_version(),
+        "parallel_read_safe": True,
+        "parallel_write_safe": True,
+    }
+
+
+def _env_version() -> int:
+    """A number that changes with the extension's code, so that Sphinx reads all pages again."""
+    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    return int(hashlib.sha256(code).hexdigest()[:8], 16)

@@ -1,0 +1,168 @@
+"""The directives `claims`, the board of verdicts, and `unstated`, what the paper leaves open."""
+
+import functools
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from bnbook import claims
+from bnbook.sphinxext import data, numbers
+from bnbook.sphinxext.editions import Block, joined, pair
+from bnbook.sphinxext.html import Tag, tag
+
+VERDICTS = {
+    "reproduced": ("reproduced", {"ko": "재현됨", "en": "reproduced"}),
+    "not reproduced": ("not-reproduced", {"ko": "재현되지 않음", "en": "not reproduced"}),
+    "inconclusive": ("inconclusive", {"ko": "결론 없음", "en": "inconclusive"}),
+    "not testable here": ("untestable", {"ko": "여기서 시험할 수 없음", "en": "not testable here"}),
+    "not run yet": ("pending", {"ko": "아직 실행하지 않음", "en": "not run yet"}),
+}
+CLAIM_COLUMNS = {
+    "statement": {"ko": "주장", "en": "Claim"},
+    "paper": {"ko": "논문", "en": "Paper"},
+    "ours": {"ko": "이 책", "en": "This book"},
+    "verdict": {"ko": "판정", "en": "Verdict"},
+}
+UNSTATED_COLUMNS = {
+    "what": {"ko": "무엇", "en": "What"},
+    "paper": {"ko": "논문", "en": "Paper"},
+    "ours": {"ko": "이 책", "en": "This book"},
+    "why": {"ko": "까닭", "en": "Why"},
+}
+SILENT = {"ko": "언급 없음", "en": "not stated"}
+CHAPTER = {"ko": "자세히", "en": "details"}
+
+log = logging.getLogger(__name__)
+
+Cell = Sequence[nodes.Node]
+
+
+@functools.cache
+def board() -> list[claims.ClaimResult]:
+    """All claims, judged once a build."""
+    return claims.board(results=numbers.results())
+
+
+class BoardDirective(SphinxDirective):
+    """```` ```{claims} c-4.1 ``` ````: the claims whose id starts with the argument, all without one."""
+
+    optional_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        numbers.note_dependency(self.env)
+        prefix = self.arguments[0] if self.arguments else ""
+        shown = [claim for claim in board() if claim.id.startswith(prefix)]
+        if not shown:
+            log.warning("no claim starts with %r", prefix, location=self.get_location())
+        rows = [
+            row(self.cells(claim), "claim", CLAIM_COLUMNS, self.config.edition, claim.id) for claim in shown
+        ]
+        return [table("claims", CLAIM_COLUMNS, rows)]
+
+    def cells(self, claim: claims.ClaimResult) -> list[Cell]:
+        name, words = VERDICTS[claim.verdict]
+        verdict: list[nodes.Node] = [tag("span", *pair(words), classes=f"bn-verdict bn-verdict-{name}")]
+        if claim.figure:
+            verdict += [
+                nodes.Text(" "),
+                reference("numref", claim.figure, [nodes.literal("", claim.figure)], "figure"),
+            ]
+        if claim.chapter != self.env.docname:
+            verdict += [nodes.Text(" "), reference("doc", f"/{claim.chapter}", pair(CHAPTER), "chapter")]
+        identity = tag("span", claim.id, classes="bn-claim-id")
+        statement, paper, ours = (blocks(self, texts) for texts in (claim.statement, claim.paper, claim.text))
+        return [[*statement, identity], paper, ours, verdict]
+
+
+class UnstatedDirective(SphinxDirective):
+    """```` ```{unstated} <experiment> ``` ````: what book/protocols.yml says of the experiment, as a table.
+
+    Our side of it comes from the configurations.
+    """
+
+    required_arguments = 1
+
+    def run(self) -> list[nodes.Node]:
+        path = Path(self.env.srcdir) / "book" / "protocols.yml"
+        self.env.note_dependency(str(path))
+        numbers.note_dependency(self.env)
+        experiments = data.read(path)
+        if self.arguments[0] not in experiments:
+            log.warning("%s has no %r", path.name, self.arguments[0], location=self.get_location())
+            return []
+        rows = []
+        for index, entry in enumerate(experiments[self.arguments[0]], start=1):
+            try:
+                rows.append(row(self.cells(entry), "unstated", UNSTATED_COLUMNS, self.config.edition))
+            except (ValueError, KeyError) as error:
+                log.warning("%s, entry %d: %s", path.name, index, error, location=self.get_location())
+        return [table("unstated", UNSTATED_COLUMNS, rows)]
+
+    def cells(self, entry: dict[str, Any]) -> list[Cell]:
+        """The paper's side may be missing: that is what the table is about."""
+        paper = (
+            self.side(entry["paper"])
+            if entry.get("paper")
+            else [tag("span", *self.side(SILENT), classes="bn-silent")]
+        )
+        return [self.side(entry["what"]), paper, self.side(entry["ours"]), self.side(entry["why"])]
+
+    def side(self, text: str | int | dict[str, str]) -> list[nodes.Node]:
+        """A text in both languages, or one that needs no translation; placeholders filled."""
+        if isinstance(text, dict):
+            return blocks(self, {lang: numbers.fill(text[lang]) for lang in ("ko", "en")})
+        return inline(self, numbers.fill(str(text)))
+
+
+def inline(directive: SphinxDirective, text: str) -> list[nodes.Node]:
+    """Markdown within a line."""
+    return directive.state.inline_text(text.strip(), directive.lineno)[0]
+
+
+def blocks(directive: SphinxDirective, texts: dict[str, str]) -> list[nodes.Node]:
+    """The two languages, for the edition to choose from, one under the other where it has both."""
+    return [Block("", *inline(directive, texts[lang]), lang=lang, stacked=True) for lang in ("ko", "en")]
+
+
+def reference(kind: str, target: str, text: Iterable[nodes.Node], role: str) -> nodes.Element:
+    """A link to a figure ("numref") or to a chapter ("doc")."""
+    options = {
+        "refdomain": "std",
+        "reftype": kind,
+        "reftarget": target,
+        "refexplicit": kind == "doc",
+        "refwarn": True,
+    }
+    return addnodes.pending_xref("", nodes.inline("", "", *text), classes=[f"bn-claim-{role}"], **options)
+
+
+def row(
+    cells: Iterable[Cell], name: str, columns: dict[str, dict[str, str]], edition: str, ids: str = ""
+) -> Tag:
+    """A table row; each cell knows its column's name, for narrow screens, which show rows as cards."""
+    line = tag("tr", classes=f"bn-{name}", ids=ids)
+    for (column, label), cell in zip(columns.items(), cells, strict=True):
+        line += tag("td", *cell, classes=f"bn-{name}-{column}", data_label=joined(label, edition))
+    return line
+
+
+def table(name: str, columns: dict[str, dict[str, str]], rows: Iterable[Tag]) -> Tag:
+    labels = [
+        [Block("", nodes.Text(label[lang]), lang=lang, stacked=True) for lang in label]
+        for label in columns.values()
+    ]
+    head = tag("thead", tag("tr", *(tag("th", *label, scope="col") for label in labels)))
+    return tag(
+        "div", tag("table", head, tag("tbody", *rows), classes=f"bn-{name}"), classes="bn-table-scroll"
+    )
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("claims", BoardDirective)
+    app.add_directive("unstated", UnstatedDirective)

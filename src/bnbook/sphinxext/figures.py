@@ -1,0 +1,355 @@
+"""The directive `bnfigure`: a figure with its texts, its files, and what a reader needs to cite it.
+
+A figure's numbered place is its chapter. Its own page, `figures/<id>`, is its permanent address; beside that
+page lie the files `figures/<id>.svg`, `.png`, `.csv` that other sites may embed.
+"""
+
+import dataclasses
+import json
+import shutil
+import struct
+from html import escape
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx import addnodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective, SphinxRole
+
+import bnbook
+from bnbook import figures, paths
+from bnbook.sphinxext import data, numbers
+from bnbook.sphinxext.builder import relative
+from bnbook.sphinxext.editions import joined, languages, pair
+from bnbook.sphinxext.html import tag
+from bnbook.sphinxext.notebooks import fingerprint
+
+AUTHOR = "bnbook contributors"
+LICENCE = "CC BY 4.0"
+FILES = ("svg", "png", "csv")
+ADDRESS = "{{address}}"  # of the edition; the page's script fills it in where html.baseurl is unset
+
+WORDS = {
+    "cite": {"ko": "이 그림 인용하기", "en": "Cite this figure"},
+    "copy": {"ko": "복사", "en": "Copy"},
+    "copied": {"ko": "복사했습니다", "en": "Copied"},
+    "source": {"ko": "출처", "en": "Source"},
+    "results": {"ko": "결과", "en": "results"},
+    "records": {"ko": "기록", "en": "Records"},
+    "code": {"ko": "코드", "en": "Code"},
+    "page": {"ko": "고정 주소", "en": "Permanent page"},
+}
+
+log = logging.getLogger(__name__)
+
+
+class FigureError(ValueError):
+    """A figure that does not exist, or one without its texts."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Texts:
+    """Title, caption and alt text of a figure, each {"ko", "en"}, with all numbers filled in."""
+
+    title: dict[str, str]
+    caption: dict[str, str]
+    alt: dict[str, str]
+
+
+def texts(path: Path, name: str) -> Texts:
+    """The texts of the figure `name` from figures.yml; raises FigureError or UnknownNumber."""
+    if name not in figures.FIGURES:
+        raise FigureError(f"no figure {name!r}; there are {', '.join(figures.FIGURES)}")
+    entry = data.read(path).get(name, {})
+    for part in ("title", "caption", "alt"):
+        for lang in ("ko", "en"):
+            if not entry.get(part, {}).get(lang):
+                raise FigureError(f"{path.name} has no {part} ({lang}) for {name!r}")
+    return Texts(
+        **{part: {lang: numbers.fill(entry[part][lang]).strip() for lang in ("ko", "en")} for part in entry}
+    )
+
+
+def export_figures(folder: Path = paths.BUILD / "figures") -> dict[str, dict[str, Any]]:
+    """Exports all figures into `folder` where out of date; their manifest, by id (see `figures.export_all`).
+
+    Raises MissingRecord.
+    """
+    manifest, stamp = folder / "manifest.json", folder / "manifest.stamp"
+    state = fingerprint()
+    if manifest.exists() and stamp.exists() and stamp.read_text() == state:
+        return json.loads(manifest.read_text(encoding="utf-8"))
+    made = figures.export_all(folder, results=numbers.results())
+    stamp.write_text(state)
+    return made
+
+
+def _folder(app: Sphinx) -> Path:
+    """Where this book's figures are exported."""
+    return Path(app.srcdir) / "build" / "figures"
+
+
+class FigureDirective(SphinxDirective):
+    """```` ```{bnfigure} <id> ``` ````; `:unnumbered:` for a copy outside of the figure's chapter."""
+
+    required_arguments = 1
+    option_spec: ClassVar = {"unnumbered": directives.flag}
+
+    def run(self) -> list[nodes.Node]:
+        name = self.arguments[0]
+        path = Path(self.env.srcdir) / "book" / "figures.yml"
+        self.env.note_dependency(str(path))
+        try:
+            found = texts(path, name)
+        except ValueError as error:
+            log.warning("bnfigure %s: %s", name, error, location=self.get_location())
+            return []
+        numbers.note_dependency(self.env)
+        content_hash = self.env.app.bn_figures[name]["hash"]
+        own_page = self.env.docname == page(name)
+        if own_page:
+            _pages(self.env)[self.env.docname] = open_graph(name, found, self.config.edition)
+        box = tag("div", classes="bn-figure-box bn-figure-page" if own_page else "bn-figure-box")
+        box += self.figure(name, found, numbered=not own_page and "unnumbered" not in self.options)
+        box += self.links(name, own_page)
+        box += nodes.raw("", cite_box(name, found, content_hash, self.config), format="html")
+        return [box]
+
+    def figure(self, name: str, found: Texts, *, numbered: bool) -> nodes.Element:
+        image = picture(self.env.app, name, joined(found.alt, self.config.edition))
+        caption = pair(found.caption, lambda text: self.state.inline_text(text, self.lineno)[0])
+        if not numbered:
+            text = tag("p", tag("span", *caption, classes="caption-text"))
+            return tag("figure", image, tag("figcaption", text), classes="bn-figure")
+        figure = nodes.figure("", image, nodes.caption("", "", *caption), names=[name], classes=["bn-figure"])
+        self.set_source_info(figure)
+        self.state.document.note_explicit_target(figure, figure)
+        return figure
+
+    def links(self, name: str, own_page: bool) -> nodes.Element:
+        files = {kind: f"figures/{name}.{kind}" for kind in FILES}
+        line = tag("p", classes="bn-figure-links")
+        for kind, target in files.items():
+            line += [Link("", kind.upper(), target=target, kind=kind), nodes.Text(" ")]
+        for kind, target in (("records", f"figures/{name}.records.json"), ("code", code_file(name))):
+            line += [Link("", "", *pair(WORDS[kind]), target=target, kind=kind), nodes.Text(" ")]
+        if not own_page:
+            line += Link("", "", *pair(WORDS["page"]), target=f"figures/{name}.html", kind="page")
+        return line
+
+
+class GalleryDirective(SphinxDirective):
+    """```` ```{bngallery} ``` ````: all figures, small, each linked to its page."""
+
+    def run(self) -> list[nodes.Node]:
+        path = Path(self.env.srcdir) / "book" / "figures.yml"
+        self.env.note_dependency(str(path))
+        items = []
+        for name in self.env.app.bn_figures:
+            try:
+                found = texts(path, name)
+            except ValueError as error:
+                log.warning("bngallery: %s: %s", name, error, location=self.get_location())
+                continue
+            # The title beside it names the picture, which is why it has no alt text of its own.
+            image = picture(self.env.app, name, alt="")
+            title = Link("", "", *pair(found.title), target=f"figures/{name}.html", kind="page")
+            items.append(tag("li", image, title))
+        return [tag("ul", *items, classes="bn-gallery")]
+
+
+class Image(nodes.General, nodes.Element):
+    """The exported SVG at its permanent address, linked to the figure's page."""
+
+
+class Link(nodes.Inline, nodes.TextElement):
+    """A link to a file of the edition, at `target` from the edition's root."""
+
+
+class FigureReference(SphinxRole):
+    """``{fig}`<id>` ``: "Fig. 3", linked."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        options = {"refdomain": "std", "reftype": "numref", "reftarget": self.text, "refexplicit": False}
+        reference = addnodes.pending_xref("", refdoc=self.env.docname, refwarn=True, **options)
+        reference += nodes.literal("", self.text, classes=["xref", "std", "std-numref"])
+        self.set_source_info(reference)
+        return [reference], []
+
+
+class FigureTitle(SphinxRole):
+    """``{figtitle}`<id>` ``: the figure's title, for the heading of its page."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        path = Path(self.env.srcdir) / "book" / "figures.yml"
+        self.env.note_dependency(str(path))
+        try:
+            return pair(texts(path, self.text).title), []
+        except ValueError as error:
+            log.warning("figtitle %s: %s", self.text, error, location=self.get_location())
+            return [nodes.Text(self.text)], []
+
+
+def page(name: str) -> str:
+    """The document that is the figure's own page."""
+    return f"book/figures/{name}"
+
+
+def code_file(name: str) -> str:
+    """Where an edition keeps the code that draws the figure; as .txt, so that browsers show it."""
+    return f"code/{figures.source(name).name}.txt"
+
+
+def picture(app: Sphinx, name: str, alt: str) -> Image:
+    """The figure's image; the page being read depends on it. Its size is in CSS pixels, half of the PNG's."""
+    folder = _folder(app)
+    app.env.note_dependency(str(folder / f"{name}.svg"))
+    with (folder / f"{name}.png").open("rb") as stream:
+        width, height = struct.unpack(">II", stream.read(24)[16:])
+    return Image(name=name, size=(width // 2, height // 2), alt=alt)
+
+
+def open_graph(name: str, found: Texts, edition: str) -> dict[str, str]:
+    """What other sites show of the figure's page."""
+    return {
+        "id": name,
+        "title": joined(found.title, edition),
+        "description": joined(found.alt, edition),
+        "svg": f"figures/{name}.svg",
+        "png": f"figures/{name}.png",
+    }
+
+
+def citations(
+    name: str, found: Texts, content_hash: str, lang: str, address: str, year: str
+) -> dict[str, str]:
+    """Ready-made citations in one language, by name.
+
+    Blogs strip `<figure>`, so that alt text and a plain line carry the source.
+    """
+    title, alt = found.title[lang], " ".join(found.alt[lang].split())
+    at = f"{address}/figures/{name}"
+    version = f"{WORDS['results'][lang]} {bnbook.__version__} ({content_hash})"
+    word = WORDS["source"][lang]
+    quoted = f"「{title}」" if lang == "ko" else f"“{title}”"
+    bibtex = {
+        "author": f"{{{AUTHOR}}}",
+        "title": f"{{{title}}}",
+        "year": year,
+        "url": f"{at}.html",
+        "note": f"{version}, {LICENCE}",
+    }
+    return {
+        "Markdown": f"[![{markdown_alt(alt)}]({at}.png)]({at}.html)\n\n"
+        f"{word}: [{AUTHOR}, {quoted}]({at}.html), {version}, {LICENCE}",
+        "HTML": f'<a href="{at}.html"><img src="{at}.svg" alt="{escape(alt)}"></a>\n'
+        f'<p>{word}: <a href="{at}.html">{AUTHOR}, {escape(quoted)}</a>, {version}, {LICENCE}</p>',
+        "BibTeX": f"@misc{{bnbook-{name},\n"
+        + "".join(f"  {field} = {{{value}}},\n" for field, value in bibtex.items())
+        + "}",
+        word: f"{word}: {AUTHOR}, {quoted}, {at}.html, {version}, {LICENCE}",
+    }
+
+
+def markdown_alt(text: str) -> str:
+    """Brackets would end the alt text."""
+    return text.replace("[", "\\[").replace("]", "\\]")
+
+
+def cite_box(name: str, found: Texts, content_hash: str, config: Any) -> str:
+    """The box with the citations, each with a copy button. Raw HTML, so that search does not find it."""
+    address = config.html_baseurl.rstrip("/") or ADDRESS
+    summary = joined(WORDS["cite"], config.edition)
+    parts = [f'<details class="bn-cite" id="cite-{name}"><summary>{summary}</summary>']
+    for lang in languages(config.edition):
+        parts.append(f'<div class="bn-cite-lang" lang="{lang}">')
+        year = str(config.copyright)
+        for label, text in citations(name, found, content_hash, lang, address, year).items():
+            parts.append(cite_item(label, text, lang))
+        parts.append("</div>")
+    return "".join([*parts, "</details>"])
+
+
+def cite_item(label: str, text: str, lang: str) -> str:
+    copy, copied = WORDS["copy"][lang], WORDS["copied"][lang]
+    spoken = f"{label} {copy}" if lang == "ko" else f"{copy} {label}"
+    unset = " data-bn-address" if ADDRESS in text else ""
+    return (
+        f'<div class="bn-cite-item"><span class="bn-cite-name">{label}</span>'
+        f'<button type="button" class="bn-copy" data-copy data-copied="{copied}" aria-label="{spoken}">'
+        f"{copy}</button>"
+        f'<pre class="bn-cite-text" tabindex="0"{unset}>{escape(text)}</pre></div>'
+    )
+
+
+def _visit_image(translator: Any, node: Image) -> None:
+    docname = translator.builder.current_docname
+    image = relative(translator.builder, docname, f"figures/{node['name']}.svg")
+    own_page = relative(translator.builder, docname, f"figures/{node['name']}.html")
+    target = image if docname == page(node["name"]) else own_page
+    width, height = node["size"]
+    # In the gallery the title beside it is the same link: one is enough for keyboards and screen readers.
+    hidden = "" if node["alt"] else ' tabindex="-1" aria-hidden="true"'
+    translator.body.append(
+        f'<a class="reference internal image-reference" href="{target}"{hidden}>'
+        f'<img class="bn-figure-img" src="{image}" alt="{escape(node["alt"])}" '
+        f'width="{width}" height="{height}"></a>'
+    )
+    raise nodes.SkipNode
+
+
+def _visit_link(translator: Any, node: Link) -> None:
+    href = relative(translator.builder, translator.builder.current_docname, node["target"])
+    translator.body.append(
+        translator.starttag(node, "a", "", href=href, CLASS=f"bn-link bn-link-{node['kind']}")
+    )
+
+
+def _depart_link(translator: Any, node: Link) -> None:
+    translator.body.append("</a>")
+
+
+def _pages(env: Any) -> dict[str, dict[str, str]]:
+    """{docname: Open Graph texts} of the figures' own pages, for the theme."""
+    if not hasattr(env, "bn_figure_pages"):
+        env.bn_figure_pages = {}
+    return env.bn_figure_pages
+
+
+def _prepare(app: Sphinx) -> None:
+    _pages(app.env)
+    app.bn_figures = export_figures(Path(app.srcdir) / "build" / "figures")
+
+
+def _purge(app: Sphinx, env: Any, docname: str) -> None:
+    _pages(env).pop(docname, None)
+
+
+def _ship(app: Sphinx, exception: Exception | None) -> None:
+    """Puts the figures' files where their pages point."""
+    if exception or app.builder.format != "html":
+        return
+    out = Path(app.outdir)
+    for folder in (out / "figures", out / "code"):
+        folder.mkdir(exist_ok=True)
+    for name, exported in app.bn_figures.items():
+        for kind in FILES:
+            shutil.copyfile(_folder(app) / f"{name}.{kind}", out / "figures" / f"{name}.{kind}")
+        records = json.dumps(exported["records"], indent=1)
+        (out / "figures" / f"{name}.records.json").write_text(records, encoding="utf-8")
+        shutil.copyfile(figures.source(name), out / code_file(name))
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("bnfigure", FigureDirective)
+    app.add_directive("bngallery", GalleryDirective)
+    app.add_role("fig", FigureReference())
+    app.add_role("figtitle", FigureTitle())
+    app.add_node(Image, html=(_visit_image, None))
+    app.add_node(Link, html=(_visit_link, _depart_link))
+    app.connect("builder-inited", _prepare)
+    app.connect("env-purge-doc", _purge)
+    app.connect("build-finished", _ship)

@@ -1,0 +1,34 @@
+"""One doctree node for HTML elements that docutils has no word for, such as `<div lang=...>`.
+
+Its children stay ordinary nodes, so that references, numbers and languages inside them still resolve.
+"""
+
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+
+class Tag(nodes.General, nodes.Inline, nodes.TextElement):
+    """An HTML element: `tag`, its children, and `attributes` as HTML has them."""
+
+
+def tag(name: str, *children: nodes.Node | str, classes: str = "", ids: str = "", **attributes: str) -> Tag:
+    """`tag("td", "x", classes="a b", data_label="y")` is `<td class="a b" data-label="y">x</td>`."""
+    node = Tag("", "", name=name, html={key.replace("_", "-"): value for key, value in attributes.items()})
+    node["classes"] = classes.split()
+    node["ids"] = ids.split()
+    node += [nodes.Text(child) if isinstance(child, str) else child for child in children]
+    return node
+
+
+def _visit(translator: Any, node: Tag) -> None:
+    translator.body.append(translator.starttag(node, node["name"], "", **node["html"]))
+
+
+def _depart(translator: Any, node: Tag) -> None:
+    translator.body.append(f"</{node['name']}>")
+
+
+def setup(app: Sphinx) -> None:
+    app.add_node(Tag, html=(_visit, _depart))

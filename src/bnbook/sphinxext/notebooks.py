@@ -1,0 +1,183 @@
+"""Notebook pages: executed from records by papermill, their Korean and English cells paired.
+
+In a notebook the two languages are plain Markdown cells, tagged `ko` and `en`, so that JupyterLab shows them
+well. They become pairs as in chapters when the page is read; the page shows the executed copy.
+"""
+
+import hashlib
+import itertools
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.util import logging
+
+from bnbook import paths
+from bnbook.notebooks import NotebookRunError, run
+
+HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
+FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})")
+
+log = logging.getLogger(__name__)
+
+
+def fingerprint(*files: Path) -> str:
+    """A hash over `files`, the package's code, and the names, sizes and times of the committed records.
+
+    What was made from them is up to date as long as this stays the same.
+    """
+    digest = hashlib.sha256()
+    for path in [*files, *sorted((paths.ROOT / "src").rglob("*.py"))]:
+        digest.update(path.read_bytes())
+    for path in sorted(paths.runs(paths.RESULTS).rglob("*")):
+        stat = path.stat()
+        if path.is_file():
+            digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def execute_notebooks(source: Path = paths.NOTEBOOKS, target: Path = paths.BUILD / "notebooks") -> list[Path]:
+    """Executes the notebooks of `source` from the committed records into `target`, where out of date.
+
+    Returns the executed notebooks. Raises NotebookRunError on the first that fails.
+    """
+    return [_execute(path, target / path.name) for path in sorted(source.glob("*.ipynb"))]
+
+
+def _execute(path: Path, target: Path) -> Path:
+    stamp = target.with_suffix(".stamp")
+    state = fingerprint(path)
+    if target.exists() and stamp.exists() and stamp.read_text() == state:
+        return target
+    stamp.unlink(missing_ok=True)
+    run(path, {"profile": "cpu"}, target)
+    check(json.loads(target.read_text(encoding="utf-8")), path.name)
+    stamp.write_text(state)
+    return target
+
+
+def check(notebook: dict[str, Any], name: str) -> None:
+    """Raises NotebookRunError where papermill has noted an exception; such a notebook looks finished."""
+    if not notebook["metadata"].get("papermill", {}).get("exception"):
+        return
+    errors = (o for cell in notebook["cells"] for o in cell.get("outputs", []) if o["output_type"] == "error")
+    error = next(errors, {"ename": "an exception", "evalue": "its output is missing"})
+    raise NotebookRunError(f"{name}: {error['ename']}: {error['evalue']}")
+
+
+def paired(cells: list[dict[str, Any]], docname: str) -> list[dict[str, Any]]:
+    """The cells with every pair of a `ko` and an `en` cell written as a chapter has it.
+
+    The text of both goes to the first and the second is left empty, so that cells keep their numbers. Warns
+    of cells that stand alone.
+    """
+    cells = [
+        dict(cell, source="".join(cell["source"]))
+        for cell in cells
+        if "injected-parameters" not in tags(cell)
+    ]
+    langs = [language(cell) for cell in cells]
+    neighbours = zip([None, *langs], langs, [*langs[1:], None], strict=False)
+    for number, (before, lang, after) in enumerate(neighbours, start=1):
+        if lang == "ko" and after != "en":
+            log.warning(
+                "cell %d is tagged ko, but no cell tagged en directly follows it", number, location=docname
+            )
+        elif lang == "en" and before != "ko":
+            log.warning(
+                "cell %d is tagged en, but no cell tagged ko stands before it", number, location=docname
+            )
+        elif lang == "en":
+            ko, en = cells[number - 2 : number]
+            try:
+                ko["source"], en["source"] = pair(ko["source"], en["source"]), ""
+            except ValueError as error:
+                log.warning("cells %d and %d: %s", number - 1, number, error, location=docname)
+    return cells
+
+
+def tags(cell: dict[str, Any]) -> list[str]:
+    return cell["metadata"].get("tags", [])
+
+
+def language(cell: dict[str, Any]) -> str | None:
+    """The language a Markdown cell is tagged with."""
+    known = [tag for tag in tags(cell) if tag in ("ko", "en")]
+    return known[0] if known and cell["cell_type"] == "markdown" else None
+
+
+def pair(ko: str, en: str) -> str:
+    """Two cells as one chapter text. Raises ValueError where their headings or texts do not correspond."""
+    korean, english = sections(ko), sections(en)
+    if [level for level, _, _ in korean] != [level for level, _, _ in english]:
+        raise ValueError("the ko and the en cell have different headings")
+    lines = []
+    for (level, ko_title, ko_text), (_, en_title, en_text) in zip(korean, english, strict=True):
+        if level:
+            lines.append(f"{level} {role('ko', ko_title)} {role('en', en_title)}\n")
+        if bool(ko_text) != bool(en_text):
+            raise ValueError(f"under the heading {ko_title!r} one language has no text")
+        if ko_text:
+            lines += [block("ko", ko_text), block("en", en_text)]
+    return "\n".join(lines)
+
+
+def sections(text: str) -> list[tuple[str, str, str]]:
+    """(heading marks, title, text) of every part; the first has no heading unless the cell opens with one."""
+    parts: list[tuple[str, str, list[str]]] = [("", "", [])]
+    fence = ""
+    for line in text.splitlines():
+        marks = FENCE.match(line)
+        if marks and not fence:
+            fence = marks[1]
+        elif marks and line.strip() == marks[1] and marks[1].startswith(fence):
+            fence = ""
+        heading = HEADING.match(line)
+        if heading and not fence:
+            parts.append((heading[1], heading[2], []))
+        else:
+            parts[-1][2].append(line)
+    written = [(level, title, "\n".join(lines).strip()) for level, title, lines in parts]
+    return [part for part in written if any(part)]
+
+
+def role(name: str, text: str) -> str:
+    ticks = "`" * (longest_run("`", text) + 1)
+    return f"{{{name}}}{ticks}{text}{ticks}"
+
+
+def block(name: str, text: str) -> str:
+    colons = ":" * max(3, longest_run(":", text) + 1)
+    return f"{colons}{{{name}}}\n{text}\n{colons}"
+
+
+def longest_run(mark: str, text: str) -> int:
+    return max((len(list(run)) for char, run in itertools.groupby(text) if char == mark), default=0)
+
+
+def _folders(app: Sphinx) -> tuple[Path, Path]:
+    return Path(app.srcdir) / "notebooks", Path(app.srcdir) / "build" / "notebooks"
+
+
+def _prepare(app: Sphinx) -> None:
+    execute_notebooks(*_folders(app))
+
+
+def _swap(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Gives the parser the executed notebook, in pairs, instead of the stripped one."""
+    path = Path(app.env.doc2path(docname))
+    if path.suffix != ".ipynb":
+        return
+    executed = _folders(app)[1] / path.name
+    app.env.note_dependency(str(executed))
+    notebook = json.loads(executed.read_text(encoding="utf-8"))
+    check(notebook, path.name)
+    notebook["cells"] = paired(notebook["cells"], docname)
+    source[0] = json.dumps(notebook, ensure_ascii=False)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", _prepare)
+    app.connect("source-read", _swap)

@@ -1,0 +1,113 @@
+"""The roles `result` and `paper`: numbers in prose come from records and paper.yml, never from typing."""
+
+import dataclasses
+import functools
+import json
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxRole
+
+from bnbook import claims
+from bnbook.protocols.mnist_activation_shift import EXPERIMENT, Results
+from bnbook.sphinxext.html import tag
+
+log = logging.getLogger(__name__)
+
+
+class UnknownNumber(ValueError):
+    """A key that neither the records nor paper.yml have."""
+
+
+@functools.cache
+def results() -> Results:
+    """The committed records, read once a build; raises MissingRecord."""
+    return claims.results()
+
+
+@functools.cache
+def sources() -> dict[str, dict[str, claims.Number]]:
+    """Ours and the paper's numbers and our configurations, by key."""
+    return {
+        "result": claims.numbers(results=results()),
+        "paper": claims.paper(),
+        "config": configs(results()),
+    }
+
+
+def configs(found: Results) -> dict[str, claims.Number]:
+    """What the main runs were configured with, by "<experiment>.<setting>.<variant>.<field>", and the sizes
+    of their profile, by "<experiment>.profile.<field>"."""
+    parts = {"profile": dataclasses.asdict(found.profile)}
+    parts |= {f"{setting}.{variant}": records[0].config for (setting, variant), records in found.main.items()}
+    return {
+        f"{EXPERIMENT}.{part}.{field}": list(value) if isinstance(value, tuple) else value
+        for part, values in parts.items()
+        for field, value in values.items()
+    }
+
+
+def number(source: str, key: str, form: str = "") -> str:
+    """The number `key` of `source` ("result" or "paper") as text, by the format specification `form` if any.
+
+    Raises UnknownNumber, and ValueError where the format does not fit the number.
+    """
+    known = sources()[source]
+    if key not in known:
+        raise UnknownNumber(
+            f"no number {key!r} among the {'results' if source == 'result' else 'numbers of the paper'}"
+        )
+    return claims.shown(known[key], form)
+
+
+def fill(text: str) -> str:
+    """`text` with its placeholders `[[key]]`, `[[key|.2f]]`, `[[paper:key]]` and `[[config:key]]` replaced.
+
+    Raises UnknownNumber, and ValueError where a format does not fit.
+    """
+    named = {"" if name == "result" else name: values for name, values in sources().items()}
+    try:
+        return claims.fill(text, named)
+    except KeyError as error:
+        raise UnknownNumber(error.args[0]) from None
+
+
+def note_dependency(env: BuildEnvironment) -> None:
+    """The page being read is read again when a number has changed."""
+    env.note_dependency(str(_stamp(env.app)))
+
+
+class NumberRole(SphinxRole):
+    """``{result}`main.tuned.bn.accuracy|.2f` ``; the format after the bar may be left out."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        note_dependency(self.env)
+        key, _, form = self.text.partition("|")
+        try:
+            text = number(self.name, key.strip(), form.strip())
+        except ValueError as error:
+            log.warning("{%s}`%s`: %s", self.name, self.text, error, location=self.get_location())
+            text = "?"
+        return [tag("span", text, classes=f"bn-{self.name}")], []
+
+
+def _stamp(app: Sphinx) -> Path:
+    return Path(app.doctreedir) / "numbers.json"
+
+
+def _write_stamp(app: Sphinx) -> None:
+    """Writes all numbers to one file, whose time changes only when a number does."""
+    text = json.dumps(sources(), sort_keys=True, default=float)
+    stamp = _stamp(app)
+    if not stamp.exists() or stamp.read_text() != text:
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.write_text(text)
+
+
+def setup(app: Sphinx) -> None:
+    app.connect("builder-inited", _write_stamp)
+    for role in ("result", "paper"):
+        app.add_role(role, NumberRole())

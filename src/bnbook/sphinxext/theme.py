@@ -1,0 +1,202 @@
+"""The look of the book: what is put into the theme's pages, and what is taken out of them.
+
+Templates lie in book/_templates, styles and the one script in book/_static. Pages need nothing from outside:
+icons.css draws what the theme's icon script (542 kB) drew, MathJax comes out of an installed package.
+"""
+
+import gettext
+import hashlib
+import importlib.util
+import shutil
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.errors import ExtensionError
+
+from bnbook import paths
+from bnbook.sphinxext.korean_search import SearchKorean
+
+# code -> (its name in its own language, the name for narrow headers, the language of the page)
+EDITIONS = {
+    "ko": ("한국어", "한", "ko"),
+    "en": ("English", "En", "en"),
+    "ko-en": ("나란히 · Side by side", "한·En", "ko"),
+}
+
+MATHJAX = "tex-svg-full.js"
+MATHJAX_INSTALL = "pip install sphinx-mathjax-offline==0.0.2"
+MATHJAX_SHA256 = "a4354ff94fd868aea0cc6eaaa79a57fda0588646fc46ee3700a349ee0a11cbe6"
+
+# Parts of Jupyter Book's extensions without work here: bnbook.js copies, no cell runs live, no tabs are used.
+UNUSED = {
+    *("copybutton.js", "clipboard.min.js", "copybutton_funcs.js", "copybutton.css"),
+    *("sphinx-thebe.js", "sphinx-thebe.css", "togglebutton.js", "togglebutton.css", "design-tabs.js"),
+}
+
+# What the theme says in English only, or in poor Korean.
+KOREAN = {
+    "By": "지은이",
+    "Announcement": "알림",
+    "Back to top": "맨 위로",
+    "Color mode": "밝게/어둡게",
+    "Contents": "이 페이지 목차",
+    "Dark": "어둡게",
+    "Download notebook file": "노트북 내려받기",
+    "Error": "오류",
+    "Language": "언어",
+    "Light": "밝게",
+    "Link to this code": "이 코드의 주소",
+    "Link to this equation": "이 식의 주소",
+    "Link to this heading": "이 제목의 주소",
+    "Link to this image": "이 그림의 주소",
+    "Link to this table": "이 표의 주소",
+    "Link to this term": "이 용어의 주소",
+    "Main": "책 목차",
+    "Page": "이 페이지 목차",
+    "Please activate JavaScript to enable the search functionality.": "검색에는 JavaScript가 필요합니다.",
+    "Search this book...": "이 책에서 검색",
+    "Show or hide the pages below": "하위 페이지 여닫기",
+    "Skip to main content": "본문으로 건너뛰기",
+    "Start": "처음",
+    "System Settings": "시스템 설정",
+    "Toggle primary sidebar": "책 목차 여닫기",
+    "Toggle secondary sidebar": "이 페이지 목차 여닫기",
+    "Version warning": "판 안내",
+    "next": "다음",
+    "next page": "다음 페이지",
+    "previous": "이전",
+    "previous page": "이전 페이지",
+}
+
+
+class Words(gettext.NullTranslations):
+    """The theme's words in Korean; what is missing here is left to Sphinx's own catalogue."""
+
+    def gettext(self, message: str) -> str:
+        return KOREAN.get(message) or super().gettext(message)
+
+
+def setup(app: Sphinx) -> None:
+    """Connect everything; `edition` must have been added to the config before."""
+    app.add_search_language(SearchKorean)
+    app.add_css_file("icons.css", priority=800)
+    app.add_css_file("bnbook.css", priority=801)
+    app.add_js_file("bnbook.js", loading_method="defer")
+    app.connect("config-inited", _configure)
+    app.connect("builder-inited", _speak_korean)
+    app.connect("builder-inited", _copy_mathjax)
+    # After the theme's own handlers (500 and 501), which would put their parts back.
+    app.connect("html-page-context", _complete_page, priority=900)
+
+
+def _configure(app: Sphinx, config: Config) -> None:
+    config.mathjax_path = MATHJAX
+    if config.language == "ko":
+        config.nb_code_prompt_show = "코드 보기"
+        config.nb_code_prompt_hide = "코드 접기"
+
+
+def _speak_korean(app: Sphinx) -> None:
+    if app.builder.format == "html" and app.config.language == "ko":
+        app.builder.templates.environment.install_gettext_translations(_words(app))
+
+
+def _words(app: Sphinx) -> Words:
+    words = Words()
+    words.add_fallback(app.translator)
+    return words
+
+
+def _copy_mathjax(app: Sphinx) -> None:
+    if app.builder.format != "html":
+        return
+    static = Path(app.outdir, "_static")
+    static.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(mathjax(), static / MATHJAX)
+
+
+def mathjax() -> Path:
+    """MathJax 3.2.2 out of the installed package sphinx-mathjax-offline.
+
+    Raises: ExtensionError where the package is missing or the file is not the one that was tried.
+    """
+    spec = importlib.util.find_spec("sphinx-mathjax-offline")
+    if spec is None:
+        raise ExtensionError(f"sphinx-mathjax-offline is not installed: {MATHJAX_INSTALL}")
+    path = Path(spec.origin).parent / "static" / "mathjax" / MATHJAX
+    found = hashlib.sha256(path.read_bytes()).hexdigest()
+    if found != MATHJAX_SHA256:
+        raise ExtensionError(f"{path} has sha256 {found}, not {MATHJAX_SHA256}: {MATHJAX_INSTALL}")
+    return path
+
+
+def _complete_page(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    # Sphinx would load MathJax (717 kB) on a page whose chapters have math, too.
+    has_math = doctree is not None and any(doctree.findall(_is_math))
+    unused = UNUSED if has_math else UNUSED | {MATHJAX}
+    for files in (context["script_files"], context["css_files"]):
+        files[:] = [file for file in files if not _is_among(unused, file)]
+    address = app.builder.get_target_uri(pagename)
+    context["bn_edition"] = app.config.edition
+    context["bn_editions"] = _editions(app, context["content_root"], address)
+    context["bn_card"] = _card(app, pagename, address)
+    context["bn_notebook"] = context.get("page_source_suffix") == ".ipynb"
+    context["theme_search_bar_text"] = "Search this book..."
+    if app.config.language == "ko":
+        context["translate"] = _words(app).gettext
+        context["theme_search_bar_text"] = KOREAN["Search this book..."]
+
+
+def _is_math(node: nodes.Node) -> bool:
+    return isinstance(node, nodes.math | nodes.math_block)
+
+
+def _is_among(unused: set[str], asset: Any) -> bool:
+    """Whether a script or style is one of `unused`, or an inline script that sets one up (thebe's)."""
+    if not asset.filename:
+        return "THEBE_JS_URL" in asset.attributes.get("body", "")
+    return asset.filename.rsplit("/", 1)[-1] in unused
+
+
+def _editions(app: Sphinx, content_root: str, address: str) -> list[dict[str, Any]]:
+    """The same page in every edition; none where one edition was built alone (plain jupyter-book build)."""
+    if Path(app.outdir).name != app.config.edition:
+        return []
+    base = app.config.html_baseurl.rstrip("/").removesuffix(f"/{app.config.edition}")
+    return [
+        {
+            "code": code,
+            "name": name,
+            "short": short,
+            "language": language,
+            "href": f"{content_root}../{code}/{address}",
+            "alternate": f"{base}/{code}/{address}" if base else f"{content_root}../{code}/{address}",
+            "current": code == app.config.edition,
+        }
+        for code, (name, short, language) in EDITIONS.items()
+    ]
+
+
+def _card(app: Sphinx, pagename: str, address: str) -> dict[str, str] | None:
+    """What Open Graph and Twitter show of a figure's page; they need the site's address."""
+    figure = getattr(app.env, "bn_figure_pages", {}).get(pagename)
+    base = app.config.html_baseurl.rstrip("/")
+    if not figure or not base:
+        return None
+    return {
+        "title": figure["title"],
+        "description": figure["description"],
+        "image": f"{base}/{figure['png']}",
+        "url": f"{base}/{address}",
+    }
+
+
+def write_entry_page(html: Path) -> Path:
+    """Write html/index.html, which offers the three editions and forces none."""
+    html.mkdir(parents=True, exist_ok=True)
+    return Path(shutil.copyfile(paths.BOOK / "_templates" / "entry.html", html / "index.html"))

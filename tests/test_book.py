@@ -1,0 +1,384 @@
+"""The built book in a real browser, opened from file:// as a reader would.
+
+One session builds the three editions (or takes the folder named by BNBOOK_HTML) and walks every page once at
+the width of a phone; most tests then ask what was seen on that walk.
+"""
+
+import gzip
+import os
+import re
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from bs4 import BeautifulSoup
+
+from bnbook.sphinxext.korean_search import SearchKorean, root
+
+sync_api = pytest.importorskip("playwright.sync_api")
+Browser = sync_api.Browser
+Page = sync_api.Page
+
+EDITIONS = ("ko", "en", "ko-en")
+PHONE = {"width": 375, "height": 740}
+DESK = {"width": 1280, "height": 900}
+FIRST_PAGE_LIMIT = 300_000  # bytes after gzip, everything the page asks for
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+# Pages read by axe: between them the claims, a table of choices, figures with their boxes, math, the search.
+CHECKED = (
+    *("index.html", "ko/index.html", "ko/figures/fig1a-test-accuracy.html", "ko/search.html"),
+    *("en/mnist.html", "ko-en/index.html"),
+)
+
+
+@dataclass
+class Visit:
+    """What one page did on the walk."""
+
+    page: str
+    width: int = 0  # of the page, to be compared with the phone's
+    problems: list[str] = field(default_factory=list)  # on the console, exceptions, failed requests
+    requests: set[str] = field(default_factory=set)
+    bad_math: int = 0
+    typeset: int = 0
+
+
+@pytest.fixture(scope="session")
+def html() -> Path:
+    """The folder with the three editions; built from the committed records where none is given."""
+    given = os.environ.get("BNBOOK_HTML")
+    if given:
+        return Path(given).resolve()
+    from bnbook import book
+
+    return Path(book.build()).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        message = (
+            f"no browser found: install one of {', '.join(BROWSERS)} to run the tests of the built pages"
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(html: Path, browser: Browser) -> Iterator:
+    """Opens an address below html/ in a fresh context: open_page("ko/index.html", viewport=..., ...)."""
+    contexts = []
+
+    def opener(address: str, **options) -> Page:
+        context = browser.new_context(**{"viewport": DESK, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{html.as_uri()}/{address}")
+        return page
+
+    yield opener
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture(scope="session")
+def walk(html: Path, browser: Browser) -> list[Visit]:
+    """Every page of every edition, and the entry page, at a phone's width."""
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()  # one tab for all, which keeps the scripts it has parsed
+    seen = Visit("")
+    page.on("request", lambda request: seen.requests.add(request.url))
+    page.on("requestfailed", lambda request: seen.problems.append(f"failed: {request.url}"))
+    page.on("pageerror", lambda error: seen.problems.append(str(error)))
+    page.on(
+        "console", lambda m: m.type in ("error", "warning") and seen.problems.append(f"{m.type}: {m.text}")
+    )
+    visits = []
+    for address in [
+        "index.html",
+        *(f"{edition}/{name}" for edition in EDITIONS for name in pages(html, edition)),
+    ]:
+        seen = Visit(address)
+        visits.append(seen)
+        page.goto(f"{html.as_uri()}/{address}")
+        page.evaluate("window.MathJax?.startup?.promise")
+        seen.width = page.evaluate("document.documentElement.scrollWidth")
+        seen.bad_math = page.locator("[data-mml-node=merror], mjx-merror").count()
+        seen.typeset = page.locator("mjx-container").count()
+    context.close()
+    return visits
+
+
+def pages(html: Path, edition: str) -> list[str]:
+    """The addresses of an edition's pages: chapters, figures, notebooks, and the search page."""
+    found = (path.relative_to(html / edition) for path in (html / edition).rglob("*.html"))
+    return sorted(str(path) for path in found if not path.parts[0].startswith("_"))
+
+
+def named_ids(page: BeautifulSoup) -> set[str]:
+    """The ids one can link to; those that docutils counts (id1) lead back from the list of references."""
+    return {node["id"] for node in page.select("article [id]") if not re.fullmatch(r"id\d+", node["id"])}
+
+
+def soup(html: Path, address: str) -> BeautifulSoup:
+    return BeautifulSoup((html / address).read_text(encoding="utf-8"), "html.parser")
+
+
+# The three editions
+
+
+def test_every_page_exists_in_the_three_editions_with_the_same_ids(html: Path) -> None:
+    assert pages(html, "ko") == pages(html, "en") == pages(html, "ko-en")
+    for page in pages(html, "ko"):
+        ids = [named_ids(soup(html, f"{edition}/{page}")) for edition in EDITIONS]
+        assert ids[0] == ids[1] == ids[2], (
+            f"{page}: ids differ: {sorted((ids[0] | ids[1]) ^ (ids[0] & ids[1]))}"
+        )
+
+
+def test_each_edition_says_its_language_and_names_the_others(html: Path) -> None:
+    for edition, language in zip(EDITIONS, ("ko", "en", "ko"), strict=True):
+        page = soup(html, f"{edition}/mnist.html")
+        assert page.html["lang"] == language
+        others = {link["hreflang"]: link["href"] for link in page.select("link[rel=alternate][hreflang]")}
+        assert set(others) == {"ko", "en"}
+        for target in others.values():
+            if not urlsplit(target).scheme:
+                assert (html / edition / target).resolve().is_file(), target
+
+
+@pytest.mark.parametrize("javascript", [True, False])
+def test_switch_keeps_the_page_and_with_javascript_the_anchor(
+    open_page, html: Path, javascript: bool
+) -> None:
+    anchor = next(node["id"] for node in soup(html, "ko/mnist.html").select("article section section[id]"))
+    page = open_page(f"ko/mnist.html#{anchor}", java_script_enabled=javascript)
+    for edition in ("en", "ko-en", "ko"):
+        page.locator(f"a.bn-edition[data-edition={edition}]").click()
+        page.wait_for_url(f"**/{edition}/mnist.html*")
+        if javascript:
+            assert urlsplit(page.url).fragment == anchor
+        assert page.locator("a.bn-edition[aria-current]").count() == 1
+
+
+def test_the_switch_follows_a_later_anchor(open_page, html: Path) -> None:
+    anchor = [node["id"] for node in soup(html, "ko/mnist.html").select("article section section[id]")][-1]
+    page = open_page("ko/mnist.html")
+    page.evaluate("anchor => { location.hash = anchor }", anchor)
+    page.wait_for_function("a => document.querySelector('a.bn-edition').hash === '#' + a", arg=anchor)
+
+
+def test_entry_page_offers_the_editions(open_page) -> None:
+    page = open_page("index.html")
+    for edition in EDITIONS:
+        page.locator(f"a[href='{edition}/index.html']").click()
+        page.locator("article h1").wait_for()
+        page.go_back()
+
+
+def test_the_korean_edition_has_no_english_theme_words(html: Path) -> None:
+    for name in pages(html, "ko"):
+        page = soup(html, f"ko/{name}")
+        for article in page.select("article, .bn-editions, .prev-next-footer"):
+            article.decompose()
+        words = [
+            node[key]
+            for key in ("title", "aria-label", "placeholder")
+            for node in page.select(f"body [{key}]")
+        ]
+        words += [
+            node.get_text(strip=True)
+            for node in page.select("body button, .onthispage, .bd-links__title, h1, h2")
+        ]
+        english = {
+            word for word in words if word.strip() and not any("가" <= letter <= "힣" for letter in word)
+        }
+        assert not english, f"ko/{name}: {english}"
+
+
+# What a page asks for and does
+
+
+def test_no_console_error(walk: list[Visit]) -> None:
+    assert {seen.page: seen.problems for seen in walk if seen.problems} == {}
+
+
+def test_no_request_to_anywhere_outside(walk: list[Visit]) -> None:
+    outside = {url for seen in walk for url in seen.requests if urlsplit(url).scheme not in ("file", "data")}
+    assert outside == set()
+
+
+def test_all_math_is_typeset(walk: list[Visit], html: Path) -> None:
+    assert {seen.page: seen.bad_math for seen in walk if seen.bad_math} == {}
+    for seen in walk:
+        formulas = len(soup(html, seen.page).select(".math"))
+        assert (seen.typeset > 0) == (formulas > 0), (
+            f"{seen.page}: {seen.typeset} of {formulas} formulas typeset"
+        )
+    assert any(seen.typeset for seen in walk)
+
+
+def test_mathjax_is_loaded_only_where_there_is_math(walk: list[Visit], html: Path) -> None:
+    for seen in walk:
+        loaded = any("tex-svg-full" in url for url in seen.requests)
+        assert loaded == bool(soup(html, seen.page).select(".math")), seen.page
+
+
+def test_no_horizontal_scroll_on_a_phone(walk: list[Visit]) -> None:
+    assert {seen.page: seen.width for seen in walk if seen.width > PHONE["width"]} == {}
+
+
+@pytest.mark.parametrize("first", ["index.html", *(f"{edition}/index.html" for edition in EDITIONS)])
+def test_first_page_is_light(walk: list[Visit], first: str) -> None:
+    seen = next(seen for seen in walk if seen.page == first)
+    files = {Path(unquote(urlsplit(url).path)) for url in seen.requests if url.startswith("file:")}
+    sizes = {file.name: len(gzip.compress(file.read_bytes())) for file in files}
+    assert sum(sizes.values()) <= FIRST_PAGE_LIMIT, sorted(sizes.items(), key=lambda item: -item[1])[:5]
+
+
+# Reading it
+
+
+@pytest.mark.parametrize("address", CHECKED)
+def test_axe_finds_nothing_serious(open_page, address: str) -> None:
+    page = open_page(address, color_scheme="light", reduced_motion="reduce")  # no colour half-way between two
+    page.evaluate("document.querySelectorAll('details').forEach(box => { box.open = true })")
+    assert serious(page, {}) == set()
+    page.emulate_media(color_scheme="dark")
+    assert serious(page, {"runOnly": ["color-contrast"]}) == set()  # all that differs in the dark
+
+
+def serious(page: Page, options: dict) -> set[tuple[str, str]]:
+    """What axe finds serious or critical, as (rule, element and reason); formulas are MathJax's."""
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    found = axe.run(page, context={"exclude": [["mjx-container"]]}, options=options).response["violations"]
+    return {
+        (violation["id"], f"{node['html'][:120]} {node['failureSummary'][:200]}")
+        for violation in found
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    }
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_print_has_the_text_and_no_navigation(open_page, edition: str) -> None:
+    page = open_page(f"{edition}/index.html")
+    page.emulate_media(media="print")
+    for hidden in ("#pst-primary-sidebar", ".bd-header-article", ".prev-next-footer", ".bd-footer-content"):
+        assert not page.locator(hidden).first.is_visible(), hidden
+    assert page.locator("article h1").is_visible()
+    for language in edition.split("-") if "-" in edition else ():
+        assert page.locator(f"article .bn-pair > .bn-{language}").first.is_visible()
+
+
+def test_pairs_stand_side_by_side_when_wide_and_stacked_on_a_phone(open_page) -> None:
+    for viewport, beside in ((DESK, True), (PHONE, False)):
+        page = open_page("ko-en/index.html", viewport=viewport)
+        ko, en = (
+            page.locator(f".bn-pair > .bn-{language}").first.bounding_box() for language in ("ko", "en")
+        )
+        assert (ko["x"] + ko["width"] <= en["x"]) is beside
+        assert (abs(ko["y"] - en["y"]) < 2) is beside
+
+
+# Copying
+
+
+def test_copy_buttons_copy_the_citation_with_the_address(open_page, html: Path) -> None:
+    page = open_page("ko/figures/fig1a-test-accuracy.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.evaluate("document.querySelectorAll('details.bn-cite').forEach(box => { box.open = true })")
+    items = page.locator(".bn-cite-item")
+    assert items.count() == 4
+    for number in range(items.count()):
+        button, shown = (
+            items.nth(number).locator("button.bn-copy"),
+            items.nth(number).locator("pre").text_content(),
+        )
+        button.click()
+        page.wait_for_function("document.querySelector('.bn-live').textContent === '복사했습니다'")
+        assert page.evaluate("navigator.clipboard.readText()") == shown.rstrip("\n")
+        assert "{{address}}" not in shown
+        page.evaluate("document.querySelector('.bn-live').textContent = ''")
+    unset = soup(html, "ko/figures/fig1a-test-accuracy.html").select(".bn-cite-text[data-bn-address]")
+    if unset:
+        assert (
+            f"{(html / 'ko').as_uri()}/figures/fig1a-test-accuracy"
+            in items.first.locator("pre").text_content()
+        )
+
+
+def test_code_can_be_copied(open_page) -> None:
+    page = open_page("en/reproduce.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    block = page.locator("div.highlight").first
+    code = block.locator("pre").text_content()
+    block.hover()
+    block.locator("button.bn-copy").click()
+    page.wait_for_function("document.querySelector('.bn-live').textContent === 'Copied'")
+    assert page.evaluate("navigator.clipboard.readText()") == code.rstrip("\n")
+
+
+# Searching
+
+
+def results(open_page, edition: str, query: str) -> set[str]:
+    page = open_page(f"{edition}/search.html?q={query}")
+    page.wait_for_function("document.querySelector('.search-summary')?.textContent")
+    links = page.locator("#search-results ul.search a")
+    return {urlsplit(link.get_attribute("href")).path for link in links.all()}
+
+
+def test_korean_search_finds_a_word_with_and_without_its_particle(open_page) -> None:
+    bare = results(open_page, "ko", "미니배치")
+    assert bare
+    assert results(open_page, "ko", "미니배치를") == bare
+    assert "mnist.html" in results(open_page, "ko", "분포가")
+
+
+def test_korean_search_reads_a_compound_with_and_without_the_space(open_page) -> None:
+    spaced, joined = (results(open_page, "ko", query) for query in ("배치 정규화", "배치정규화"))
+    assert joined and joined <= spaced
+
+
+def test_each_edition_finds_its_languages(open_page) -> None:
+    assert results(open_page, "en", "distribution")
+    assert results(open_page, "ko-en", "distribution")
+    assert results(open_page, "ko-en", "분포")
+    assert not results(open_page, "ko", "qzxjv")
+
+
+@pytest.mark.parametrize(
+    ("text", "query"),
+    [
+        ("기억을 되살린다", "기억"),
+        ("기억", "기억에서는"),
+        ("배치 정규화를 쓴다", "배치정규화"),
+        ("배치정규화를 쓴다", "정규화"),
+        ("층을 쌓는다", "층"),
+        ("SGD의 스텝", "스텝마다"),
+        ("정규화하는 까닭", "정규화한다"),
+    ],
+)
+def test_korean_terms_meet_what_is_typed(text: str, query: str) -> None:
+    terms = SearchKorean({}).split(text)
+    assert root(query) in terms
+
+
+def test_korean_terms_keep_other_words_apart() -> None:
+    terms = SearchKorean({}).split("학습률을 낮춘다. SGD의 step")
+    assert "규제" not in terms and "의" not in terms
+    assert {"SGD", "step", "학습률"} <= set(terms)

@@ -1,0 +1,526 @@
+"""The book's roles, directives and checks, on books of a page or two, with made-up numbers and figures."""
+
+import dataclasses
+import html
+import json
+import re
+from pathlib import Path
+
+import pytest
+from sphinx.testing.util import SphinxTestApp
+
+from bnbook import claims, figures, paths
+from bnbook.book import summary
+from bnbook.notebooks import NotebookRunError
+from bnbook.protocols.mnist_activation_shift import PROFILES, Results
+from bnbook.sphinxext import glossary, notebooks, numbers
+from bnbook.sphinxext.builder import address
+from bnbook.sphinxext.claims import board
+from bnbook.sphinxext.figures import citations, texts
+
+MODULES = ("html", "builder", "editions", "glossary", "notebooks", "numbers", "figures", "claims")
+EXTENSIONS = ["myst_nb", "sphinxcontrib.bibtex", *(f"bnbook.sphinxext.{module}" for module in MODULES)]
+GLOSSARY = """
+- {en: batch normalization, ko: 배치 정규화, avoid: [배치정규화]}
+- {en: layer, ko: 층, avoid: [레이어], allow: [플레이어]}
+"""
+FIGURES = """
+pic-one:
+  title: {ko: 첫 그림, en: First picture}
+  caption: {ko: "정확도 [[accuracy|.2f]].", en: "Accuracy [[accuracy|.2f]], batch [[paper:batch]]."}
+  alt: {ko: 오르는 선, en: "A line <rising> [up]"}
+"""
+BIBTEX = {
+    "bibtex_bibfiles": ["refs.bib"],
+    "bibtex_cite_id": "bib-{key}",
+    "bibtex_bibliography_id": "bibliography-{bibliography_count}",
+}
+PAGE = """# {ko}`시작` {en}`Start here`
+
+:::{ko}
+우리의 문장.
+:::
+:::{en}
+Our sentence.
+:::
+
+## {ko}`둘째 2` {en}`Second part 2`
+"""
+FIGURE_PAGE = "# {figtitle}`pic-one`\n\n```{bnfigure} pic-one\n```\n"
+
+
+def fake_export(folder, results):
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "pic-one.svg").write_text("<svg/>")
+    size = (640).to_bytes(4) + (480).to_bytes(4)
+    (folder / "pic-one.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size)
+    (folder / "pic-one.csv").write_text("step,accuracy\n1,0.5\n")
+    manifest = {"pic-one": {"hash": "0123456789ab", "records": ["results/runs/x/seed-0.json"]}}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return manifest
+
+
+@dataclasses.dataclass
+class FakeClaim:
+    id: str
+    verdict: str
+    figure: str | None = None
+    chapter: str = "book/index"
+
+    def __getattr__(self, name):
+        if name in ("statement", "paper", "text"):
+            return {"ko": f"한 {name}", "en": f"en {name}"}
+        raise AttributeError(name)
+
+
+@pytest.fixture(autouse=True)
+def made_up(monkeypatch):
+    """Numbers, figures and claims of its own for every test."""
+    known = {"accuracy": 0.98341, "steps": 50000}
+    monkeypatch.setattr(
+        claims, "results", lambda: Results(profile=PROFILES["cpu"], choice=None, main={}, multiverse=[])
+    )
+    monkeypatch.setattr(claims, "numbers", lambda results: known)
+    monkeypatch.setattr(claims, "paper", lambda: {"batch": 60})
+    monkeypatch.setattr(
+        claims, "board", lambda results: [FakeClaim("c-1", "reproduced"), FakeClaim("d-2", "not run yet")]
+    )
+    monkeypatch.setattr(figures, "FIGURES", {"pic-one": None})
+    monkeypatch.setattr(figures, "source", lambda name: Path(__file__))
+    monkeypatch.setattr(figures, "export_all", fake_export)
+    forget()
+    yield known
+    forget()
+
+
+def forget() -> None:
+    """Numbers are read once a build; here several builds share a process."""
+    for once in (numbers.results, numbers.sources, board):
+        once.cache_clear()
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in {"book/glossary.yml": GLOSSARY, "book/figures.yml": FIGURES, **files}.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text, encoding="utf-8")
+
+
+class Book:
+    """A book built from `files` (path: text), in one edition; `files` may hold book/index.md alone."""
+
+    def __init__(self, root: Path, files: dict[str, str], edition: str = "ko-en", **config):
+        write(root, files)
+        (root / "conf.py").write_text(
+            f"extensions = {EXTENSIONS}\n"
+            "myst_enable_extensions = ['colon_fence', 'dollarmath']\n"
+            "bibtex_bibfiles = []\nroot_doc = 'book/index'\nexclude_patterns = ['build', 'out']\n"
+            "nb_execution_mode = 'off'\nnumfig = True\nnitpicky = True\nhtml_theme = 'basic'\n"
+            "copyright = '2026'\n"
+        )
+        out = root / "out" / edition
+        settings = {"edition": edition, "language": edition[:2], "html_title": "책 · Book", **config}
+        app = SphinxTestApp("html", root, builddir=out, confoverrides=settings)
+        try:
+            app.build()
+            self.out, self.env = Path(app.outdir), app.env
+            self.warnings = re.sub(r"\x1b\[[0-9;]*m", "", app.warning.getvalue())
+        finally:
+            app.cleanup()
+
+    def page(self, name: str = "index") -> str:
+        """The body of a page."""
+        text = (self.out / f"{name}.html").read_text(encoding="utf-8")
+        return text[text.index('<div class="body"') : text.index('<div class="clearer">')]
+
+
+def ids(page: str) -> list[str]:
+    return re.findall(r'\bid="([^"]+)"', page)
+
+
+def words(page: str) -> str:
+    return " ".join(html.unescape(re.sub("<[^>]+>", " ", page)).split())
+
+
+def cell(kind: str, source: str, *tags: str) -> dict:
+    extra = {"outputs": [], "execution_count": None} if kind == "code" else {}
+    return {
+        "cell_type": kind,
+        "id": f"c{abs(hash(source)) % 10**8}",
+        "metadata": {"tags": [*filter(None, tags)]},
+        "source": source,
+        **extra,
+    }
+
+
+def notebook(*cells: dict, **metadata) -> str:
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    return json.dumps(
+        {
+            "nbformat": 4,
+            "nbformat_minor": 5,
+            "metadata": {"kernelspec": kernel, **metadata},
+            "cells": list(cells),
+        }
+    )
+
+
+# Editions
+
+
+def test_an_edition_keeps_its_language_only(tmp_path):
+    korean = Book(tmp_path, {"book/index.md": PAGE}, "ko")
+    english = Book(tmp_path, {"book/index.md": PAGE}, "en")
+    assert korean.warnings == english.warnings == ""
+    assert "우리의 문장." in korean.page() and "Our sentence." not in words(korean.page())
+    assert "Our sentence." in english.page() and not re.search("[가-힣]", english.page())
+    assert "<title>Start here" in (english.out / "index.html").read_text()
+    assert "bn-pair" not in korean.page() + english.page()
+
+
+def test_side_by_side_keeps_both_in_one_box_and_names_their_languages(tmp_path):
+    page = Book(tmp_path, {"book/index.md": PAGE}).page()
+    pair = r'<div class="bn-pair"><div class="bn-ko" lang="ko">\s*<p>우리의 문장.</p>\s*</div>'
+    assert re.search(pair + r'<div class="bn-en" lang="en">\s*<p>Our sentence.</p>\s*</div></div>', page)
+    assert words(page).startswith("시작 · Start here")
+
+
+def test_ids_are_the_english_words_in_every_edition(tmp_path):
+    pages = {
+        edition: Book(tmp_path, {"book/index.md": PAGE}, edition).page() for edition in ("ko", "en", "ko-en")
+    }
+    assert ids(pages["ko"]) == ids(pages["en"]) == ids(pages["ko-en"]) == ["start-here", "second-part-2"]
+
+
+def test_citations_leave_the_ids_alone_and_no_dead_links(tmp_path):
+    bib = "@book{key, title={T}, author={A}, year={2015}, publisher={P}}"
+    text = PAGE.replace("문장.", "문장 {cite}`key`.").replace("sentence.", "sentence {cite}`key`.")
+    files = {"book/index.md": text + "\n```{bibliography}\n```\n", "refs.bib": bib}
+    pages = {edition: Book(tmp_path, files, edition, **BIBTEX).page() for edition in ("ko", "en", "ko-en")}
+    assert ids(pages["ko"]) == ids(pages["en"]) == ids(pages["ko-en"])
+    for page in pages.values():
+        assert set(re.findall('href="#([^"]+)"', page)) <= set(ids(page))
+        assert 'href="#bib-key"' in page
+
+
+@pytest.mark.parametrize(
+    ("addition", "line", "message"),
+    [
+        (":::{ko}\n한 문단.\n:::\n", 11, "no {en} directly follows"),
+        (":::{en}\nA paragraph.\n:::\n", 11, "no {ko} stands directly before"),
+        (":::{ko}\n하나.\n:::\n\n$$x$$\n\n:::{en}\nOne.\n:::\n", 11, "no {en} directly follows"),
+        ("A {ko}`말` alone.\n", 11, "unpaired {ko}"),
+        ("## English only\n", 11, "needs both"),
+        ("혼자 있는 문단.\n", 11, "Korean text outside"),
+    ],
+)
+def test_a_missing_language_is_a_warning_with_its_line(tmp_path, addition, line, message):
+    warnings = Book(tmp_path, {"book/index.md": PAGE + addition}, "en").warnings
+    assert f"book/index.md:{line}" in warnings and message in warnings
+
+
+def test_the_title_of_the_book_is_the_editions(tmp_path):
+    titles = []
+    for edition in ("ko", "en", "ko-en"):
+        page = Book(tmp_path, {"book/index.md": PAGE}, edition).out / "index.html"
+        titles.append(re.search("<title>.*? — (.*?)</title>", html.unescape(page.read_text()))[1])
+    assert titles == ["책", "Book", "책 · Book"]
+
+
+def test_addresses_leave_out_the_source_folder(tmp_path):
+    pages = {"book/index.md": PAGE + "\n```{toctree}\nother/page\n```\n", "book/other/page.md": PAGE}
+    book = Book(tmp_path, pages)
+    assert book.warnings == ""
+    assert (book.out / "other" / "page.html").exists() and not (book.out / "book").exists()
+    assert 'href="other/page.html' in book.page()
+    assert '"docnames": ["index", "other/page"]' in (book.out / "searchindex.js").read_text()
+    assert address("notebooks/01_x") == "notebooks/01_x"
+
+
+def test_a_changed_page_leaves_the_others_in_the_search_index(tmp_path):
+    pages = {"book/index.md": PAGE + "\n```{toctree}\npage\n```\n", "book/page.md": PAGE}
+    Book(tmp_path, pages)
+    book = Book(tmp_path, {**pages, "book/page.md": PAGE + "\n## {ko}`셋째` {en}`Third`\n"})
+    index = (book.out / "searchindex.js").read_text()
+    assert '"docnames": ["index", "page"]' in index and '"third": 1' in index
+
+
+# Numbers
+
+
+def test_numbers_come_from_the_records_and_the_paper(tmp_path):
+    text = "{result}`accuracy`, {result}`accuracy|.2%`, {result}`steps`, {paper}`batch`\n"
+    page = Book(tmp_path, {"book/index.md": PAGE + text}).page()
+    assert '<span class="bn-result">0.9834</span>, <span class="bn-result">98.34%</span>' in page
+    assert '<span class="bn-result">50,000</span>, <span class="bn-paper">60</span>' in page
+
+
+@pytest.mark.parametrize("role", ["{result}`acuracy`", "{paper}`accuracy`", "{result}`accuracy|.2q`"])
+def test_a_number_that_is_not_there_is_a_warning_with_its_line(tmp_path, role):
+    warnings = Book(tmp_path, {"book/index.md": PAGE + f"\n{role}\n"}).warnings
+    assert "book/index.md:12" in warnings and role in warnings
+
+
+def test_a_changed_number_rebuilds_the_page(tmp_path, made_up):
+    files = {"book/index.md": PAGE + "{result}`accuracy`\n"}
+    assert "0.9834" in Book(tmp_path, files).page()
+    made_up["accuracy"] = 0.5
+    forget()
+    page = tmp_path / "book" / "index.md"
+    before = page.stat().st_mtime_ns
+    book = Book(tmp_path, {})
+    assert page.stat().st_mtime_ns == before
+    assert "0.9834" not in book.page() and ">0.5<" in book.page()
+
+
+# Figures
+
+
+def figure_book(tmp_path, edition="ko-en", **config):
+    index = (
+        PAGE
+        + "\n{fig}`pic-one`\n\n```{bnfigure} pic-one\n```\n\n```{bngallery}\n```\n"
+        + "\n```{toctree}\nfigures/pic-one\n```\n"
+    )
+    return Book(tmp_path, {"book/index.md": index, "book/figures/pic-one.md": FIGURE_PAGE}, edition, **config)
+
+
+def test_a_figure_has_its_number_texts_files_and_page(tmp_path):
+    book = figure_book(tmp_path, "en")
+    assert book.warnings == ""
+    assert 'href="#pic-one"' in book.page() and "Fig. 1 Accuracy 0.98, batch 60." in words(book.page())
+    assert (
+        'src="figures/pic-one.svg" alt="A line &lt;rising&gt; [up]" width="320" height="240"' in book.page()
+    )
+    own = book.page("figures/pic-one")
+    assert ids(own)[0] == "first-picture" and "Fig." not in words(own) and 'src="pic-one.svg"' in own
+    for kind in ("svg", "png", "csv", "records.json"):
+        assert (book.out / "figures" / f"pic-one.{kind}").exists()
+    for link in re.findall(r'class="bn-link[^"]*" href="([^"]+)"', own):
+        assert (book.out / "figures" / link).resolve().exists()
+
+
+def test_korean_figures_are_numbered_in_korean(tmp_path):
+    assert "그림 1 정확도 0.98." in words(figure_book(tmp_path, "ko").page())
+
+
+def test_the_figures_page_is_described_to_other_sites(tmp_path):
+    described = figure_book(tmp_path, "en").env.bn_figure_pages
+    assert list(described) == ["book/figures/pic-one"]
+    assert described["book/figures/pic-one"]["title"] == "First picture"
+
+
+@pytest.mark.parametrize(
+    ("base", "shown"), [("", "{{address}}"), ("https://example.org/en/", "https://example.org/en")]
+)
+def test_citations_carry_the_address_licence_and_content_hash(tmp_path, base, shown):
+    book = figure_book(tmp_path, "en", html_baseurl=base)
+    boxes = [
+        html.unescape(text) for text in re.findall("<pre class=[^>]*>(.*?)</pre>", book.page(), re.DOTALL)
+    ]
+    assert len(boxes) == 4
+    for text in boxes:
+        assert f"{shown}/figures/pic-one.html" in text and "CC BY 4.0" in text and "0123456789ab" in text
+    assert ("data-bn-address" in book.page()) == (not base)
+
+
+def test_a_citation_in_html_and_markdown_survives_marks_in_its_texts(tmp_path):
+    write(tmp_path, {})
+    made = citations(
+        "pic-one", texts(tmp_path / "book/figures.yml", "pic-one"), "abc", "en", "https://x.org", "2026"
+    )
+    assert made["Markdown"].startswith("[![A line <rising> \\[up\\]](https://x.org/figures/pic-one.png)]")
+    assert 'alt="A line &lt;rising&gt; [up]"' in made["HTML"]
+
+
+@pytest.mark.parametrize(
+    ("yml", "message"),
+    [
+        (FIGURES.replace("en: First picture", "en: ''"), "no title (en) for 'pic-one'"),
+        (FIGURES.replace("pic-one", "pic-two"), "no title (ko) for 'pic-one'"),
+        (FIGURES.replace("[[accuracy|.2f]]", "[[wrong]]"), "no number [[wrong]]"),
+    ],
+)
+def test_a_missing_text_of_a_figure_is_a_warning(tmp_path, yml, message):
+    text = PAGE + "\n```{bnfigure} pic-one\n```\n"
+    warnings = Book(tmp_path, {"book/index.md": text, "book/figures.yml": yml}).warnings
+    assert "book/index.md:12" in warnings and message in warnings
+
+
+def test_an_unknown_figure_is_a_warning(tmp_path):
+    warnings = Book(tmp_path, {"book/index.md": PAGE + "\n```{bnfigure} pic-on\n```\n"}).warnings
+    assert "no figure 'pic-on'" in warnings
+
+
+# Claims, and what the paper leaves open
+
+
+def test_the_board_shows_verdicts_and_narrows_by_prefix(tmp_path):
+    page = Book(tmp_path, {"book/index.md": PAGE + "\n```{claims}\n```\n"}, "en").page()
+    assert re.findall('class="bn-verdict bn-verdict-([a-z-]+)"', page) == ["reproduced", "pending"]
+    narrow = Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} d-\n```\n"}, "en").page()
+    assert re.findall('<tr class="bn-claim" id="([^"]+)"', narrow) == ["d-2"]
+    assert (
+        "no claim starts with 'e'"
+        in Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} e\n```\n"}).warnings
+    )
+
+
+def test_what_the_paper_leaves_open(tmp_path):
+    key = "config:mnist_activation_shift.profile.steps"
+    entry = f"- {{what: {{ko: 학습률, en: Rate}}, ours: '[[{key}]]', why: {{ko: 까닭, en: Because}}}}"
+    files = {
+        "book/index.md": PAGE + "\n```{unstated} mnist\n```\n",
+        "book/protocols.yml": f"mnist:\n  {entry}\n",
+    }
+    page = words(Book(tmp_path, files, "en").page())
+    assert "Rate not stated 50,000 Because" in page
+    files["book/protocols.yml"] = files["book/protocols.yml"].replace("steps", "stepz")
+    warnings = Book(tmp_path / "again", files).warnings
+    assert "protocols.yml, entry 1: no number [[config:mnist_activation_shift.profile.stepz]]" in warnings
+
+
+# The glossary
+
+
+def found(text: str, tmp_path: Path) -> list[tuple[int, str, str]]:
+    write(tmp_path, {})
+    return list(glossary.mistakes(text, tmp_path / "book" / "glossary.yml"))
+
+
+def test_the_glossary_finds_avoided_spellings_by_line(tmp_path):
+    assert found("첫 줄\n배치정규화를 쓴다.\n", tmp_path) == [(2, "배치정규화", "배치 정규화")]
+    assert found("{ko}`배치정규화`", tmp_path) == [(1, "배치정규화", "배치 정규화")]
+    assert found("```{note}\n레이어\n```", tmp_path) == [(2, "레이어", "층")]
+    assert found("```{x}\n```\n\n레이어\n\n```{x}\n```", tmp_path) == [(4, "레이어", "층")]
+    assert found("`코드` 레이어 `코드`", tmp_path) == [(1, "레이어", "층")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "`배치정규화`",
+        "```python\n# 배치정규화\n```",
+        "$$\n\\text{레이어}\n$$",
+        "{math}`레이어`",
+        "% 레이어",
+        "```{code-block} py\n레이어\n```",
+        "플레이어",
+        "배치 정규화",
+    ],
+)
+def test_the_glossary_leaves_code_math_and_right_words_alone(text, tmp_path):
+    assert found(text, tmp_path) == []
+
+
+def test_avoided_spellings_are_warnings_in_pages_and_figures(tmp_path):
+    page = PAGE.replace("우리의 문장", "배치정규화")
+    warnings = Book(
+        tmp_path, {"book/index.md": page, "book/figures.yml": FIGURES.replace("첫", "레이어")}
+    ).warnings
+    assert (
+        "book/index.md:4: WARNING: glossary" in warnings
+        and "book/figures.yml:3: WARNING: glossary" in warnings
+    )
+
+
+# Notebooks
+
+
+def pages_of(root, monkeypatch, *cells, **metadata):
+    """A book with one notebook page, given as papermill would have left it."""
+    write(root, {"build/notebooks/01_x.ipynb": notebook(*cells, **metadata)})
+    monkeypatch.setattr(notebooks, "execute_notebooks", lambda source, target: [])
+    index = PAGE + "\n```{toctree}\n/notebooks/01_x\n```\n"
+    return Book(root, {"book/index.md": index, "notebooks/01_x.ipynb": notebook(cell("code", "1"))}, "en")
+
+
+def test_notebook_cells_become_pairs_and_show_the_executed_outputs(tmp_path, monkeypatch):
+    output = {"output_type": "stream", "name": "stdout", "text": "made here"}
+    code = {**cell("code", "print()"), "outputs": [output], "execution_count": 1}
+    injected = cell("code", "profile = 'cpu'  # injected", "injected-parameters")
+    ko, en = "# 공책\n\n글.\n\n## 둘째\n", "# Notebook\n\nText.\n\n## Second\n"
+    book = pages_of(
+        tmp_path, monkeypatch, cell("markdown", ko, "ko"), cell("markdown", en, "en"), injected, code
+    )
+    page = book.page("notebooks/01_x")
+    assert book.warnings == ""
+    assert ids(page) == ["notebook", "second"] and "made here" in page
+    assert "Text." in page and "글" not in page and "injected" not in page
+
+
+@pytest.mark.parametrize(
+    ("cells", "message"),
+    [
+        ([("글", "ko"), ("Text", "")], "01_x.ipynb: WARNING: cell 2 is tagged ko"),
+        ([("Text", "en")], "01_x.ipynb: WARNING: cell 2 is tagged en"),
+        (
+            [("## 하나\n글", "ko"), ("Text", "en")],
+            "cells 2 and 3: the ko and the en cell have different headings",
+        ),
+        (
+            [("## 하나\n글", "ko"), ("## One", "en")],
+            "cells 2 and 3: under the heading '하나' one language has no text",
+        ),
+    ],
+)
+def test_unpaired_cells_are_warnings_that_name_the_cell(tmp_path, monkeypatch, cells, message):
+    heading = cell("markdown", "# {ko}`공책` {en}`Notebook`")
+    book = pages_of(tmp_path, monkeypatch, heading, *(cell("markdown", text, tag) for text, tag in cells))
+    assert message in book.warnings
+
+
+def test_headings_in_code_fences_are_no_headings():
+    assert notebooks.sections("```python\n# no heading\n```\n") == [("", "", "```python\n# no heading\n```")]
+
+
+def test_a_notebook_that_fails_fails_the_build_by_name(tmp_path):
+    parameters = cell("code", 'profile: str = "smoke"', "parameters")
+    write(tmp_path, {"notebooks/01_x.ipynb": notebook(parameters, cell("code", "1 / 0"))})
+    with pytest.raises(NotebookRunError, match=r"01_x.ipynb: .*ZeroDivisionError: division by zero"):
+        notebooks.execute_notebooks(tmp_path / "notebooks", tmp_path / "build")
+
+
+def test_an_exception_that_papermill_noted_fails_the_build(tmp_path, monkeypatch):
+    error = {"output_type": "error", "ename": "KeyError", "evalue": "'seeds'", "traceback": []}
+    failed = {**cell("code", "x"), "outputs": [error]}
+    with pytest.raises(Exception, match=r"01_x\.ipynb: KeyError: 'seeds'"):
+        pages_of(tmp_path, monkeypatch, failed, papermill={"exception": True})
+
+
+def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypatch):
+    runs = []
+
+    def execute(source, given, target):
+        runs.append(given)
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(source.read_text())
+
+    monkeypatch.setattr(notebooks, "run", execute)
+    write(tmp_path, {"notebooks/01_x.ipynb": notebook(cell("code", "1"))})
+    folders = tmp_path / "notebooks", tmp_path / "build"
+    notebooks.execute_notebooks(*folders)
+    notebooks.execute_notebooks(*folders)
+    assert runs == [{"profile": "cpu"}]
+    write(tmp_path, {"notebooks/01_x.ipynb": notebook(cell("code", "2"))})
+    notebooks.execute_notebooks(*folders)
+    assert len(runs) == 2
+
+
+# The build
+
+
+def test_the_summary_of_a_failed_build_is_one_line(tmp_path):
+    for edition in ("ko", "en"):
+        (tmp_path / f"{edition}.log").write_text("reading\nbook/a.md:3: WARNING: unpaired {ko}\n")
+    line = summary([tmp_path / "ko.log", tmp_path / "en.log"])
+    assert line.count("book/a.md:3: WARNING: unpaired {ko}") == 1 and "\n" not in line
+
+
+def test_every_figure_has_a_page_in_the_contents(monkeypatch):
+    monkeypatch.undo()  # the real figures
+    contents = paths.BOOK.joinpath("_toc.yml").read_text(encoding="utf-8")
+    for name in figures.FIGURES:
+        assert f"- file: book/figures/{name}\n" in contents
+        assert f"{{bnfigure}} {name}\n" in paths.BOOK.joinpath("figures", f"{name}.md").read_text(
+            encoding="utf-8"
+        )

@@ -1,0 +1,181 @@
+"""Every figure of the book by its permanent id, and the files that readers cite."""
+
+import dataclasses
+import hashlib
+import inspect
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+from IPython.display import SVG
+from matplotlib.figure import Figure as Canvas
+
+from bnbook import claims, measures, paths
+from bnbook.config import canonical
+from bnbook.figures import explain, mnist, style
+from bnbook.protocols.mnist_activation_shift import Results
+from bnbook.records import FIELDS, Record
+
+LICENCE = "CC BY 4.0"
+SHARED_CODE = ("claims.py", "measures.py", "paper.yml", "stats.py")  # what figures take numbers from
+
+
+@dataclasses.dataclass(frozen=True)
+class Figure:
+    """One figure. `draw(results)` gives the picture and a table of exactly the numbers in it.
+
+    An explaining picture has no experiment, and draws without results. `stage` says which of the
+    experiment's records it shows.
+    """
+
+    id: str
+    section: str  # of the paper
+    draw: Callable[[Results | None], tuple[Canvas, pd.DataFrame]]
+    experiment: str | None = None
+    stage: str | None = None  # "main" or "multiverse"
+
+    @property
+    def code(self) -> Path:
+        """The file that draws it."""
+        return Path(inspect.getsourcefile(self.draw))
+
+    def records(self, results: Results | None) -> list[Record]:
+        """The records that it shows, each once."""
+        if self.experiment is None:
+            return []
+        main = itertools.chain.from_iterable(results.main.values())
+        runs = results.multiverse if self.stage == "multiverse" else main
+        return list({(record.run_id, record.seed): record for record in runs}.values())
+
+
+def _measured(name: str, draw: Callable, stage: str = "main") -> Figure:
+    return Figure(name, "4.1", draw, "mnist_activation_shift", stage)
+
+
+FIGURES = {
+    figure.id: figure
+    for figure in [
+        _measured("fig1a-test-accuracy", mnist.test_accuracy),
+        _measured("fig1b-input-percentiles-plain", mnist.input_percentiles_plain),
+        _measured("fig1c-input-percentiles-bn", mnist.input_percentiles_bn),
+        _measured("fig1-drift", mnist.drift),
+        _measured("fig1-all-units", mnist.all_units),
+        _measured("fig1-multiverse", mnist.multiverse, "multiverse"),
+        _measured("fig1-speedup", mnist.speedup),
+        Figure("pic-sgd", "1", explain.sgd),
+        Figure("pic-covariate-shift", "1", explain.covariate_shift),
+        Figure("pic-saturation", "1", explain.saturation),
+        Figure("pic-batchnorm", "3", explain.batchnorm),
+    ]
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """A figure's files. `data` names the data set; `records` are relative to the repository if inside it."""
+
+    svg: Path
+    png: Path
+    csv: Path
+    records: list[Path]
+    content_hash: str
+    data: str
+
+
+def source(name: str) -> Path:
+    """The file with the code that draws the figure `name`."""
+    return FIGURES[name].code
+
+
+def content_hash(name: str, results: Results | None) -> str:
+    """12 hexadecimal digits over all that decides the figure: its records and the code of all figures."""
+    digest = hashlib.sha256(name.encode())
+    here = Path(__file__).parent
+    for file in [*sorted(here.glob("*.py")), *(here.parent / other for other in SHARED_CODE)]:
+        digest.update(file.read_bytes())
+    for record in FIGURES[name].records(results):
+        digest.update(canonical({field: getattr(record, field) for field in FIELDS}).encode())
+    return digest.hexdigest()[:12]
+
+
+def export(name: str, folder: Path, profile: str = "cpu", results: Results | None = None) -> Exported:
+    """Write `folder`/<name>.svg, .png and .csv; the same records and code give the same bytes.
+
+    `results` are the committed ones of `profile` where not given. Raises MissingRecord.
+    """
+    figure = FIGURES[name]
+    if results is None and figure.experiment:
+        results = claims.results(profile)
+    planned = _planned(name, folder, results)
+    folder.mkdir(parents=True, exist_ok=True)
+    with style.theme():
+        canvas, table = figure.draw(results)
+        style.sign(canvas, f"bnbook · {LICENCE} · data: {planned.data} · {planned.content_hash}")
+        canvas.savefig(planned.svg, metadata={"Date": None, "Creator": None})
+        canvas.savefig(planned.png, dpi=style.DPI, metadata={"Software": None})
+    table.to_csv(planned.csv, index=False, float_format="%.6g", lineterminator="\n")
+    return planned
+
+
+def show(name: str, results: Results | None = None) -> SVG:
+    """The figure `name` drawn from `results`, for a notebook to display."""
+    with tempfile.TemporaryDirectory() as folder:
+        return SVG(data=export(name, Path(folder), results=results).svg.read_text(encoding="utf-8"))
+
+
+def export_all(
+    folder: Path, profile: str = "cpu", results: Results | None = None
+) -> dict[str, dict[str, Any]]:
+    """Export what is out of date and write manifest.json: {id: {title, hash, data, files, records}}."""
+    results = results or claims.results(profile)
+    manifest = folder / "manifest.json"
+    before = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    now = {}
+    for name in FIGURES:
+        planned = _planned(name, folder, results)
+        files = [planned.svg, planned.png, planned.csv]
+        known = before.get(name, {}).get("hash")
+        if known != planned.content_hash or not all(file.exists() for file in files):
+            export(name, folder, profile, results)
+        now[name] = {
+            "title": {lang: text(name, lang, "title", profile, results) for lang in claims.LANGUAGES},
+            "hash": planned.content_hash,
+            "data": planned.data,
+            "files": [file.name for file in files],
+            "records": [str(file) for file in planned.records],
+        }
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = manifest.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(now, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.rename(manifest)
+    return now
+
+
+def text(name: str, lang: str, field: str, profile: str = "cpu", results: Results | None = None) -> str:
+    """The "title", "caption" or "alt" of a figure in "ko" or "en", from book/figures.yml, with its numbers.
+
+    Raises KeyError where the text or one of its numbers is missing.
+    """
+    entry = yaml.safe_load((paths.BOOK / "figures.yml").read_text(encoding="utf-8"))[name][field][lang]
+    if "[[" not in entry:
+        return entry.strip()
+    return claims.fill(entry, {"": claims.numbers(profile, results), "paper": claims.paper()}).strip()
+
+
+def _planned(name: str, folder: Path, results: Results | None) -> Exported:
+    """What exporting the figure would give."""
+    found = FIGURES[name].records(results)
+    return Exported(
+        *(folder / f"{name}.{kind}" for kind in ("svg", "png", "csv")),
+        records=[
+            r.path.relative_to(paths.ROOT) if r.path.is_relative_to(paths.ROOT) else r.path for r in found
+        ],
+        content_hash=content_hash(name, results),
+        data=measures.data_name(found) if found else "a toy example",
+    )

@@ -1,0 +1,172 @@
+"""Claims and numbers on synthetic records whose truth is known (tests/conftest.py)."""
+
+import dataclasses
+import json
+import math
+
+import pytest
+from conftest import FINAL, INITIALISATION_COST, TRAVEL, WU_TRAVEL
+
+from bnbook import claims, measures
+from bnbook.claims import Estimate
+from bnbook.protocols.mnist_activation_shift import Results
+from bnbook.stats import Interval
+
+NO_DETAIL = {"ko": "", "en": ""}
+
+
+@pytest.fixture(scope="module")
+def numbers(synthetic):
+    return claims.numbers(results=synthetic)
+
+
+@pytest.fixture(scope="module")
+def board(synthetic):
+    return {claim.id: claim for claim in claims.board(results=synthetic)}
+
+
+def shortened(results: Results, variant: str, steps: int) -> Results:
+    """`results` with the curves of `variant` cut off at `steps`."""
+
+    def cut(record):
+        columns = record.curves["evaluation"]
+        kept = sum(step <= steps for step in columns["step"])
+        short = {name: column[:kept] for name, column in columns.items()}
+        return dataclasses.replace(record, curves={"evaluation": short})
+
+    main = {key: [cut(r) for r in rs] if key[1] == variant else rs for key, rs in results.main.items()}
+    return dataclasses.replace(results, main=main)
+
+
+def test_numbers_tell_the_truth(numbers):
+    assert numbers["main.tuned.bn.accuracy"] == pytest.approx(100 * FINAL["bn"] + 0.2)
+    assert numbers["gap.tuned.points"] == pytest.approx(100 * (FINAL["bn"] - FINAL["plain"]))
+    assert numbers["drift.tuned.ratio"] == pytest.approx(TRAVEL["plain"] / TRAVEL["bn"])
+    assert numbers["drift.tuned.wu_ratio"] == pytest.approx(TRAVEL["plain"] / WU_TRAVEL)
+    assert numbers["initialisation.bn.spread"] == pytest.approx(100 * INITIALISATION_COST["bn"])
+    assert numbers["initialisation.points"] == pytest.approx(
+        100 * (INITIALISATION_COST["plain"] - INITIALISATION_COST["bn"])
+    )
+    assert numbers["main.tuned.bn.lr"] == 1.0
+    assert numbers["typical.plain.drift"] == pytest.approx(TRAVEL["plain"] / 4, rel=0.05)
+
+
+def test_numbers_of_the_multiverse(numbers):
+    assert numbers["multiverse.binarised.higher"] == numbers["multiverse.cells"]
+    assert numbers["multiverse.grey.lower"] == 0
+    assert numbers["multiverse.binarised.plain.best_lr"] == 1.0
+    assert numbers["multiverse.binarised.plain.worst_init_std"] == 0.01
+
+
+def test_numbers_are_plain_values(numbers):
+    assert {type(value) for value in numbers.values()} <= {int, float, str}
+    json.dumps(numbers)
+
+
+def test_runs_shared_by_two_settings_count_once(numbers, synthetic):
+    distinct = {record.run_id for records in synthetic.main.values() for record in records}
+    expected = len(distinct) * synthetic.profile.seeds + len(synthetic.multiverse)
+    assert numbers["runs"] == expected
+    assert numbers["hours"] == pytest.approx(expected * 36 / 3600)
+
+
+def test_speed_counts_what_never_arrives(synthetic):
+    # The plain curve of one seed ends below the mean target, so the ratio is only "at least".
+    found = claims.speedup(synthetic)
+    assert found.bound == "lower"
+    assert "2 of 3" in found.detail["en"] or "3 of 3" in found.detail["en"]
+    goal = measures.target(synthetic.main["tuned", "plain"])
+    assert goal == pytest.approx(100 * FINAL["plain"] + 0.2)
+    steps = [measures.crossing(record, goal).step for record in synthetic.main["tuned", "bn"]]
+    assert all(step < synthetic.profile.steps for step in steps)
+
+
+def test_speed_where_bn_never_arrives(synthetic):
+    found = claims.speedup(shortened(synthetic, "bn", steps=3))
+    assert found.bound == "both"
+    assert claims.verdict(found, 1.2) == "inconclusive"
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "bound", "expected"),
+    [
+        (1.3, 2.0, None, "reproduced"),
+        (1.3, 2.0, "lower", "reproduced"),
+        (1.3, 2.0, "upper", "inconclusive"),
+        (1.1, 2.0, None, "inconclusive"),
+        (0.5, 1.1, None, "not reproduced"),
+        (0.5, 1.1, "upper", "not reproduced"),
+        (0.5, 1.1, "lower", "inconclusive"),
+        (0.5, 1.1, "both", "inconclusive"),
+        (math.nan, math.nan, None, "inconclusive"),
+        (-math.inf, math.inf, None, "inconclusive"),
+    ],
+)
+def test_verdict(low, high, bound, expected):
+    assert claims.verdict(Estimate(Interval(1.0, low, high, 3), NO_DETAIL, bound), 1.2) == expected
+
+
+def test_board(board):
+    assert board["c-4.1-accuracy"].verdict == "reproduced"
+    assert board["c-4.1-drift"].verdict == "reproduced"
+    assert board["c-4.1-drift"].estimate == pytest.approx(4)
+    assert board["c-4.2-speedup"].verdict == "not run yet"
+    assert board["c-4.2-speedup"].estimate is None
+    assert board["c-4.2.3-imagenet"].verdict == "not testable here"
+    assert "50,000" in board["c-4.1-accuracy"].paper["en"]
+    assert "+3.00 points" in board["c-4.1-accuracy"].text["en"]
+    assert "+3.00%p" in board["c-4.1-accuracy"].text["ko"]
+
+
+def test_a_contradiction_is_shown(synthetic):
+    swapped = {
+        (setting, variant): synthetic.main[setting, "bn" if variant == "plain" else "plain"]
+        for setting, variant in synthetic.main
+    }
+    found = claims.accuracy_gap(dataclasses.replace(synthetic, main=swapped))
+    assert found.interval.estimate == pytest.approx(-3)
+    assert claims.verdict(found, 0.2) == "not reproduced"
+
+
+def test_every_claim_is_whole(board):
+    for claim in board.values():
+        for text in (claim.statement, claim.paper, claim.text):
+            assert set(text) == {"ko", "en"} and all(text.values()), claim.id
+            assert "[[" not in text["ko"] + text["en"], claim.id
+        assert (claim.unit in claims.UNITS) == (claim.estimate is not None)
+
+
+def test_a_rule_changed_after_registration_shows(tmp_path, synthetic, monkeypatch):
+    monkeypatch.setattr(claims.paths, "RESULTS", tmp_path)
+    claims.register()
+    assert not any(claim.rule_changed for claim in claims.board(results=synthetic))
+    registered = json.loads((tmp_path / "rules.json").read_text())
+    registered["c-4.1-speed"] = "000000000000"
+    (tmp_path / "rules.json").write_text(json.dumps(registered))
+    claims.register()  # must not overwrite
+    changed = [claim.id for claim in claims.board(results=synthetic) if claim.rule_changed]
+    assert changed == ["c-4.1-speed"]
+
+
+def test_paper_numbers():
+    paper = claims.paper()
+    assert paper["mnist.steps"] == 50_000 and paper["mnist.batch_size"] == 60
+    assert paper["inception.bn_x5.steps_to_72_2"] == 2_100_000
+    assert paper["ensemble.bn_ensemble.top5_test"] == 4.82
+
+
+def test_fill():
+    sources = {"": {"a.b": 0.98341, "n": 50_000}, "paper": {"l": [15, 50]}}
+    assert claims.fill("[[a.b]] [[a.b|.1f]] [[n]] [[paper:l]]", sources) == "0.9834 1.0 50,000 15, 50"
+    with pytest.raises(KeyError, match=r"\[\[nowhere\]\]"):
+        claims.fill("[[nowhere]]", sources)
+
+
+def test_agreement(board):
+    claim = board["c-4.1-accuracy"]
+    same = [dataclasses.replace(claim, low=0.01, high=9.0)]
+    other = [dataclasses.replace(claim, low=-2.0, high=-1.0)]
+    unsure = [dataclasses.replace(claim, low=-1.0, high=1.0)]
+    words = [claims.agreement([claim], fresh)[0].agreement for fresh in (same, other, unsure)]
+    assert words == ["direction agrees", "differs", "too small to say"]
+    assert claims.agreement([board["c-4.2-speedup"]], [board["c-4.2-speedup"]]) == []

@@ -1,0 +1,127 @@
+"""The export kit on synthetic records: same bytes every time, whole tables, texts with their numbers."""
+
+import dataclasses
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+import yaml
+
+from bnbook import figures, paths
+from bnbook.figures import style
+
+LANGUAGES = ("ko", "en")
+
+
+@pytest.fixture(scope="module")
+def exported(synthetic, tmp_path_factory):
+    """(folder, manifest) of all figures."""
+    folder = tmp_path_factory.mktemp("figures")
+    return folder, figures.export_all(folder, results=synthetic)
+
+
+def test_every_figure_is_exported(exported):
+    folder, manifest = exported
+    assert set(manifest) == set(figures.FIGURES)
+    assert manifest == json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    for entry in manifest.values():
+        assert all((folder / file).stat().st_size > 0 for file in entry["files"])
+    assert not list(folder.glob("*.tmp"))
+
+
+@pytest.mark.parametrize("name", ["fig1-speedup", "pic-batchnorm"])
+def test_the_same_bytes_again(name, exported, synthetic, tmp_path):
+    folder, _ = exported
+    again = figures.export(name, tmp_path, results=synthetic)
+    for file in (again.svg, again.png, again.csv):
+        assert file.read_bytes() == (folder / file.name).read_bytes(), file.name
+
+
+def test_what_is_up_to_date_is_left_alone(exported, synthetic):
+    folder, before = exported
+    times = {file: file.stat().st_mtime_ns for file in folder.glob("*.svg")}
+    (folder / "pic-sgd.svg").unlink()
+    assert figures.export_all(folder, results=synthetic) == before
+    touched = {file.stem for file, time in times.items() if file.stat().st_mtime_ns != time}
+    assert touched == {"pic-sgd"}
+
+
+def test_a_changed_record_changes_the_hash(synthetic):
+    def change(record):
+        return dataclasses.replace(record, final=record.final | {"test_accuracy": 0.5})
+
+    main = {key: [change(r) for r in rs] if key[1] == "bn" else rs for key, rs in synthetic.main.items()}
+    changed = dataclasses.replace(synthetic, main=main)
+    for name, same in (("fig1a-test-accuracy", False), ("fig1-multiverse", True), ("pic-sgd", True)):
+        assert (figures.content_hash(name, synthetic) == figures.content_hash(name, changed)) == same
+
+
+def test_the_table_holds_the_plotted_numbers(exported, synthetic):
+    table = pd.read_csv(exported[0] / "fig1a-test-accuracy.csv")
+    rows = table.query("setting == 'tuned' and variant == 'bn' and seed == 1")
+    columns = synthetic.main["tuned", "bn"][1].curves["evaluation"]
+    assert rows["step"].tolist() == columns["step"]
+    assert rows["test_accuracy"].tolist() == pytest.approx(columns["test_accuracy"], rel=1e-5)
+    drifts = pd.read_csv(exported[0] / "fig1-drift.csv")
+    assert len(drifts) == 2 * 3 * synthetic.profile.seeds * synthetic.profile.hidden
+
+
+def test_the_source_is_in_the_picture(synthetic):
+    with style.theme():
+        canvas, _ = figures.FIGURES["fig1-speedup"].draw(synthetic)
+        style.sign(canvas, "bnbook · CC BY 4.0")
+    assert "bnbook · CC BY 4.0" in [text.get_text() for text in canvas.texts]
+    assert canvas.get_figwidth() <= 7
+
+
+def test_no_letter_is_too_small(synthetic):
+    with style.theme():
+        for name, figure in figures.FIGURES.items():
+            canvas, _ = figure.draw(synthetic)
+            sizes = {
+                t.get_fontsize() for t in canvas.findobj(lambda a: hasattr(a, "get_fontsize")) if t.get_text()
+            }
+            assert min(sizes) >= 9, name
+
+
+def test_diverged_runs_are_drawn(synthetic):
+    def diverge(record):
+        columns = {name: values[:20] for name, values in record.curves["evaluation"].items()}
+        return dataclasses.replace(
+            record,
+            outcome={"status": "diverged", "step": columns["step"][-1]},
+            curves={"evaluation": columns},
+            final={"chance_accuracy": 0.1},
+        )
+
+    main = {key: [diverge(r) for r in rs] if key[1] == "plain" else rs for key, rs in synthetic.main.items()}
+    changed = dataclasses.replace(synthetic, main=main)
+    with style.theme():
+        for figure in figures.FIGURES.values():
+            figure.draw(changed)
+
+
+def test_texts_are_whole(synthetic):
+    entries = yaml.safe_load((paths.BOOK / "figures.yml").read_text(encoding="utf-8"))
+    assert set(entries) == set(figures.FIGURES)
+    for name in entries:
+        for lang in LANGUAGES:
+            for field in ("title", "caption", "alt"):
+                text = figures.text(name, lang, field, results=synthetic)
+                assert text and "[[" not in text
+                if figures.FIGURES[name].experiment and field == "caption":
+                    assert "8×8 digits" in text  # every figure names its data
+
+
+def test_a_missing_number_is_an_error(tmp_path, synthetic, monkeypatch):
+    (tmp_path / "figures.yml").write_text("pic-sgd: {title: {ko: '[[main.nowhere]]'}}", encoding="utf-8")
+    monkeypatch.setattr(figures.paths, "BOOK", tmp_path)
+    with pytest.raises(KeyError, match=r"main\.nowhere"):
+        figures.text("pic-sgd", "ko", "title", results=synthetic)
+
+
+def test_no_torch():
+    code = "import sys, bnbook.figures; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

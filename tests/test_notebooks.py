@@ -1,0 +1,98 @@
+"""Notebooks: thin, stripped, explained, run with other parameters, and strict about them."""
+
+import ast
+import json
+import os
+import subprocess
+import sys
+
+import nbformat
+import papermill
+import pytest
+
+from bnbook import paths
+from bnbook.protocols import EXPERIMENTS
+
+NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+
+
+def code_cells(path):
+    return [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+
+
+def test_one_notebook_for_each_experiment():
+    assert [path.stem for path in NOTEBOOKS] == [e.notebook for e in EXPERIMENTS.values()]
+
+
+@each
+def test_outputs_are_stripped(path):
+    assert all(not cell.outputs and cell.execution_count is None for cell in code_cells(path))
+
+
+@each
+def test_no_classes_functions_or_training_code(path):
+    for cell in code_cells(path):
+        for node in ast.walk(ast.parse(cell.source)):
+            assert not isinstance(node, ast.ClassDef | ast.FunctionDef | ast.For | ast.While), cell.source
+        assert "torch" not in cell.source
+
+
+@each
+def test_every_cell_is_introduced_in_both_languages(path):
+    """Markdown comes in pairs, ko then en, and no more than two code cells follow one another."""
+    kinds = [cell.metadata.get("tags", [cell.cell_type])[0] for cell in nbformat.read(path, 4).cells]
+    text = [kind for kind in kinds if kind in ("ko", "en")]
+    assert text == ["ko", "en"] * (len(text) // 2) and kinds[:2] == ["ko", "en"]
+    assert not any(kinds[i : i + 3] == ["code"] * 3 for i in range(len(kinds)))
+
+
+@each
+def test_parameters_are_typed_and_explained(path):
+    known = papermill.inspect_notebook(str(path))
+    assert known
+    for name, parameter in known.items():
+        assert parameter["inferred_type_name"] in ("str", "int", "float", "bool"), name
+        assert len(parameter["help"]) > 20, f"{name} is not explained"
+
+
+def bnbook(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "bnbook", "notebook", "run", *arguments],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
+
+
+@each
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("sedes", "2", "unknown parameter 'sedes'; there is profile, data, seeds"),
+        ("seeds", "two", "parameter seeds is 'two'; it must be of type int"),
+    ],
+)
+def test_wrong_parameters_are_refused(path, tmp_path, name, value, message):
+    out = tmp_path / "out.ipynb"
+    done = bnbook(path.stem, "-p", name, value, "--out", str(out))
+    assert done.returncode == 1 and message in done.stderr
+    assert done.stderr.count("\n") == 1 and not out.exists()
+
+
+@each
+def test_a_value_that_cannot_be_stops_the_notebook(path, tmp_path):
+    done = bnbook(path.stem, "-p", "profile", "huge", "--out", str(tmp_path / "out.ipynb"))
+    assert done.returncode == 1
+    assert "profile is 'huge'; it must be one of smoke, cpu, paper" in done.stderr
+
+
+@each
+def test_papermill_from_another_folder_with_other_parameters(path, tmp_path):
+    """As a reader would: two seeds, few steps, on the embedded digits, from anywhere."""
+    parameters = {"data": "digits", "seeds": 2, "steps": 40}
+    papermill.execute_notebook(path, tmp_path / "out.ipynb", parameters, cwd=tmp_path, progress_bar=False)
+    executed = json.loads((tmp_path / "out.ipynb").read_text())
+    shown = json.dumps([cell.get("outputs") for cell in executed["cells"]])
+    assert "digits" in shown and "Traceback" not in shown
+    assert "image/svg+xml" in shown or "image/png" in shown

@@ -62,7 +62,8 @@ class ClaimResult:
     verdict: str  # reproduced, not reproduced, inconclusive, not testable here, not run yet
     figure: str | None
     chapter: str
-    text: Text  # our result in words
+    text: Text  # our result in a line
+    detail: Text | None  # what a reader should know beside it
     note: Text | None
     rule_changed: bool
 
@@ -259,10 +260,11 @@ def board(profile: str = "cpu", results: Results | None = None) -> list[ClaimRes
 
 
 def _judge(name: str, entry: dict[str, Any], results: Results, known: dict[str, str]) -> ClaimResult:
-    estimate = None
+    estimate = detail = None
     if entry.get("experiment") in EXPERIMENTS and "statistic" in entry:
         estimate = STATISTICS[entry["statistic"]](results)
-        outcome, text = verdict(estimate, entry["effect"]), _words(entry, estimate, results)
+        outcome, text = verdict(estimate, entry["effect"]), _headline(entry, estimate)
+        detail = _detail(entry, estimate, results)
     elif "experiment" in entry:
         outcome, text = "not run yet", {"ko": "아직 실행하지 않았다.", "en": "Not run yet."}
     else:
@@ -283,6 +285,7 @@ def _judge(name: str, entry: dict[str, Any], results: Results, known: dict[str, 
         figure=entry.get("figure"),
         chapter=entry["chapter"],
         text=text,
+        detail=detail,
         note=entry.get("note"),
         rule_changed=known.get(name, rule_hash(name)) != rule_hash(name),
     )
@@ -292,17 +295,22 @@ def _filled(text: Text) -> Text:
     return {lang: fill(text[lang], {"": paper()}) for lang in LANGUAGES}
 
 
-def _words(entry: dict[str, Any], estimate: Estimate, results: Results) -> Text:
-    unit, n = entry["unit"], estimate.interval.n
-    words = {}
-    for lang in LANGUAGES:
-        seeds = {"ko": f"시드 {n}개", "en": f"{n} seeds"}[lang]
-        words[lang] = f"{quantity(estimate, unit, lang)}, {seeds}. {estimate.detail[lang]}"
-        if entry["statistic"] in AT_BOTH_SETTINGS:
-            shared = STATISTICS[entry["statistic"]](results, "shared")
-            at = {"ko": "같은 설정에서는", "en": "At one shared setting:"}[lang]
-            words[lang] += f" {at} {quantity(shared, unit, lang)}. {shared.detail[lang]}"
-    return words
+def _headline(entry: dict[str, Any], estimate: Estimate) -> Text:
+    n = estimate.interval.n
+    seeds = {"ko": f"시드 {n}개", "en": f"{n} seeds"}
+    return {lang: f"{quantity(estimate, entry['unit'], lang)}, {seeds[lang]}." for lang in LANGUAGES}
+
+
+def _detail(entry: dict[str, Any], estimate: Estimate, results: Results) -> Text:
+    """What the headline rests on, and what comes out at the shared setting where that is another."""
+    if entry["statistic"] not in AT_BOTH_SETTINGS or len(measures.settings(results)) == 1:
+        return estimate.detail
+    shared = STATISTICS[entry["statistic"]](results, "shared")
+    at = {"ko": "같은 설정에서는", "en": "At one shared setting:"}
+    return {
+        lang: f"{estimate.detail[lang]} {at[lang]} {quantity(shared, entry['unit'], lang)}. {shared.detail[lang]}"
+        for lang in LANGUAGES
+    }
 
 
 def quantity(estimate: Estimate, unit: str, lang: str) -> str:

@@ -7,7 +7,7 @@ import numpy as np
 
 from bnbook import stats
 from bnbook.protocols import mnist_activation_shift as protocol
-from bnbook.protocols.mnist_activation_shift import VARIANTS, Results
+from bnbook.protocols.mnist_activation_shift import SETTINGS, VARIANTS, Results
 from bnbook.records import Record
 
 DATA_NAMES = {"mnist": "MNIST", "digits": "8×8 digits (scikit-learn)"}
@@ -21,6 +21,11 @@ class Crossing:
 
     step: int
     reached: bool
+
+
+def settings(results: Results) -> tuple[str, ...]:
+    """The settings to compare at: "tuned" alone where both networks' own best setting is the shared one."""
+    return SETTINGS if len({results.choice.shared, *results.choice.tuned.values()}) > 1 else SETTINGS[:1]
 
 
 def data_name(records: Sequence[Record]) -> str:

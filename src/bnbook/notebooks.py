@@ -28,11 +28,16 @@ def run(path: Path, given: dict[str, str], out: Path, progress: bool = False) ->
     """
     import papermill
     from papermill.exceptions import PapermillExecutionError
+    from traitlets.config import Config
 
+    # Sockets in files, for this user alone: kernels warn of unencrypted TCP ports otherwise, and rightly.
+    config = Config(KernelManager={"transport": "ipc"})
     values = parameters(papermill.inspect_notebook(str(path)), given)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
-        papermill.execute_notebook(str(path), str(out), values, progress_bar=progress, log_output=False)
+        papermill.execute_notebook(
+            str(path), str(out), values, progress_bar=progress, log_output=False, config=config
+        )
     except PapermillExecutionError as error:
         reason = f"{error.ename}: {error.evalue}".replace("\n", " ")
         raise NotebookRunError(f"{path.name}: cell {error.exec_count}: {reason} (see {out})") from None

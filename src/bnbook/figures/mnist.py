@@ -16,13 +16,19 @@ from bnbook import claims, measures
 from bnbook.figures import style
 from bnbook.figures.style import COLOURS, GREY, INK, NAMES, PALE, SMALL
 from bnbook.protocols import mnist_activation_shift as protocol
-from bnbook.protocols.mnist_activation_shift import SETTINGS, VARIANTS, Results
+from bnbook.protocols.mnist_activation_shift import VARIANTS, Results
 from bnbook.records import Record
 
 Drawn = tuple[Figure, pd.DataFrame]
 
 TITLES = {"tuned": "Each at its own best setting", "shared": "Both at one shared setting"}
+ONE_SETTING = "Both at the setting that is best for each"
 PAPER = claims.paper()
+
+
+def title(results: Results, setting: str) -> str:
+    """What the panel of a setting is called."""
+    return TITLES[setting] if len(measures.settings(results)) > 1 else ONE_SETTING
 
 
 def setting_words(results: Results, setting: str, variants: Sequence[str] = VARIANTS) -> str:
@@ -41,10 +47,11 @@ def setting_words(results: Results, setting: str, variants: Sequence[str] = VARI
 
 def test_accuracy(results: Results) -> Drawn:
     """Test accuracy while training: the paper's axes, and the first steps. The end points are written in."""
-    figure = style.figure(5.6)
-    grid = figure.subplots(2, 2)
+    settings = measures.settings(results)
+    figure = style.figure(0.7 + 2.45 * len(settings))
+    grid = figure.subplots(len(settings), 2, squeeze=False)
     rows = []
-    for setting, (paper_ax, early_ax) in zip(SETTINGS, grid, strict=True):
+    for setting, (paper_ax, early_ax) in zip(settings, grid, strict=True):
         ends = []
         for variant in VARIANTS:
             steps, values = _curves(results.main[setting, variant])
@@ -61,7 +68,7 @@ def test_accuracy(results: Results) -> Drawn:
                 for seed, line in enumerate(values)
                 for step, value in zip(steps, line, strict=True)
             ]
-        style.heading(paper_ax, TITLES[setting], setting_words(results, setting))
+        style.heading(paper_ax, title(results, setting), setting_words(results, setting))
         style.labels(paper_ax, ends[::-1], 0.98, 0.3)
         paper_ax.set(
             ylim=(PAPER["mnist.accuracy_axis_low"], PAPER["mnist.accuracy_axis_high"]), ylabel="test accuracy"
@@ -70,8 +77,8 @@ def test_accuracy(results: Results) -> Drawn:
         early_ax.set(xscale="log", xlim=(1, results.profile.steps), ylim=(0, 1))
         style.thousands(paper_ax.xaxis)
         style.thousands(early_ax.xaxis)
-    grid[1, 0].set_xlabel("training step")
-    grid[1, 1].set_xlabel("training step (log scale)")
+    grid[-1, 0].set_xlabel("training step")
+    grid[-1, 1].set_xlabel("training step (log scale)")
     return figure, pd.DataFrame(rows)
 
 
@@ -100,10 +107,11 @@ def input_percentiles_bn(results: Results) -> Drawn:
 
 
 def _input_percentiles(results: Results, variant: str) -> Drawn:
-    """Top row: the paper's axes. Where any typical unit leaves them, a second row on axes that hold all."""
+    """The paper's axes; where any typical unit leaves them, beside it axes that hold all."""
+    settings = measures.settings(results)
     lines = {
         (setting, each): [_typical(r) for r in results.main[setting, each] if not r.diverged]
-        for setting in SETTINGS
+        for setting in settings
         for each in VARIANTS
     }
     every = np.concatenate([v.ravel() for found in lines.values() for _, _, v in found])
@@ -113,30 +121,26 @@ def _input_percentiles(results: Results, variant: str) -> Drawn:
     if np.abs(every).max() > limit:
         margin = 0.04 * np.ptp(every)
         ranges.append((every.min() - margin, every.max() + margin))
-    figure = style.figure(0.6 + 2.45 * len(ranges))
-    grid = figure.subplots(len(ranges), 2, squeeze=False, sharex=True)
-    for row, (axes, span) in enumerate(zip(grid, ranges, strict=True)):
-        for setting, ax in zip(SETTINGS, axes, strict=True):
+    # A row for each setting.
+    figure = style.figure(0.7 + 2.45 * len(settings))
+    grid = figure.subplots(len(settings), len(ranges), squeeze=False, sharex=True)
+    for setting, axes in zip(settings, grid, strict=True):
+        words = setting_words(results, setting, [variant])
+        style.heading(axes[0], title(results, setting).replace("Each at its", "At its"), words)
+        for ax, span in zip(axes, ranges, strict=True):
             _draw_percentiles(ax, lines[setting, variant], COLOURS[variant], span)
             ax.set(xlim=(0, results.profile.steps), ylim=span)
             ax.set_xticks(np.linspace(0.2, 1, 5) * results.profile.steps)
             style.thousands(ax.xaxis)
-            if row == 0:
-                words = setting_words(results, setting, [variant])
-                style.heading(
-                    ax,
-                    TITLES[setting].replace("Each at its", "At its").replace("Both at one", "At the"),
-                    words,
-                )
-    grid[0, 0].set_ylabel("input of the sigmoid\n(the paper's axis)")
-    if len(ranges) > 1:
-        grid[1, 0].set_ylabel("input of the sigmoid\n(axis that holds all)")
+        axes[0].set_ylabel("input of the sigmoid\n(the paper's axis)")
+        if len(ranges) > 1:
+            axes[1].set_ylabel("the same\n(axis that holds all)")
     for ax in grid[-1]:
         ax.set_xlabel("training step")
     rows = [
         {"setting": setting, "variant": variant, "seed": record.seed, "unit": unit + 1, "step": step}
         | {f"p{level}": value for level, value in zip(protocol.PERCENTILES, values, strict=True)}
-        for setting in SETTINGS
+        for setting in settings
         for record, (unit, steps, path) in zip(
             (r for r in results.main[setting, variant] if not r.diverged),
             lines[setting, variant],
@@ -192,7 +196,7 @@ def _draw_percentiles(
         ax.text(
             0.98,
             0.03,
-            "leaves the axis: see below",
+            "leaves the axis: see right",
             transform=ax.transAxes,
             ha="right",
             color=GREY,
@@ -282,12 +286,13 @@ STRIPS = [  # (label, variant, array, colour), from the top
 
 def drift(results: Results) -> Drawn:
     """How far the input of every unit of the last hidden layer travels, in units of its spread."""
-    figure = style.figure(4.6)
-    axes = figure.subplots(2, 1, sharex=True)
+    settings = measures.settings(results)
+    figure = style.figure(0.7 + 1.95 * len(settings))
+    axes = figure.subplots(len(settings), 1, sharex=True, squeeze=False)[:, 0]
     shake = np.random.default_rng(0)  # points beside each other, so that they show
     rows = []
-    for setting, ax in zip(SETTINGS, axes, strict=True):
-        style.heading(ax, TITLES[setting], setting_words(results, setting))
+    for setting, ax in zip(settings, axes, strict=True):
+        style.heading(ax, title(results, setting), setting_words(results, setting))
         for place, (_, variant, name, colour) in enumerate(STRIPS):
             found = [measures.unit_drifts(r, name) for r in results.main[setting, variant]]
             for seed, values in enumerate(found):
@@ -336,12 +341,13 @@ def drift(results: Results) -> Drawn:
 
 def speedup(results: Results) -> Drawn:
     """Steps until the plain network's final accuracy, by seed."""
+    settings = measures.settings(results)
     figure = style.figure(3.4)
-    axes = figure.subplots(1, 2, sharex=True)
+    axes = figure.subplots(1, len(settings), sharex=True, squeeze=False)[0]
     rows = []
-    for setting, ax in zip(SETTINGS, axes, strict=True):
+    for setting, ax in zip(settings, axes, strict=True):
         goal = measures.target(results.main[setting, "plain"])
-        style.heading(ax, TITLES[setting], f"target: {goal:.2f}% test accuracy")
+        style.heading(ax, title(results, setting), f"target: {goal:.2f}% test accuracy")
         pairs = zip(*(results.main[setting, variant] for variant in VARIANTS), strict=True)
         for seed, pair in enumerate(pairs):
             found = {v: measures.crossing(r, goal) for v, r in zip(VARIANTS, pair, strict=True)}

@@ -37,6 +37,11 @@ UNSTATED_COLUMNS = {
 }
 SILENT = {"ko": "언급 없음", "en": "not stated"}
 CHAPTER = {"ko": "자세히", "en": "details"}
+RULE = {"ko": "판정 규칙", "en": "The rule"}
+RULE_CHANGED = {
+    "ko": "이 규칙은 등록한 뒤에 바뀌었다.",
+    "en": "This rule was changed after it was registered.",
+}
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +55,10 @@ def board() -> list[claims.ClaimResult]:
 
 
 class BoardDirective(SphinxDirective):
-    """```` ```{claims} c-4.1 ``` ````: the claims whose id starts with the argument, all without one."""
+    """```` ```{claims} c-4.1 ``` ````: the claims whose id starts with the argument, with their rules.
+
+    Without one, all claims, a line each.
+    """
 
     optional_arguments = 1
 
@@ -77,7 +85,17 @@ class BoardDirective(SphinxDirective):
             verdict += [nodes.Text(" "), reference("doc", f"/{claim.chapter}", pair(CHAPTER), "chapter")]
         identity = tag("span", claim.id, classes="bn-claim-id")
         statement, paper, ours = (blocks(self, texts) for texts in (claim.statement, claim.paper, claim.text))
+        if self.arguments and claim.rule:
+            statement.append(self.rule(claim))
+        if self.arguments and claim.detail:
+            ours.append(tag("div", *blocks(self, claim.detail), classes="bn-claim-detail"))
+        if claim.rule_changed:
+            verdict.append(tag("p", *blocks(self, RULE_CHANGED), classes="bn-claim-changed"))
         return [[*statement, identity], paper, ours, verdict]
+
+    def rule(self, claim: claims.ClaimResult) -> Tag:
+        """How the claim is decided, to be opened by whoever wants to know."""
+        return tag("details", tag("summary", *pair(RULE)), *blocks(self, claim.rule), classes="bn-claim-rule")
 
 
 class UnstatedDirective(SphinxDirective):

@@ -23,7 +23,7 @@ help:
 	@echo "make reproduce PROFILE=cpu   redo the committed runs on MNIST (1 to 2 hours on 2 cores; stop and go on at will)"
 	@echo "make reproduce PROFILE=paper the plan for many cores or a GPU machine: more learning rates, initialisations, seeds"
 	@echo "make book                    build the book from the committed records, without training"
-	@echo "make figures                 export the figures from the committed records into build/figures"
+	@echo "make figures                 export the figures and README.md's table anew from the committed records"
 	@echo "make test                    run the tests"
 	@echo "make lint                    check style and the direction of imports"
 	@echo "make bench                   measure speed and memory"
@@ -58,7 +58,8 @@ book: $(INSTALLED)
 
 .PHONY: figures
 figures: $(INSTALLED)
-	@$(BNBOOK) figures
+	@$(BNBOOK) figures --out results/figures
+	@$(BNBOOK) claims --readme
 
 .PHONY: test
 test: $(INSTALLED)

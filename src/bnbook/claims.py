@@ -307,10 +307,8 @@ def _detail(entry: dict[str, Any], estimate: Estimate, results: Results) -> Text
         return estimate.detail
     shared = STATISTICS[entry["statistic"]](results, "shared")
     at = {"ko": "같은 설정에서는", "en": "At one shared setting:"}
-    return {
-        lang: f"{estimate.detail[lang]} {at[lang]} {quantity(shared, entry['unit'], lang)}. {shared.detail[lang]}"
-        for lang in LANGUAGES
-    }
+    there = {lang: f"{at[lang]} {quantity(shared, entry['unit'], lang)}." for lang in LANGUAGES}
+    return {lang: f"{estimate.detail[lang]} {there[lang]} {shared.detail[lang]}" for lang in LANGUAGES}
 
 
 def quantity(estimate: Estimate, unit: str, lang: str) -> str:
@@ -355,6 +353,19 @@ def _short(claim: ClaimResult) -> str:
     form = {"points": "{:+.2f}", "times": "{:.2f}"}[claim.unit]
     middle, low, high = (form.format(value) for value in (claim.estimate, claim.low, claim.high))
     return f"{middle}{UNITS[claim.unit]['en']} ({low} to {high})"
+
+
+README_BLOCK = re.compile(r"(?<=held by a test -->\n).*?(?=<!-- /claims -->)", re.DOTALL)
+
+
+def readme(board: list[ClaimResult], text: str) -> str:
+    """The README's `text` with its table of claims as `board` has it; both languages."""
+    rows = [
+        f"| {claim.statement['ko']}<br>{claim.statement['en']} | {claim.text['en']} | **{claim.verdict}** |\n"
+        for claim in board
+    ]
+    head = "| 주장 · claim | 이 책 · this book | 판정 · verdict |\n|---|---|---|\n"
+    return README_BLOCK.sub(lambda _: head + "".join(rows), text)
 
 
 # Every number a chapter may want

@@ -168,6 +168,7 @@ def _claims(commands) -> None:
     command.add_argument(
         "--against", choices=("committed",), help="beside the committed results: does this rerun agree?"
     )
+    command.add_argument("--readme", action="store_true", help="write the board into README.md as well")
 
 
 def claims(arguments: argparse.Namespace) -> None:
@@ -178,6 +179,9 @@ def claims(arguments: argparse.Namespace) -> None:
         rows = claims.agreement(claims.board(), board)
         _table(("claim", "committed result", "this rerun", ""), [dataclasses.astuple(row) for row in rows])
     else:
+        if arguments.readme:
+            file = paths.ROOT / "README.md"
+            file.write_text(claims.readme(board, file.read_text(encoding="utf-8")), encoding="utf-8")
         _table(("claim", "verdict", "result"), [(row.id, row.verdict, row.text["en"]) for row in board])
 
 

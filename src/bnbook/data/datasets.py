@@ -10,6 +10,7 @@ from torch import Tensor
 from bnbook.data import sources
 
 VALIDATION_SEED = 20150302  # one split for everybody, whatever a run's seed
+CLASSES = 10  # of either data set: the digits 0 to 9
 DIGITS_TEST = 360
 VALIDATION_FRACTION = 1 / 6  # MNIST: 10,000 of 60,000
 
@@ -30,11 +31,9 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-    """A data set with its split. `checksum` is the SHA-256 of the files (digits: of the pixels)."""
+    """A data set with its split."""
 
     name: str
-    checksum: str
-    classes: int
     train: Split
     validation: Split
     test: Split
@@ -54,8 +53,6 @@ def load(name: str) -> Dataset:
     held_out = round(len(rest) * VALIDATION_FRACTION)
     return Dataset(
         name=name,
-        checksum=sources.SOURCES[name].checksum,
-        classes=10,
         train=rest[order[held_out:]],
         validation=rest[order[:held_out]],
         test=test,

@@ -28,7 +28,6 @@ from bnbook.train.schedules import log_then_even
 class Measured:
     """What one run measured: see `bnbook.records.Record`."""
 
-    data_checksum: str
     progress: Progress
     curves: dict[str, dict[str, list]]
     final: dict[str, float]
@@ -42,14 +41,8 @@ def train_run(
     report: Callable[[int], None] = lambda step: None,
 ) -> Measured:
     """Train and measure one run. On one machine, equal configurations and seeds give equal numbers."""
-    dataset = datasets.load(config.data)
-    held_out = {"test": prepare(dataset.test, config)}
-    if config.train_on == "train":
-        training = prepare(dataset.train, config)
-        held_out["validation"] = prepare(dataset.validation, config)
-    else:
-        training = prepare(dataset.train_and_validation, config)
-    model = network(config, inputs=training.x.shape[1], classes=dataset.classes, seed=seed)
+    training, held_out = splits(config)
+    model = network(config, inputs=training.x.shape[1], classes=datasets.CLASSES, seed=seed)
     batches = Batches(training, config.batch_size, seed)
     evaluation = Evaluation(
         held_out, log_then_even(config.steps, config.evaluate_growth, config.evaluate_every)
@@ -69,10 +62,20 @@ def train_run(
         checkpoint=checkpoint,
         report=report,
     )
-    final = {"chance_accuracy": 1 / dataset.classes}
+    final = {"chance_accuracy": 1 / datasets.CLASSES}
     if not progress.diverged:
         final |= end_point(model, held_out, batches, config)
-    return Measured(dataset.checksum, progress, {"evaluation": evaluation.columns()}, final, inputs.arrays())
+    return Measured(progress, {"evaluation": evaluation.columns()}, final, inputs.arrays())
+
+
+def splits(config: Config) -> tuple[Split, dict[str, Split]]:
+    """What to train on, and what to evaluate on, by name. The raw bytes are let go of on return."""
+    dataset = datasets.load(config.data)
+    held_out = {"test": prepare(dataset.test, config)}
+    if config.train_on == "train":
+        held_out["validation"] = prepare(dataset.validation, config)
+        return prepare(dataset.train, config), held_out
+    return prepare(dataset.train_and_validation, config), held_out
 
 
 def prepare(split: Split, config: Config) -> Split:

@@ -12,6 +12,7 @@ import torch
 
 from bnbook import paths, records
 from bnbook.config import RunConfig
+from bnbook.data import sources
 from bnbook.records import Record, RecordError
 from bnbook.train.checkpoint import Checkpoint
 
@@ -71,7 +72,7 @@ def make(
         curves=measured.curves,
         final=measured.final,
         first_losses=progress.first_losses,
-        provenance=provenance(commit, measured.data_checksum, progress.seconds),
+        provenance=provenance(commit, sources.SOURCES[config.data].checksum, progress.seconds),
         arrays_sha256=None,
         path=file,
     )

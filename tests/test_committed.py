@@ -1,0 +1,28 @@
+"""What is committed beside the records is what they give today."""
+
+import json
+
+from bnbook import claims, figures, paths
+
+
+def test_exported_figures_are_up_to_date():
+    """After a change of records or of figures' code: `make figures`."""
+    results = claims.results()
+    manifest = json.loads((paths.RESULTS / "figures" / "manifest.json").read_text(encoding="utf-8"))
+    assert {name: entry["hash"] for name, entry in manifest.items()} == {
+        name: figures.content_hash(name, results) for name in figures.FIGURES
+    }
+    for entry in manifest.values():
+        assert all((paths.RESULTS / "figures" / file).exists() for file in entry["files"])
+
+
+def test_readme_shows_todays_board():
+    """After a change of verdicts: `make figures`."""
+    text = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+    assert claims.readme(claims.board(), text) == text
+    assert "c-4.1" not in text and "reproduced" in text
+
+
+def test_rules_are_those_registered_before_the_runs():
+    assert not [claim.id for claim in claims.board() if claim.rule_changed]
+    assert set(claims.registered()) == {claim.id for claim in claims.board() if claim.rule}

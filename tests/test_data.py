@@ -18,7 +18,7 @@ def test_digits(digits):
     assert sum(sizes) == 1797 and sizes == [1197, 240, 360]
     assert digits.train.x.shape[1:] == (8, 8) and digits.train.x.dtype == torch.uint8
     assert digits.train.x.max() == 255 and digits.train.y.dtype == torch.int64
-    assert set(digits.test.y.tolist()) == set(range(digits.classes))
+    assert set(digits.test.y.tolist()) == set(range(datasets.CLASSES))
 
 
 def test_split_is_the_same_for_everybody(digits):

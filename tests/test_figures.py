@@ -11,6 +11,7 @@ import yaml
 
 from bnbook import figures, paths
 from bnbook.figures import style
+from bnbook.protocols.mnist_activation_shift import Choice
 
 LANGUAGES = ("ko", "en")
 
@@ -65,7 +66,23 @@ def test_the_table_holds_the_plotted_numbers(exported, synthetic):
     assert rows["step"].tolist() == columns["step"]
     assert rows["test_accuracy"].tolist() == pytest.approx(columns["test_accuracy"], rel=1e-5)
     drifts = pd.read_csv(exported[0] / "fig1-drift.csv")
-    assert len(drifts) == 2 * 3 * synthetic.profile.seeds * synthetic.profile.hidden
+    assert len(drifts) == 3 * synthetic.profile.seeds * synthetic.profile.hidden
+
+
+@pytest.mark.parametrize(
+    ("name", "panels"),
+    [("fig1a-test-accuracy", 2), ("fig1b-input-percentiles-plain", 2), ("fig1-drift", 1), ("fig1-speedup", 1)],
+)
+def test_a_shared_setting_is_drawn_where_it_is_another(name, panels, synthetic):
+    """One setting where both networks' own best is the shared one; else both, and both are in the table."""
+    other = Choice(tuned={"plain": (1.0, 0.1), "bn": (0.1, 0.1)}, shared=(1.0, 0.1))
+    for results, settings in (
+        (synthetic, {"tuned"}),
+        (dataclasses.replace(synthetic, choice=other), {"tuned", "shared"}),
+    ):
+        canvas, table = figures.FIGURES[name].draw(results)
+        assert set(table["setting"]) == settings
+        assert len(canvas.axes) == panels * len(settings)
 
 
 def test_the_source_is_in_the_picture(synthetic):

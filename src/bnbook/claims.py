@@ -32,6 +32,7 @@ RULE_FIELDS = ("experiment", "statistic", "effect", "unit", "type", "rule")
 UNITS = {"points": {"ko": "%p", "en": " points"}, "times": {"ko": "배", "en": " times"}}
 NEUTRAL = {"points": 0.0, "times": 1.0}  # no effect
 INPUTS = {"binarised": True, "grey": False}
+MOMENTS = {"first": 100, "early": 1000}  # steps at which chapters look at the curves
 PLACEHOLDER = re.compile(r"\[\[(?:(\w+):)?([^\]|]+)(?:\|([^\]]*))?\]\]")
 
 
@@ -418,7 +419,9 @@ def _general(results: Results, profile: str) -> Iterator[tuple[str, Number]]:
     yield from ((f"versions.{library}", v) for library, v in first.provenance["versions"].items())
     yield "main.seeds", results.profile.seeds
     yield "main.steps", results.profile.steps
-    yield "main.early_step", _early_step(results)
+    yield from ((f"main.{name}_step", _step_near(results, step)) for name, step in MOMENTS.items())
+    yield from _prefixed("grid", _ends("lr", results.profile.lrs)).items()
+    yield from _prefixed("grid", _ends("init_std", results.profile.init_stds)).items()
     yield "main.shared.lr", results.choice.shared[0]
     yield "main.shared.init_std", results.choice.shared[1]
     yield "multiverse.seeds", results.profile.multiverse_seeds
@@ -428,20 +431,25 @@ def _general(results: Results, profile: str) -> Iterator[tuple[str, Number]]:
         yield f"effect.{name}", float(effect(f"c-4.1-{name}"))
 
 
-def _early_step(results: Results) -> int:
-    """The evaluation nearest to step 1,000."""
+def _ends(name: str, values: Sequence[float]) -> dict[str, Number]:
+    return {f"{name}_lowest": min(values), f"{name}_highest": max(values)}
+
+
+def _step_near(results: Results, step: int) -> int:
+    """The evaluation nearest to `step`."""
     steps, _ = measures.curve(results.main["tuned", "plain"][0])
-    return int(steps[np.abs(steps - 1000).argmin()])
+    return int(steps[np.abs(steps - step).argmin()])
 
 
 def _run_numbers(results: Results, setting: str, variant: str) -> dict[str, Number]:
     found = results.main[setting, variant]
     lr, init_std = results.choice.of(setting, variant)
-    early = [_accuracy_at(r, _early_step(results)) for r in found]
     numbers = {"lr": lr, "init_std": init_std, "diverged": sum(r.diverged for r in found)}
     numbers |= _interval("accuracy", stats.mean_interval(measures.accuracies(found)))
     numbers |= _interval("accuracy_moving", stats.mean_interval(measures.moving_accuracies(found)))
-    numbers |= _interval("accuracy_early", stats.mean_interval(early))
+    for name, step in MOMENTS.items():
+        then = [_accuracy_at(r, _step_near(results, step)) for r in found]
+        numbers |= _interval(f"accuracy_{name}", stats.mean_interval(then))
     numbers["accuracy_min"] = measures.accuracies(found).min()
     numbers["accuracy_max"] = measures.accuracies(found).max()
     numbers["best"] = measures.target(found)
@@ -500,7 +508,12 @@ def _cell_numbers(of: dict[measures.Cell, list[Record]]) -> dict[str, Number]:
     chance = 100 * next(iter(of.values()))[0].final["chance_accuracy"]
     best, worst = measures.best_cell(of), min(means, key=means.get)
     near = [cell for cell, mean in means.items() if mean > means[best] - effect("c-4.1-initialisation")]
+    smallest, fastest = min(means), max(lr for lr, _ in means)
+    at_fastest = [mean for (lr, _), mean in means.items() if lr == fastest]
     return {
+        "smallest.accuracy": means[smallest],  # at the lowest learning rate and initial std
+        "fastest.best": max(at_fastest),  # at the highest learning rate, over initialisations
+        "fastest.worst": min(at_fastest),
         "best_accuracy": means[best],
         "best_lr": best[0],
         "best_init_std": best[1],

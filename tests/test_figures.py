@@ -71,7 +71,12 @@ def test_the_table_holds_the_plotted_numbers(exported, synthetic):
 
 @pytest.mark.parametrize(
     ("name", "panels"),
-    [("fig1a-test-accuracy", 2), ("fig1b-input-percentiles-plain", 2), ("fig1-drift", 1), ("fig1-speedup", 1)],
+    [
+        ("fig1a-test-accuracy", 2),
+        ("fig1b-input-percentiles-plain", 2),
+        ("fig1-drift", 1),
+        ("fig1-speedup", 1),
+    ],
 )
 def test_a_shared_setting_is_drawn_where_it_is_another(name, panels, synthetic):
     """One setting where both networks' own best is the shared one; else both, and both are in the table."""

@@ -11,6 +11,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from bnbook import claims, measures
 from bnbook.figures import style
@@ -53,9 +54,10 @@ def test_accuracy(results: Results) -> Drawn:
     rows = []
     for setting, (paper_ax, early_ax) in zip(settings, grid, strict=True):
         ends = []
+        late_ax = paper_ax.inset_axes((0.36, 0.34, 0.62, 0.42))
         for variant in VARIANTS:
             steps, values = _curves(results.main[setting, variant])
-            for ax in (paper_ax, early_ax):
+            for ax in (paper_ax, early_ax, late_ax):
                 ax.plot(steps, values.T, color=COLOURS[variant], lw=0.7, alpha=0.35)
                 ax.plot(steps, values.mean(axis=0), color=COLOURS[variant], lw=1.8)
             end_points = measures.accuracies(results.main[setting, variant])
@@ -69,7 +71,8 @@ def test_accuracy(results: Results) -> Drawn:
                 for step, value in zip(steps, line, strict=True)
             ]
         style.heading(paper_ax, title(results, setting), setting_words(results, setting))
-        style.labels(paper_ax, ends[::-1], 0.98, 0.3)
+        style.labels(paper_ax, ends[::-1], 0.98, 0.18)
+        _magnify(late_ax, [_curves(results.main[setting, variant]) for variant in VARIANTS])
         paper_ax.set(
             ylim=(PAPER["mnist.accuracy_axis_low"], PAPER["mnist.accuracy_axis_high"]), ylabel="test accuracy"
         )
@@ -80,6 +83,16 @@ def test_accuracy(results: Results) -> Drawn:
     grid[-1, 0].set_xlabel("training step")
     grid[-1, 1].set_xlabel("training step (log scale)")
     return figure, pd.DataFrame(rows)
+
+
+def _magnify(ax: Axes, curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
+    """Make `ax` a magnified view of where the curves end: all seeds, from a fifth of the steps on."""
+    last = curves[0][0][-1]
+    late = np.concatenate([values[:, steps >= last / 5].ravel() for steps, values in curves])
+    ax.set(xlim=(last / 5, last), ylim=np.percentile(late, (1, 99)) + np.array([-0.002, 0.002]), xticks=[])
+    ax.yaxis.set_major_locator(MaxNLocator(3))
+    ax.tick_params(labelsize=SMALL, length=2)
+    ax.set_title("magnified", fontsize=SMALL, color=GREY, loc="left", pad=2)
 
 
 def _curves(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:

@@ -25,7 +25,6 @@ from bnbook.sphinxext import data, numbers
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import joined, languages, pair
 from bnbook.sphinxext.html import tag
-from bnbook.sphinxext.notebooks import fingerprint
 
 AUTHOR = "bnbook contributors"
 LICENCE = "CC BY 4.0"
@@ -79,7 +78,7 @@ def export_figures(folder: Path = paths.BUILD / "figures") -> dict[str, dict[str
     Raises MissingRecord.
     """
     manifest, stamp = folder / "manifest.json", folder / "manifest.stamp"
-    state = fingerprint()
+    state = data.fingerprint()
     if manifest.exists() and stamp.exists() and stamp.read_text() == state:
         return json.loads(manifest.read_text(encoding="utf-8"))
     made = figures.export_all(folder, results=numbers.results())

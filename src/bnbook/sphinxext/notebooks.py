@@ -4,7 +4,6 @@ In a notebook the two languages are plain Markdown cells, tagged `ko` and `en`, 
 well. They become pairs as in chapters when the page is read; the page shows the executed copy.
 """
 
-import hashlib
 import itertools
 import json
 import re
@@ -16,26 +15,15 @@ from sphinx.util import logging
 
 from bnbook import paths
 from bnbook.notebooks import NotebookRunError, run
+from bnbook.sphinxext.data import fingerprint
+from bnbook.sphinxext.editions import joined
+from bnbook.sphinxext.figures import texts
 
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
+SHOWN = re.compile(r'figures\.show\("([^"]+)"')  # in a cell: its output is that figure
 FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})")
 
 log = logging.getLogger(__name__)
-
-
-def fingerprint(*files: Path) -> str:
-    """A hash over `files`, the package's code, and the names, sizes and times of the committed records.
-
-    What was made from them is up to date as long as this stays the same.
-    """
-    digest = hashlib.sha256()
-    for path in [*files, *sorted((paths.ROOT / "src").rglob("*.py"))]:
-        digest.update(path.read_bytes())
-    for path in sorted(paths.runs(paths.RESULTS).rglob("*")):
-        stat = path.stat()
-        if path.is_file():
-            digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
 
 
 def execute_notebooks(source: Path = paths.NOTEBOOKS, target: Path = paths.BUILD / "notebooks") -> list[Path]:
@@ -175,6 +163,10 @@ def _swap(app: Sphinx, docname: str, source: list[str]) -> None:
     notebook = json.loads(executed.read_text(encoding="utf-8"))
     check(notebook, path.name)
     notebook["cells"] = paired(notebook["cells"], docname)
+    for cell in notebook["cells"]:
+        if shown := SHOWN.search(cell["source"]):
+            alt = joined(texts(Path(app.srcdir) / "book" / "figures.yml", shown[1]).alt, app.config.edition)
+            cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
     source[0] = json.dumps(notebook, ensure_ascii=False)
 
 

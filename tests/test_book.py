@@ -382,3 +382,20 @@ def test_korean_terms_keep_other_words_apart() -> None:
     terms = SearchKorean({}).split("학습률을 낮춘다. SGD의 step")
     assert "규제" not in terms and "의" not in terms
     assert {"SGD", "step", "학습률"} <= set(terms)
+
+
+def test_no_markup_is_left_in_the_text(html):
+    """`**` that Markdown did not take, or a role or placeholder that nobody filled."""
+    found = []
+    for edition in EDITIONS:
+        for name in pages(html, edition):
+            soup = BeautifulSoup((html / edition / name).read_text(encoding="utf-8"), "html.parser")
+            for code in soup.select("pre, code, script, style"):
+                code.decompose()
+            words = soup.get_text(" ")
+            found += [
+                f"{edition}/{name}: {mark}"
+                for mark in ("**", "[[", "{ko}", "{en}", "{result}")
+                if mark in words
+            ]
+    assert not found

@@ -32,7 +32,7 @@ RULE_FIELDS = ("experiment", "statistic", "effect", "unit", "type", "rule")
 UNITS = {"points": {"ko": "%p", "en": " points"}, "times": {"ko": "배", "en": " times"}}
 NEUTRAL = {"points": 0.0, "times": 1.0}  # no effect
 INPUTS = {"binarised": True, "grey": False}
-MOMENTS = {"first": 100, "early": 1000}  # steps at which chapters look at the curves
+MOMENTS = {"first": 100, "early": 2000}  # steps at which chapters look at the curves
 PLACEHOLDER = re.compile(r"\[\[(?:(\w+):)?([^\]|]+)(?:\|([^\]]*))?\]\]")
 
 

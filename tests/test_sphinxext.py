@@ -66,9 +66,10 @@ class FakeClaim:
     verdict: str
     figure: str | None = None
     chapter: str = "book/index"
+    rule_changed: bool = False
 
     def __getattr__(self, name):
-        if name in ("statement", "paper", "text"):
+        if name in ("statement", "paper", "text", "rule", "detail"):
             return {"ko": f"한 {name}", "en": f"en {name}"}
         raise AttributeError(name)
 
@@ -83,7 +84,9 @@ def made_up(monkeypatch):
     monkeypatch.setattr(claims, "numbers", lambda results: known)
     monkeypatch.setattr(claims, "paper", lambda: {"batch": 60})
     monkeypatch.setattr(
-        claims, "board", lambda results: [FakeClaim("c-1", "reproduced"), FakeClaim("d-2", "not run yet")]
+        claims,
+        "board",
+        lambda results: [FakeClaim("c-1", "reproduced"), FakeClaim("d-2", "not run yet", rule_changed=True)],
     )
     monkeypatch.setattr(figures, "FIGURES", {"pic-one": None})
     monkeypatch.setattr(figures, "source", lambda name: Path(__file__))
@@ -359,6 +362,10 @@ def test_the_board_shows_verdicts_and_narrows_by_prefix(tmp_path):
     assert re.findall('class="bn-verdict bn-verdict-([a-z-]+)"', page) == ["reproduced", "pending"]
     narrow = Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} d-\n```\n"}, "en").page()
     assert re.findall('<tr class="bn-claim" id="([^"]+)"', narrow) == ["d-2"]
+    # What decides a claim, and what stands beside its result, are shown where it is argued.
+    for text in ("en rule", "en detail"):
+        assert text in words(narrow) and text not in words(page)
+    assert "This rule was changed after it was registered." in words(narrow)
     assert (
         "no claim starts with 'e'"
         in Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} e\n```\n"}).warnings

@@ -23,6 +23,6 @@ def test_readme_shows_todays_board():
     assert "c-4.1" not in text and "reproduced" in text
 
 
-def test_rules_are_those_registered_before_the_runs():
+def test_rules_are_those_registered():
     assert not [claim.id for claim in claims.board() if claim.rule_changed]
     assert set(claims.registered()) == {claim.id for claim in claims.board() if claim.rule}

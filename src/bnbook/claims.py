@@ -1,6 +1,6 @@
 """From records to verdicts, and to every number that the book's text may use.
 
-Each claim of the paper stands in paper.yml with the rule that decides it, written before its runs. `board`
+Each claim of the paper stands in paper.yml with the rule that decides it, from before its results. `board`
 holds the records against the rules; `numbers` gives the measured numbers by key, `paper` the paper's.
 """
 
@@ -145,7 +145,7 @@ def rule_hash(claim: str) -> str:
 
 
 def register(file: Path | None = None) -> None:
-    """Write the rules' hashes to results/rules.json, before the runs. A hash once there stays, so that a rule
+    """Write the rules' hashes to results/rules.json, before the main runs. A hash once there stays, so a rule
     changed later shows on the board."""
     file = file or paths.RESULTS / "rules.json"
     judged = [name for name, entry in _paper_file()["claims"].items() if "statistic" in entry]

@@ -1,6 +1,9 @@
 """Data sets in memory, with a named split. Pixels stay bytes until an experiment prepares them."""
 
 import dataclasses
+import functools
+import io
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +13,10 @@ from torch import Tensor
 from bnbook.data import sources
 
 VALIDATION_SEED = 20150302  # one split for everybody, whatever a run's seed
-CLASSES = 10  # of either data set: the digits 0 to 9
+CLASSES = 10  # of every data set
 DIGITS_TEST = 360
 VALIDATION_FRACTION = 1 / 6  # MNIST: 10,000 of 60,000
+COLOUR_VALIDATION_FRACTION = 1 / 10  # CIFAR-10: 5,000 of 50,000, 500 of each class
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +31,9 @@ class Split:
 
     def __getitem__(self, index: Tensor | slice) -> "Split":
         return Split(self.x[index], self.y[index])
+
+    def to(self, device: torch.device) -> "Split":
+        return Split(self.x.to(device), self.y.to(device))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,7 +53,8 @@ class Dataset:
 
 
 def load(name: str) -> Dataset:
-    """The data set `name` ("mnist" or "digits"), fetched if not at hand; raises sources.DataError."""
+    """Grey images (N, height, width) of "mnist" or "digits", fetched if not at hand; raises
+    sources.DataError."""
     folder = sources.ensure(name)
     rest, test = _digits() if name == "digits" else _mnist(folder)
     order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(VALIDATION_SEED))
@@ -57,6 +65,28 @@ def load(name: str) -> Dataset:
         validation=rest[order[:held_out]],
         test=test,
     )
+
+
+@functools.cache  # 60,000 JPEGs take 6 s to decode, and a process may make several runs
+def load_colour(name: str) -> Dataset:
+    """Colour images (N, 32, 32, 3) of "cifar10", "cifar10-jpeg", or "digits" made to look like them (each
+    pixel 4x4, grey in three channels); raises sources.DataError.
+
+    The validation split is stratified: a tenth of each class, drawn with VALIDATION_SEED.
+    """
+    folder = sources.ensure(name)
+    rest, test = {"digits": _colour_digits, "cifar10": _cifar10, "cifar10-jpeg": _cifar10_parquet}[name](
+        folder
+    )
+    generator = torch.Generator().manual_seed(VALIDATION_SEED)
+    validation, train = [], []
+    for label in range(CLASSES):
+        members = (rest.y == label).nonzero().flatten()
+        members = members[torch.randperm(len(members), generator=generator)]
+        held_out = round(len(members) * COLOUR_VALIDATION_FRACTION)
+        validation.append(members[:held_out])
+        train.append(members[held_out:])
+    return Dataset(name=name, train=rest[torch.cat(train)], validation=rest[torch.cat(validation)], test=test)
 
 
 def _digits() -> tuple[Split, Split]:
@@ -79,3 +109,42 @@ def _mnist(folder: Path) -> tuple[Split, Split]:
         return Split(torch.from_numpy(images), torch.from_numpy(labels).long())
 
     return part("train"), part("t10k")
+
+
+def _colour_digits(folder: Path) -> tuple[Split, Split]:
+    def coloured(split: Split) -> Split:
+        large = split.x.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
+        return Split(large[..., None].expand(-1, -1, -1, 3).contiguous(), split.y)
+
+    rest, test = _digits()
+    return coloured(rest), coloured(test)
+
+
+def _cifar10(folder: Path) -> tuple[Split, Split]:
+    """The original files: each a pickle of 10,000 rows of 3,072 bytes, channel by channel."""
+
+    def part(*files: str) -> Split:
+        # A pickle can run code; sources has checked that these are the published files.
+        batches = [
+            pickle.loads((folder / "cifar-10-batches-py" / file).read_bytes(), encoding="latin1")
+            for file in files
+        ]
+        pixels = np.concatenate([batch["data"] for batch in batches]).reshape(-1, 3, 32, 32)
+        labels = np.concatenate([batch["labels"] for batch in batches])
+        return Split(torch.from_numpy(pixels.transpose(0, 2, 3, 1).copy()), torch.from_numpy(labels).long())
+
+    return part(*(f"data_batch_{number}" for number in range(1, 6))), part("test_batch")
+
+
+def _cifar10_parquet(folder: Path) -> tuple[Split, Split]:
+    """The Parquet layout: columns `img` (struct of the encoded `bytes` and a path) and `label`."""
+    import pyarrow.parquet
+    from PIL import Image
+
+    def part(name: str) -> Split:
+        table = pyarrow.parquet.read_table(folder / "cifar10" / f"{name}-00000-of-00001.parquet")
+        encoded = table["img"].combine_chunks().field("bytes")
+        pixels = np.stack([np.asarray(Image.open(io.BytesIO(one.as_py()))) for one in encoded])
+        return Split(torch.from_numpy(pixels), torch.from_numpy(table["label"].to_numpy().copy()))
+
+    return part("train"), part("test")

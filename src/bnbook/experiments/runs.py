@@ -13,6 +13,7 @@ import torch
 from bnbook import paths, records
 from bnbook.config import RunConfig
 from bnbook.data import sources
+from bnbook.experiments.measured import Measured
 from bnbook.records import Record, RecordError
 from bnbook.train.checkpoint import Checkpoint
 
@@ -72,7 +73,7 @@ def make(
         curves=measured.curves,
         final=measured.final,
         first_losses=progress.first_losses,
-        provenance=provenance(commit, sources.SOURCES[config.data].checksum, progress.seconds),
+        provenance=provenance(commit, sources.SOURCES[config.data].checksum, measured),
         arrays_sha256=None,
         path=file,
     )
@@ -83,18 +84,25 @@ def make(
     return record
 
 
-def provenance(commit: str, data_checksum: str, seconds: float) -> dict:
+def provenance(commit: str, data_checksum: str, measured: Measured) -> dict:
     """What made a record. `seconds` is the wall time of training and measuring."""
     return {
         "code_commit": commit,
         "data_sha256": data_checksum,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("torch", "numpy")},
-        "hardware": f"{processor()}, {torch.get_num_threads()} thread",
-        "precision": "float32",
-        "seconds": round(seconds, 2),
+        "hardware": hardware(measured.device),
+        "precision": measured.precision,
+        "seconds": round(measured.progress.seconds, 2),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
+
+
+def hardware(device: str) -> str:
+    """What a run was computed on."""
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    return f"{processor()}, {torch.get_num_threads()} thread"
 
 
 def processor() -> str:

@@ -31,5 +31,6 @@ EXPERIMENTS = {
     experiment.name: experiment
     for experiment in [
         Experiment(1, "mnist_activation_shift", "4.1"),
+        Experiment(2, "inception_speedups", "4.2"),
     ]
 }

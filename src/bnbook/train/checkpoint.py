@@ -23,7 +23,7 @@ class Checkpoint:
         return time.monotonic() - self._saved >= SECONDS_BETWEEN
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, probes: Sequence, progress) -> None:
-        """Save everything that the rest of the run depends on, with torch's random state (for Dropout)."""
+        """Save everything that the rest of the run depends on, with torch's random states (for Dropout)."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         state = {
@@ -32,6 +32,7 @@ class Checkpoint:
             "probes": [probe.rows for probe in probes],
             "progress": dataclasses.asdict(progress),
             "random": torch.get_rng_state(),
+            "cuda_random": torch.cuda.get_rng_state_all(),  # empty without a GPU
         }
         torch.save(state, temporary)
         temporary.rename(self.path)
@@ -42,7 +43,7 @@ class Checkpoint:
         if not self.path.exists():
             return
         # Our own file in the user's cache; it holds NumPy rows, which weights_only would refuse.
-        state = torch.load(self.path, weights_only=False)
+        state = torch.load(self.path, map_location="cpu", weights_only=False)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         for probe, rows in zip(probes, state["probes"], strict=True):
@@ -50,6 +51,7 @@ class Checkpoint:
         for name, value in state["progress"].items():
             setattr(progress, name, value)
         torch.set_rng_state(state["random"])
+        torch.cuda.set_rng_state_all(state["cuda_random"])
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

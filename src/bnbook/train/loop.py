@@ -4,13 +4,14 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
-from bnbook.data.batches import Batches
 from bnbook.train.checkpoint import Checkpoint
-from bnbook.train.probes import Probe
+from bnbook.train.probes import Moment, Probe
 
 FIRST_LOSSES = 20  # kept in every record, for replay
 
@@ -21,26 +22,37 @@ class Progress:
 
     step: int = 0
     seconds: float = 0.0  # of training and measuring, over all interruptions
+    measuring_seconds: float = 0.0  # of them, spent in probes and checkpoints
     first_losses: list[float] = dataclasses.field(default_factory=list)
     loss_sum: float = 0.0  # since a probe last asked
     loss_count: int = 0
     diverged: bool = False
 
 
+class Stream(Protocol):
+    """Mini-batches addressed by step: `bnbook.data.batches.Batches`, or an augmentation of it."""
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]: ...
+
+
 def train(
     model: nn.Module,
     loss_function: Callable[[Tensor, Tensor], Tensor],
     optimizer: torch.optim.Optimizer,
-    batches: Batches,
+    batches: Stream,
     steps: int,
     probes: Sequence[Probe] = (),
     checkpoint: Checkpoint | None = None,
     report: Callable[[int], None] = lambda step: None,
+    learning_rate: Callable[[int], float] | None = None,
+    computing: AbstractContextManager = nullcontext(),  # noqa: B008 - it holds nothing
 ) -> Progress:
     """Train `model` for `steps` mini-batches, resuming from `checkpoint` where there is one.
 
     `loss_function(logits, labels)` gives a scalar. A NaN or infinite loss ends the run there, with
     `diverged` set: that is a result, not an error. `report(step)` is called now and then, for progress.
+    `learning_rate(step)`, steps from 0, is set before each step; without it the optimizer's own stays. The
+    forward pass runs in the context `computing` (`bnbook.train.precision.autocast`).
     """
     progress = Progress()
     if checkpoint:
@@ -50,19 +62,24 @@ def train(
     due = frozenset().union(*(probe.steps for probe in probes))
     while progress.step < steps and not progress.diverged:
         x, y = batches[progress.step]
-        loss = loss_function(model(x), y)
+        if learning_rate:
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(progress.step)
+        with computing:
+            loss = loss_function(model(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         progress.step += 1
         _account(progress, loss.item())
+        progress.seconds = time.perf_counter() - began
         if progress.step in due and not progress.diverged:
             _measure(progress, model, probes)
         if progress.step % 500 == 0:
-            progress.seconds = time.perf_counter() - began
             report(progress.step)
-            if checkpoint and checkpoint.due():
-                checkpoint.save(model, optimizer, probes, progress)
+        if checkpoint and checkpoint.due():
+            checkpoint.save(model, optimizer, probes, progress)
+        progress.measuring_seconds += time.perf_counter() - began - progress.seconds
     progress.seconds = time.perf_counter() - began
     return progress
 
@@ -78,8 +95,12 @@ def _account(progress: Progress, loss: float) -> None:
 
 
 def _measure(progress: Progress, model: nn.Module, probes: Sequence[Probe]) -> None:
-    mean_loss = progress.loss_sum / max(progress.loss_count, 1)
+    moment = Moment(
+        step=progress.step,
+        train_loss=progress.loss_sum / max(progress.loss_count, 1),
+        train_seconds=progress.seconds - progress.measuring_seconds,
+    )
     for probe in probes:
         if progress.step in probe.steps:
-            probe(progress.step, model, mean_loss)
+            probe(moment, model)
     progress.loss_sum, progress.loss_count = 0.0, 0

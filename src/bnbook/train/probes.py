@@ -1,7 +1,9 @@
 """Callbacks that measure a network while it trains. A probe changes nothing that training can notice."""
 
+import dataclasses
 import math
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -14,30 +16,49 @@ from bnbook.nn.batchnorm import batch_statistics
 from bnbook.nn.mlp import MLP
 
 
+@dataclasses.dataclass(frozen=True)
+class Moment:
+    """When a probe is called: after which step, with what mean training loss since the last call of any
+    probe, after how many seconds of training alone."""
+
+    step: int
+    train_loss: float
+    train_seconds: float
+
+
 class Probe(Protocol):
-    """Called after each step in `steps` with the mean training loss since its last call."""
+    """Called after each step in `steps`."""
 
     steps: frozenset[int]
     rows: list[Any]  # what it measured; saved in checkpoints
 
-    def __call__(self, step: int, model: nn.Module, train_loss: float) -> None: ...
+    def __call__(self, moment: Moment, model: nn.Module) -> None: ...
 
 
 class Evaluation:
     """Loss and accuracy on whole splits, in evaluation mode (with BN: by its moving averages).
 
-    One row a call: {"step", "train_loss", "<split>_accuracy" (0 to 1), "<split>_loss" (nats)}.
+    One row a call: {"step", "train_loss", "train_seconds", "<split>_accuracy" (0 to 1), "<split>_loss"
+    (nats)}. `chunk` and `computing` as for `evaluate`.
     """
 
-    def __init__(self, splits: dict[str, Split], steps: Iterable[int]):
+    def __init__(
+        self,
+        splits: dict[str, Split],
+        steps: Iterable[int],
+        chunk: int = 2000,
+        computing: AbstractContextManager = nullcontext(),  # noqa: B008 - it holds nothing
+    ):
         self.splits = splits
         self.steps = frozenset(steps)
+        self.chunk = chunk
+        self.computing = computing
         self.rows: list[dict[str, float | None]] = []
 
-    def __call__(self, step: int, model: nn.Module, train_loss: float) -> None:
-        row = {"step": step, "train_loss": train_loss}
+    def __call__(self, moment: Moment, model: nn.Module) -> None:
+        row = dataclasses.asdict(moment)
         for name, split in self.splits.items():
-            loss, accuracy = evaluate(model, split)
+            loss, accuracy = evaluate(model, split, self.chunk, self.computing)
             row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
         self.rows.append(row)
 
@@ -58,7 +79,7 @@ class SigmoidInputs:
         self.steps = frozenset(steps)
         self.rows: list[tuple[int, dict[str, np.ndarray]]] = []
 
-    def __call__(self, step: int, model: MLP, train_loss: float) -> None:
+    def __call__(self, moment: Moment, model: MLP) -> None:
         layer = model.hidden[-1]
         with torch.no_grad(), batch_statistics(model):
             u = model.below_last(self.x)
@@ -68,7 +89,7 @@ class SigmoidInputs:
         quantiles = {
             name: torch.quantile(value, self.levels, dim=0).numpy() for name, value in measured.items()
         }
-        self.rows.append((step, quantiles))
+        self.rows.append((moment.step, quantiles))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """ "percentile_step" (T,), "input_percentiles" (T, 3, units), with BN "wu_percentiles" likewise."""
@@ -82,18 +103,24 @@ class SigmoidInputs:
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, split: Split, chunk: int = 2000) -> tuple[float | None, float]:
+def evaluate(
+    model: nn.Module,
+    split: Split,
+    chunk: int = 2000,
+    computing: AbstractContextManager = nullcontext(),  # noqa: B008 - it holds nothing
+) -> tuple[float | None, float]:
     """Mean cross-entropy (nats) and accuracy (0 to 1) of `model` in evaluation mode on all of `split`.
 
     A loss that is not finite, as of a network that has just diverged, is None. The model's mode is restored.
-    In chunks, so that activations stay in the processor's cache.
+    In chunks, so that activations stay in the processor's cache; the forward pass in the context `computing`.
     """
     was_training = model.training
     model.eval()
     loss = correct = 0.0
     for x, y in zip(split.x.split(chunk), split.y.split(chunk), strict=True):
-        logits = model(x)
-        loss += F.cross_entropy(logits, y, reduction="sum").item()
+        with computing:
+            logits = model(x)
+        loss += F.cross_entropy(logits.float(), y, reduction="sum").item()
         correct += (logits.argmax(1) == y).sum().item()
     model.train(was_training)
     return loss / len(split) if math.isfinite(loss) else None, correct / len(split)

@@ -1,4 +1,6 @@
-"""On which steps things happen."""
+"""On which steps things happen, and at what learning rate."""
+
+from collections.abc import Callable
 
 
 def log_then_even(steps: int, growth: float, every: int) -> list[int]:
@@ -18,3 +20,13 @@ def log_then_even(steps: int, growth: float, every: int) -> list[int]:
         step = max(step + 1, step * growth)
     first_even = (chosen[-1] // every + 1) * every if chosen else every
     return sorted({*chosen, *range(first_even, steps + 1, every), steps})
+
+
+def exponential(initial: float, per_epoch: float, steps_per_epoch: int) -> Callable[[int], float]:
+    """The learning rate at each step, from 0: falling smoothly, by the factor `per_epoch` every epoch.
+
+    >>> rate = exponential(0.1, per_epoch=0.5, steps_per_epoch=10)
+    >>> rate(0), rate(10), rate(20)
+    (0.1, 0.05, 0.025)
+    """
+    return lambda step: initial * per_epoch ** (step / steps_per_epoch)

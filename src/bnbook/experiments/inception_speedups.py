@@ -1,0 +1,126 @@
+"""Section 4.2, Figures 2 and 3: how many steps does batch normalization save an Inception network?
+
+Run it: `make reproduce PROFILE=cpu` (all of it), or `bnbook run inception_speedups --profile cpu --jobs 2`.
+Expected: BN-x5 reaches the tuned baseline's best accuracy in a fraction of its steps and ends higher.
+Takes: 7 to 8 hours on two cores (each run 5 to 45 minutes on one of them), seconds at PROFILE=smoke.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bnbook.data import datasets
+from bnbook.data.augment import AugmentedBatches, centre_crop
+from bnbook.data.batches import Batches
+from bnbook.data.datasets import Split
+from bnbook.experiments.measured import Measured
+from bnbook.nn.batchnorm import population_statistics
+from bnbook.nn.inception import Inception, initialise
+from bnbook.protocols.inception_speedups import Config
+from bnbook.train.checkpoint import Checkpoint
+from bnbook.train.loop import train
+from bnbook.train.precision import autocast, device, resolve
+from bnbook.train.probes import Evaluation, evaluate
+from bnbook.train.schedules import exponential, log_then_even
+
+CHUNK = 250  # images evaluated at a time: their activations fit into memory beside a second run's
+
+
+def train_run(
+    config: Config,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Callable[[int], None] = lambda step: None,
+) -> Measured:
+    """Train and measure one run. On one machine, equal configurations and seeds give equal numbers."""
+    on = device()
+    precision = resolve(config.precision, on)
+    computing = autocast(precision, on)
+    data = datasets.load_colour(config.data)
+    cut = Batches(data.train.to(on), config.batch_size, seed, config.fixed_membership)
+    batches = AugmentedBatches(cut, config.photometric, seed)
+    held_out = {"test": prepare(data.test.to(on)), "validation": prepare(data.validation.to(on))}
+    model = network(config, seed).to(on, memory_format=torch.channels_last)
+    schedules = {
+        "test": evaluation_steps(config),
+        "validation": range(cut.per_epoch, config.steps + 1, cut.per_epoch),
+    }
+    probes = {
+        name: Evaluation({name: split}, schedules[name], CHUNK, computing) for name, split in held_out.items()
+    }
+    progress = train(
+        model=model,
+        loss_function=F.cross_entropy,
+        optimizer=torch.optim.SGD(parameter_groups(model, config), lr=config.lr, momentum=config.momentum),
+        batches=batches,
+        steps=config.steps,
+        probes=list(probes.values()),
+        checkpoint=checkpoint,
+        report=report,
+        learning_rate=exponential(config.lr, config.lr_decay, cut.per_epoch),
+        computing=computing,
+    )
+    curves = {"evaluation": probes["test"].columns(), "validation": probes["validation"].columns()}
+    final = {"chance_accuracy": 1 / datasets.CLASSES}
+    if not progress.diverged:
+        for name, split in held_out.items():
+            final[f"{name}_loss"], final[f"{name}_accuracy"] = evaluate(model, split, CHUNK, computing)
+        final = {name: value for name, value in final.items() if value is not None}
+        final["seconds_per_step"] = seconds_per_step(curves["evaluation"])
+    if config.norm and not progress.diverged:
+        following = range(config.steps, config.steps + config.population_batches)
+        with computing:
+            population_statistics(model, (batches[step][0] for step in following))
+        for name, split in held_out.items():
+            _, final[f"{name}_accuracy_population"] = evaluate(model, split, CHUNK, computing)
+    return Measured(progress, curves, final, {}, precision, on.type)
+
+
+def prepare(split: Split) -> Split:
+    """Centre crops, normalised: (N, 3, 28, 28) float32."""
+    return Split(centre_crop(split.x).contiguous(memory_format=torch.channels_last), split.y)
+
+
+def network(config: Config, seed: int) -> Inception:
+    """The initialised network. Variants of one activation draw the same weights from the same seed."""
+
+    def norm(maps: int) -> nn.Module:
+        return nn.BatchNorm2d(maps, eps=config.norm_eps, momentum=config.norm_momentum)
+
+    model = Inception(
+        width=config.width,
+        classes=datasets.CLASSES,
+        norm=norm if config.norm else None,
+        activation=config.activation,
+        dropout=config.dropout,
+        lrn=config.lrn,
+    )
+    initialise(model, config.activation, torch.Generator().manual_seed(seed))
+    return model
+
+
+def parameter_groups(model: nn.Module, config: Config) -> list[dict]:
+    """L2 falls on the weights; biases, gamma and beta, which are vectors, go free."""
+    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
+    vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+    return [
+        {"params": weights, "weight_decay": config.weight_decay},
+        {"params": vectors, "weight_decay": 0.0},
+    ]
+
+
+def evaluation_steps(config: Config) -> list[int]:
+    """Each four times the last up to `evaluate_from`, then the fine grid; the last step is always there."""
+    early = log_then_even(min(config.evaluate_from, config.steps), 4.0, config.evaluate_from)
+    fine = log_then_even(config.steps, config.evaluate_growth, config.evaluate_every)
+    return sorted({*early, *(step for step in fine if step > config.evaluate_from), config.steps})
+
+
+def seconds_per_step(curve: dict[str, list]) -> float:
+    """The median over the stretches between evaluations: one that shared its core with other work does not
+    weigh."""
+    stretches = np.diff(curve["train_seconds"]) / np.diff(curve["step"])
+    return float(np.median(stretches))

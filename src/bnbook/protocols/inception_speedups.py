@@ -1,0 +1,333 @@
+"""Section 4.2, Figures 2 and 3: how many steps batch normalization saves an Inception network.
+
+CIFAR-10 in place of ImageNet, the small Inception in place of the paper's; the bundles of changes are the
+paper's own. What the paper leaves open, and what another data set changes, is chosen by rules stated here
+before the runs, on validation images (5,000 of the 50,000, never trained on) and for the *baseline* alone: an
+under-tuned baseline would make batch normalization look fast.
+
+1. *rates*: the plain network with the baseline's bundle, a few epochs at each learning rate of a grid of
+   factor 2 that extends to divergence. x1 is the rate with the best mean validation accuracy over seeds.
+2. *tuning*: the plain network at x1 over its whole length, over r (decay of the learning rate an epoch) and
+   lambda (weight of L2). The pair with the best validation accuracy serves all variants, as the paper's
+   bundles say: lambda / 5 and r^6 where the batch-normalized networks are changed.
+3. *main*: the five variants of Figures 2 and 3 and the two that the paper mentions. The baseline's two
+   networks train three times as long as the others, whose learning rate falls six times as fast.
+4. *control*: the batch-normalized network in the rates' place, all else equal: what is left of the gain at
+   equal learning rates?
+
+Width 0.25 is what two cores without bfloat16 can pay for: a step of two runs side by side costs 0.13 s there
+and 0.32 s at width 0.5, and all of the above takes 7 to 8 hours instead of 18.
+"""
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from bnbook import records
+from bnbook.config import RunConfig
+from bnbook.records import Record
+
+EXPERIMENT = "inception_speedups"
+STAGES = ("rates", "tuning", "main", "control")
+BASELINE = "inception"
+
+# Images that remain to train on once a tenth of each class is held out (bnbook.data.datasets.load_colour).
+TRAINING_IMAGES = {"cifar10": 45_000, "cifar10-jpeg": 45_000, "digits": 1_295}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Variant:
+    """One network of Section 4.2.2. `changed` is the list of Section 4.2.1, made all at once."""
+
+    name: str  # the paper's
+    norm: bool
+    lr_factor: float = 1.0
+    changed: bool = False
+    activation: str = "relu"
+    long: bool = False  # trained three times as long
+
+
+VARIANTS = {
+    "inception": Variant(name="Inception", norm=False, long=True),
+    "bn_baseline": Variant(name="BN-Baseline", norm=True, long=True),
+    "bn_x5": Variant(name="BN-x5", norm=True, lr_factor=5, changed=True),
+    "bn_x30": Variant(name="BN-x30", norm=True, lr_factor=30, changed=True),
+    "bn_x5_sigmoid": Variant(
+        name="BN-x5-Sigmoid", norm=True, lr_factor=5, changed=True, activation="sigmoid"
+    ),
+    # Mentioned in the text, without a curve.
+    "inception_x5": Variant(name="Inception-x5", norm=False, lr_factor=5),
+    "inception_sigmoid": Variant(name="Inception-Sigmoid", norm=False, activation="sigmoid"),
+}
+FIGURE_VARIANTS = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(RunConfig):
+    """One run. The test set is evaluated at a few early steps and, from `evaluate_from` on, on steps each
+    `evaluate_growth` times the last but at most `evaluate_every` apart; the validation set every epoch."""
+
+    experiment: str = EXPERIMENT
+    recipe: int = 1
+    train_on: str = "train"
+    width: float  # multiplies every number of maps
+    norm: bool
+    activation: str
+    lr: float  # at the start
+    lr_decay: float  # factor an epoch, applied smoothly
+    momentum: float = 0.9
+    weight_decay: float  # L2 on weights (not on biases, gamma, beta): adds weight_decay * w to w's gradient
+    dropout: float  # on the pooled features
+    lrn: bool  # local response normalization behind the stem
+    fixed_membership: bool  # mini-batches cut once, only their order shuffled
+    photometric: str  # a strength of bnbook.data.augment
+    precision: str = "auto"
+    norm_eps: float = 1e-5
+    norm_momentum: float = 0.1  # of the moving averages that the curves are evaluated with
+    population_batches: int = 100  # training mini-batches that Algorithm 2 averages over at the end point
+    evaluate_from: int
+    evaluate_growth: float = 1.05
+    evaluate_every: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Profile:
+    """The sizes of one profile; epochs are of the training split."""
+
+    data: str
+    width: float
+    batch_size: int
+    seeds: int  # of the main runs
+    epochs: int  # of the runs that keep the baseline's decay
+    changed_epochs: int  # of the runs whose learning rate falls six times as fast, and of the mentioned two
+    lrs: tuple[float, ...]
+    rates_seeds: int
+    rates_epochs: int
+    rates_decay: float = 0.5
+    rates_weight_decay: float = 1e-4
+    decays: tuple[float, ...]
+    weight_decays: tuple[float, ...]
+    precision: str = "auto"
+
+    @property
+    def steps_per_epoch(self) -> int:
+        return TRAINING_IMAGES[self.data] // self.batch_size
+
+
+PROFILES = {
+    "smoke": Profile(
+        data="digits",
+        width=1 / 16,
+        batch_size=32,
+        seeds=2,
+        epochs=3,
+        changed_epochs=1,
+        lrs=(0.05, 0.1),
+        rates_seeds=1,
+        rates_epochs=1,
+        decays=(0.5,),
+        weight_decays=(1e-4,),
+    ),
+    "cpu": Profile(
+        data="cifar10-jpeg",
+        width=0.25,
+        batch_size=128,
+        seeds=3,
+        epochs=24,
+        changed_epochs=8,
+        lrs=(0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
+        rates_seeds=3,
+        rates_epochs=4,
+        decays=(0.94, 0.88),
+        weight_decays=(1e-4, 1e-3),
+    ),
+    "paper": Profile(
+        data="cifar10",
+        width=1.0,
+        batch_size=128,
+        seeds=5,
+        epochs=36,
+        changed_epochs=12,
+        lrs=(0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
+        rates_seeds=3,
+        rates_epochs=6,
+        rates_decay=0.6,
+        decays=(0.96, 0.92, 0.88),
+        weight_decays=(1e-4, 5e-4, 1e-3),
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What was tuned for the baseline: x1, r and lambda."""
+
+    lr: float
+    lr_decay: float
+    weight_decay: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The records of one profile: `main[variant]` by seed, `rates[norm, lr]` by seed, `tuning` as planned."""
+
+    profile: Profile
+    choice: Choice
+    main: dict[str, list[Record]]
+    rates: dict[tuple[bool, float], list[Record]]
+    tuning: list[Record]
+
+
+def config(
+    profile: Profile,
+    variant: str,
+    epochs: int,
+    lr: float,
+    lr_decay: float,
+    weight_decay: float,
+    changed: bool = False,
+    norm: bool = False,
+    activation: str = "relu",
+) -> Config:
+    """One configuration: the baseline's bundle, or with `changed` all of Section 4.2.1's changes but the
+    learning rate."""
+    return Config(
+        variant=variant,
+        data=profile.data,
+        batch_size=profile.batch_size,
+        steps=epochs * profile.steps_per_epoch,
+        width=profile.width,
+        norm=norm,
+        activation=activation,
+        lr=lr,
+        lr_decay=round(lr_decay**6, 6) if changed else lr_decay,
+        weight_decay=weight_decay / 5 if changed else weight_decay,
+        dropout=0.0 if changed else 0.4,
+        lrn=not changed,
+        fixed_membership=not changed,
+        photometric="weak" if changed else "strong",
+        precision=profile.precision,
+        evaluate_from=profile.steps_per_epoch,
+        evaluate_every=profile.steps_per_epoch,
+    )
+
+
+def rates(profile: Profile, norm: bool) -> dict[float, Config]:
+    """The configurations of the rates (`norm` False) or the control (True), by learning rate."""
+    return {
+        lr: only_the_end(
+            config(
+                profile,
+                "rate_bn" if norm else "rate_plain",
+                profile.rates_epochs,
+                lr,
+                profile.rates_decay,
+                profile.rates_weight_decay,
+                norm=norm,
+            )
+        )
+        for lr in profile.lrs
+    }
+
+
+def only_the_end(config: Config) -> Config:
+    """The same run with few evaluations on the way: they cost time, and only the ends are compared."""
+    return dataclasses.replace(config, evaluate_from=config.steps, evaluate_every=config.steps)
+
+
+def tuning(profile: Profile, lr: float) -> list[Config]:
+    """The plain network at `lr` for every pair of decay and L2."""
+    return [
+        only_the_end(config(profile, "tuning", profile.epochs, lr, decay, weight_decay))
+        for decay, weight_decay in itertools.product(profile.decays, profile.weight_decays)
+    ]
+
+
+def main(profile: Profile, choice: Choice) -> dict[str, Config]:
+    """The main configurations by variant."""
+    return {
+        name: config(
+            profile,
+            name,
+            profile.epochs if variant.long else profile.changed_epochs,
+            round(choice.lr * variant.lr_factor, 6),
+            choice.lr_decay,
+            choice.weight_decay,
+            changed=variant.changed,
+            norm=variant.norm,
+            activation=variant.activation,
+        )
+        for name, variant in VARIANTS.items()
+    }
+
+
+def traces(steps: int) -> list[Config]:
+    """A short run on the embedded digits for each variant, for replay (`bnbook.experiments.replay`)."""
+    profile = PROFILES["smoke"]
+    choice = Choice(lr=0.05, lr_decay=0.5, weight_decay=1e-4)
+    named = [*main(profile, choice).values(), rates(profile, False)[0.05], rates(profile, True)[0.05]]
+    return [
+        dataclasses.replace(one, steps=steps, population_batches=5, precision="float32")
+        for one in [*named, *tuning(profile, 0.05)]
+    ]
+
+
+def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[Config, int]]:
+    """The (configuration, seed) pairs of `stage`, seed-major: every configuration has one seed before any
+    has two. Tuning and main need the records of the stages before them in `folders`; raises MissingRecord."""
+    if stage in ("rates", "control"):
+        configs = list(rates(profile, norm=stage == "control").values())
+        seeds = profile.rates_seeds
+    elif stage == "tuning":
+        configs, seeds = tuning(profile, best_rate(profile, folders)), 1
+    else:
+        configs, seeds = list(main(profile, choose(profile, folders)).values()), profile.seeds
+    for seed in range(seeds):
+        yield from ((one, seed) for one in configs)
+
+
+def best_rate(profile: Profile, folders: Sequence[Path]) -> float:
+    """x1: the learning rate with the best mean validation accuracy of the plain network; ties go to the
+    smaller. Raises MissingRecord."""
+    found = {
+        lr: records.load(folders, one, range(profile.rates_seeds))
+        for lr, one in rates(profile, norm=False).items()
+    }
+    return max(sorted(found), key=lambda lr: np.mean([validation(record) for record in found[lr]]))
+
+
+def choose(profile: Profile, folders: Sequence[Path]) -> Choice:
+    """x1, r and lambda by the rules at the top of this file; ties go to the first of the plan."""
+    lr = best_rate(profile, folders)
+    best = max(tuning(profile, lr), key=lambda one: validation(records.load(folders, one, range(1))[0]))
+    return Choice(lr=lr, lr_decay=best.lr_decay, weight_decay=best.weight_decay)
+
+
+def validation(record: Record) -> float:
+    """Validation accuracy (0 to 1) at the end of the run; chance where it diverged."""
+    return record.final["chance_accuracy" if record.diverged else "validation_accuracy"]
+
+
+def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | None = None) -> Results:
+    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord.
+
+    `main_sizes` replaces the profile for the main runs: other seeds, lengths or data at the same choice.
+    """
+    sizes = main_sizes or profile
+    choice = choose(profile, folders)
+    return Results(
+        profile=sizes,
+        choice=choice,
+        main={
+            name: records.load(folders, one, range(sizes.seeds)) for name, one in main(sizes, choice).items()
+        },
+        rates={
+            (norm, lr): records.load(folders, one, range(profile.rates_seeds))
+            for norm in (False, True)
+            for lr, one in rates(profile, norm).items()
+        },
+        tuning=[records.load(folders, one, range(1))[0] for one in tuning(profile, choice.lr)],
+    )

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from bnbook import records
+from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import mnist_activation_shift as protocol
 
 matplotlib.use("Agg")
@@ -67,6 +68,73 @@ def write_results(runs: Path, profile: protocol.Profile) -> protocol.Results:
         for config, seed in protocol.plan(stage, profile, [runs]):
             write_record(runs, config, seed)
     return protocol.results(profile, [runs])
+
+
+# The truth of Section 4.2's records: where each variant ends, and the step at which it is halfway there.
+SPEEDS = {
+    "inception": (0.70, 60),
+    "bn_baseline": (0.73, 20),
+    "bn_x5": (0.76, 6),
+    "bn_x30": (0.79, 8),
+    "bn_x5_sigmoid": (0.65, 8),
+    "inception_x5": (0.10, 1),  # diverges
+    "inception_sigmoid": (0.10, 1),
+}
+HIGHEST_USABLE = {"rate_plain": 0.05, "rate_bn": 0.1}
+
+
+def write_inception_record(runs: Path, config: inception.Config, seed: int) -> records.Record:
+    """One record of Section 4.2 as the experiment would write it, its numbers made up."""
+    end, half = SPEEDS.get(config.variant, (0.6, 20))
+    learns = config.lr <= HIGHEST_USABLE.get(config.variant, float("inf"))
+    end = end + 0.002 * seed if learns and end > 0.1 else 0.1
+    steps = np.unique(np.geomspace(1, config.steps, 60).round().astype(int))
+    rise = 0.1 + (end - 0.1) * (steps / (steps + half)) * (config.steps + half) / config.steps
+    diverged = config.variant == "inception_x5"
+    shown = slice(0, 3) if diverged else slice(None)
+    final = {"chance_accuracy": 0.1}
+    if not diverged:
+        final |= {
+            "test_accuracy": end,
+            "validation_accuracy": end - 0.01 * config.weight_decay,
+            "seconds_per_step": 0.25 if config.norm else 0.2,
+        }
+    epochs = np.arange(1, 4) * (config.steps // 3)
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "diverged" if diverged else "done", "step": 3 if diverged else config.steps},
+        curves={
+            "evaluation": {"step": steps[shown].tolist(), "test_accuracy": rise[shown].tolist()},
+            "validation": {"step": []}
+            if diverged
+            else {"step": epochs.tolist(), "validation_accuracy": np.linspace(0.3, end, 3).tolist()},
+        },
+        final=final,
+        first_losses=[2.3],
+        provenance={"seconds": 36.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, {})
+
+
+@pytest.fixture(scope="session")
+def synthetic_inception(tmp_path_factory) -> inception.Results:
+    """Section 4.2's results at the smallest profile, whose truth is known."""
+    runs, profile = tmp_path_factory.mktemp("inception_runs"), inception.PROFILES["smoke"]
+    for stage in inception.STAGES:
+        for config, seed in inception.plan(stage, profile, [runs]):
+            write_inception_record(runs, config, seed)
+    return inception.results(profile, [runs])
+
+
+@pytest.fixture(scope="session")
+def all_synthetic(synthetic, synthetic_inception) -> dict:
+    """The results of all experiments, as `claims.results` gives them."""
+    return {protocol.EXPERIMENT: synthetic, inception.EXPERIMENT: synthetic_inception}
 
 
 @pytest.fixture(scope="session")

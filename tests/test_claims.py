@@ -7,9 +7,12 @@ import math
 import pytest
 from conftest import FINAL, INITIALISATION_COST, TRAVEL, WU_TRAVEL
 
-from bnbook import claims, measures
-from bnbook.claims import Estimate
+from bnbook import claims, measures, paper
+from bnbook.measures import Estimate
+from bnbook.measures import mnist_activation_shift as mnist
+from bnbook.protocols import EXPERIMENTS
 from bnbook.protocols.mnist_activation_shift import Results
+from bnbook.records import MissingRecord
 from bnbook.stats import Interval
 
 NO_DETAIL = {"ko": "", "en": ""}
@@ -17,12 +20,18 @@ NO_DETAIL = {"ko": "", "en": ""}
 
 @pytest.fixture(scope="module")
 def numbers(synthetic):
-    return claims.numbers(results=synthetic)
+    return mnist.numbers(synthetic)
 
 
 @pytest.fixture(scope="module")
-def board(synthetic):
-    return {claim.id: claim for claim in claims.board(results=synthetic)}
+def results(synthetic):
+    """Only the first experiment has records."""
+    return {"mnist_activation_shift": synthetic}
+
+
+@pytest.fixture(scope="module")
+def board(results):
+    return {claim.id: claim for claim in claims.board(results)}
 
 
 def shortened(results: Results, variant: str, steps: int) -> Results:
@@ -58,9 +67,11 @@ def test_numbers_of_the_multiverse(numbers):
     assert numbers["multiverse.binarised.plain.worst_init_std"] == 0.01
 
 
-def test_numbers_are_plain_values(numbers):
-    assert {type(value) for value in numbers.values()} <= {int, float, str}
-    json.dumps(numbers)
+def test_numbers_are_plain_values(all_synthetic):
+    found = claims.numbers(all_synthetic)
+    assert {type(value) for value in found.values()} <= {int, float, str}
+    json.dumps(found)
+    assert {key.split(".")[0] for key in found} == {EXPERIMENTS[name].short for name in all_synthetic}
 
 
 def test_runs_shared_by_two_settings_count_once(numbers, synthetic):
@@ -72,7 +83,7 @@ def test_runs_shared_by_two_settings_count_once(numbers, synthetic):
 
 def test_speed_counts_what_never_arrives(synthetic):
     # The plain curve of one seed ends below the mean target, so the ratio is only "at least".
-    found = claims.speedup(synthetic)
+    found = mnist.speedup(synthetic)
     assert found.bound == "lower"
     assert "2 of 3" in found.detail["en"] or "3 of 3" in found.detail["en"]
     goal = measures.target(synthetic.main["tuned", "plain"])
@@ -82,7 +93,7 @@ def test_speed_counts_what_never_arrives(synthetic):
 
 
 def test_speed_where_bn_never_arrives(synthetic):
-    found = claims.speedup(shortened(synthetic, "bn", steps=3))
+    found = mnist.speedup(shortened(synthetic, "bn", steps=3))
     assert found.bound == "both"
     assert claims.verdict(found, 1.2) == "inconclusive"
 
@@ -123,43 +134,43 @@ def test_a_contradiction_is_shown(synthetic):
         (setting, variant): synthetic.main[setting, "bn" if variant == "plain" else "plain"]
         for setting, variant in synthetic.main
     }
-    found = claims.accuracy_gap(dataclasses.replace(synthetic, main=swapped))
+    found = mnist.accuracy_gap(dataclasses.replace(synthetic, main=swapped))
     assert found.interval.estimate == pytest.approx(-3)
     assert claims.verdict(found, 0.2) == "not reproduced"
 
 
-def test_every_claim_is_whole(board):
-    for claim in board.values():
+def test_every_claim_is_whole(all_synthetic):
+    for claim in claims.board(all_synthetic):
         for text in (claim.statement, claim.paper, claim.text):
             assert set(text) == {"ko", "en"} and all(text.values()), claim.id
             assert "[[" not in text["ko"] + text["en"], claim.id
-        assert (claim.unit in claims.UNITS) == (claim.estimate is not None)
+        assert (claim.unit in claims.UNITS) == (claim.estimate is not None), claim.id
 
 
-def test_a_rule_changed_after_registration_shows(tmp_path, synthetic, monkeypatch):
+def test_a_rule_changed_after_registration_shows(tmp_path, results, monkeypatch):
     monkeypatch.setattr(claims.paths, "RESULTS", tmp_path)
     claims.register()
-    assert not any(claim.rule_changed for claim in claims.board(results=synthetic))
+    assert not any(claim.rule_changed for claim in claims.board(results))
     registered = json.loads((tmp_path / "rules.json").read_text())
     registered["c-4.1-speed"] = "000000000000"
     (tmp_path / "rules.json").write_text(json.dumps(registered))
     claims.register()  # must not overwrite
-    changed = [claim.id for claim in claims.board(results=synthetic) if claim.rule_changed]
+    changed = [claim.id for claim in claims.board(results) if claim.rule_changed]
     assert changed == ["c-4.1-speed"]
 
 
 def test_paper_numbers():
-    paper = claims.paper()
-    assert paper["mnist.steps"] == 50_000 and paper["mnist.batch_size"] == 60
-    assert paper["inception.bn_x5.steps_to_72_2"] == 2_100_000
-    assert paper["ensemble.bn_ensemble.top5_test"] == 4.82
+    numbers = paper.numbers()
+    assert numbers["mnist.steps"] == 50_000 and numbers["mnist.batch_size"] == 60
+    assert numbers["inception.bn_x5.steps_to_72_2"] == 2_100_000
+    assert numbers["ensemble.bn_ensemble.top5_test"] == 4.82
 
 
 def test_fill():
     sources = {"": {"a.b": 0.98341, "n": 50_000}, "paper": {"l": [15, 50]}}
-    assert claims.fill("[[a.b]] [[a.b|.1f]] [[n]] [[paper:l]]", sources) == "0.9834 1.0 50,000 15, 50"
+    assert paper.fill("[[a.b]] [[a.b|.1f]] [[n]] [[paper:l]]", sources) == "0.9834 1.0 50,000 15, 50"
     with pytest.raises(KeyError, match=r"\[\[nowhere\]\]"):
-        claims.fill("[[nowhere]]", sources)
+        paper.fill("[[nowhere]]", sources)
 
 
 def test_agreement(board):
@@ -170,3 +181,10 @@ def test_agreement(board):
     words = [claims.agreement([claim], fresh)[0].agreement for fresh in (same, other, unsure)]
     assert words == ["direction agrees", "differs", "too small to say"]
     assert claims.agreement([board["c-4.2-speedup"]], [board["c-4.2-speedup"]]) == []
+
+
+def test_an_experiment_without_all_its_records_is_not_run_yet(tmp_path, synthetic):
+    with pytest.raises(MissingRecord, match="not made yet"):
+        claims.results("smoke", [tmp_path])
+    folder = synthetic.multiverse[0].path.parents[3]
+    assert list(claims.results("smoke", [folder])) == ["mnist_activation_shift"]

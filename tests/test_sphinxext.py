@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sphinx.testing.util import SphinxTestApp
 
-from bnbook import claims, figures, paths
+from bnbook import claims, figures, paper, paths
 from bnbook.book import summary
 from bnbook.notebooks import NotebookRunError
 from bnbook.protocols.mnist_activation_shift import PROFILES, Results
@@ -78,11 +78,10 @@ class FakeClaim:
 def made_up(monkeypatch):
     """Numbers, figures and claims of its own for every test."""
     known = {"accuracy": 0.98341, "steps": 50000}
-    monkeypatch.setattr(
-        claims, "results", lambda: Results(profile=PROFILES["cpu"], choice=None, main={}, multiverse=[])
-    )
+    empty = Results(profile=PROFILES["cpu"], choice=None, main={}, multiverse=[])
+    monkeypatch.setattr(claims, "results", lambda: {"mnist_activation_shift": empty})
     monkeypatch.setattr(claims, "numbers", lambda results: known)
-    monkeypatch.setattr(claims, "paper", lambda: {"batch": 60})
+    monkeypatch.setattr(paper, "numbers", lambda: {"batch": 60})
     monkeypatch.setattr(
         claims,
         "board",
@@ -526,7 +525,7 @@ def test_the_summary_of_a_failed_build_is_one_line(tmp_path):
 def test_every_figure_has_a_page_in_the_contents(monkeypatch):
     monkeypatch.undo()  # the real figures
     contents = paths.BOOK.joinpath("_toc.yml").read_text(encoding="utf-8")
-    for name in figures.FIGURES:
+    for name in figures.available(claims.results()):
         assert f"- file: book/figures/{name}\n" in contents
         assert f"{{bnfigure}} {name}\n" in paths.BOOK.joinpath("figures", f"{name}.md").read_text(
             encoding="utf-8"

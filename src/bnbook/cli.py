@@ -141,7 +141,7 @@ def figures(arguments: argparse.Namespace) -> None:
     from bnbook import figures
 
     out = arguments.out or paths.BUILD / "figures"
-    made = figures.export_all(out, arguments.profile, _results(arguments))
+    made = figures.export_all(out, _results(arguments))
     print(f"figures: {len(made)} in {out}")
 
 
@@ -174,9 +174,9 @@ def _claims(commands) -> None:
 def claims(arguments: argparse.Namespace) -> None:
     from bnbook import claims
 
-    board = claims.board(arguments.profile, _results(arguments))
+    board = claims.board(_results(arguments))
     if arguments.against:
-        rows = claims.agreement(claims.board(), board)
+        rows = claims.agreement(claims.board(claims.results()), board)
         _table(("claim", "committed result", "this rerun", ""), [dataclasses.astuple(row) for row in rows])
     else:
         if arguments.readme:

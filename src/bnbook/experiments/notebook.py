@@ -13,28 +13,31 @@ COMMITTED = paths.runs(paths.RESULTS)
 OWN = paths.runs(paths.BUILD_RESULTS)  # what a notebook trains goes here
 
 
-def results(
-    experiment: str, profile: str, data: str = "auto", seeds: int = 0, steps: int = 0, force: bool = False
-) -> Any:
-    """The `Results` of `experiment` at `profile`; its main runs with other `data`, `seeds`, `steps`.
+def results(experiment: str, profile: str, data: str = "auto", force: bool = False, **sizes: int) -> Any:
+    """The `Results` of `experiment` at `profile`; its main runs with other `data` or `sizes` (fields of the
+    profile, such as seeds=2).
 
     0 means: as the profile says. With `data="auto"` it is the profile's own data where all records exist or
     the data can be had, else the embedded digits. Records that exist are used, the others are trained now;
     with `force` the main runs are all trained again. Raises ConfigError on a value that cannot be.
     """
     protocol = protocols.EXPERIMENTS[experiment].protocol
-    sizes = _sizes(protocol, profile)
-    for name, value in (("seeds", seeds), ("steps", steps)):
+    chosen = _sizes(protocol, profile)
+    for name, value in sizes.items():
         if value < 0:
             raise ConfigError(f"{name} is {value}; it must be a positive number, or 0 for the profile's own")
-    _obtain(list(protocol.plan("multiverse", sizes, [COMMITTED, OWN])), [COMMITTED, OWN])
-    own = dataclasses.replace(sizes, seeds=seeds or sizes.seeds, steps=steps or sizes.steps)
-    choice = protocol.choose(sizes, [COMMITTED, OWN])
-    own = dataclasses.replace(own, data=_data(data, own.data, _jobs(protocol, own, choice), force))
+    if data not in ("auto", *protocol.DATA):
+        raise ConfigError(f"data is {data!r}; it must be auto, {' or '.join(protocol.DATA)}")
+    for stage in protocol.STAGES:
+        if stage != "main":
+            _obtain(list(protocol.plan(stage, chosen, [COMMITTED, OWN])), [COMMITTED, OWN])
+    own = dataclasses.replace(chosen, **{name: value for name, value in sizes.items() if value})
+    choice = protocol.choose(chosen, [COMMITTED, OWN])
+    own = dataclasses.replace(own, data=_data(data, protocol, own, choice, force))
     # What was trained again just now stands before what is committed.
     folders = [OWN, COMMITTED] if force else [COMMITTED, OWN]
     _obtain(_jobs(protocol, own, choice), folders, force)
-    return protocol.results(sizes, folders, main_sizes=own)
+    return protocol.results(chosen, folders, main_sizes=own)
 
 
 def _sizes(protocol: ModuleType, profile: str) -> Any:
@@ -48,15 +51,15 @@ def _jobs(protocol: ModuleType, sizes: Any, choice: Any) -> list:
     return [(config, seed) for seed in range(sizes.seeds) for config in configs]
 
 
-def _data(wanted: str, of_profile: str, jobs: Sequence, force: bool) -> str:
+def _data(wanted: str, protocol: ModuleType, sizes: Any, choice: Any, force: bool) -> str:
     """The data set's name for "auto": no need to have the data where there is nothing to train."""
+    if wanted != "auto":
+        return wanted
+    if sizes.data == "digits" or not (force or _missing(_jobs(protocol, sizes, choice), [COMMITTED, OWN])):
+        return sizes.data
     from bnbook.data import sources
 
-    if wanted != "auto":
-        return sources.resolve(wanted)
-    if of_profile == "mnist" and (force or _missing(jobs, [COMMITTED, OWN])):
-        return sources.resolve("auto")
-    return of_profile
+    return sources.resolve("auto", protocol.DATA[protocol.DATA.index(sizes.data) :])
 
 
 def _missing(jobs: Sequence, folders: Sequence) -> list:

@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import inspect
-import itertools
 import json
 import os
 import tempfile
@@ -16,14 +15,14 @@ import yaml
 from IPython.display import SVG
 from matplotlib.figure import Figure as Canvas
 
-from bnbook import claims, measures, paths
+from bnbook import claims, measures, paper, paths
+from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import explain, mnist, style
-from bnbook.protocols.mnist_activation_shift import Results
+from bnbook.figures import explain, inception, mnist, style
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
-SHARED_CODE = ("claims.py", "measures.py", "paper.yml", "stats.py")  # what figures take numbers from
+SHARED_CODE = ("claims.py", "measures", "paper.py", "paper.yml", "stats.py")  # what figures take numbers from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,38 +35,50 @@ class Figure:
 
     id: str
     section: str  # of the paper
-    draw: Callable[[Results | None], tuple[Canvas, pd.DataFrame]]
+    draw: Callable[[Any], tuple[Canvas, pd.DataFrame]]
     experiment: str | None = None
-    stage: str | None = None  # "main" or "multiverse"
+    stage: str | None = None
 
     @property
     def code(self) -> Path:
         """The file that draws it."""
         return Path(inspect.getsourcefile(self.draw))
 
-    def records(self, results: Results | None) -> list[Record]:
+    def own(self, results: AllResults) -> Any:
+        """The `Results` that it draws."""
+        return results[self.experiment] if self.experiment else None
+
+    def records(self, results: AllResults) -> list[Record]:
         """The records that it shows, each once."""
         if self.experiment is None:
             return []
-        main = itertools.chain.from_iterable(results.main.values())
-        runs = results.multiverse if self.stage == "multiverse" else main
-        return list({(record.run_id, record.seed): record for record in runs}.values())
+        shown = self.own(results).records(self.stage)
+        return list({(record.run_id, record.seed): record for record in shown}.values())
 
 
-def _measured(name: str, draw: Callable, stage: str = "main") -> Figure:
+def _mnist(name: str, draw: Callable, stage: str = "main") -> Figure:
     return Figure(name, "4.1", draw, "mnist_activation_shift", stage)
+
+
+def _inception(name: str, draw: Callable, stage: str = "main") -> Figure:
+    return Figure(name, "4.2", draw, "inception_speedups", stage)
 
 
 FIGURES = {
     figure.id: figure
     for figure in [
-        _measured("fig1a-test-accuracy", mnist.test_accuracy),
-        _measured("fig1b-input-percentiles-plain", mnist.input_percentiles_plain),
-        _measured("fig1c-input-percentiles-bn", mnist.input_percentiles_bn),
-        _measured("fig1-drift", mnist.drift),
-        _measured("fig1-all-units", mnist.all_units),
-        _measured("fig1-multiverse", mnist.multiverse, "multiverse"),
-        _measured("fig1-speedup", mnist.speedup),
+        _mnist("fig1a-test-accuracy", mnist.test_accuracy),
+        _mnist("fig1b-input-percentiles-plain", mnist.input_percentiles_plain),
+        _mnist("fig1c-input-percentiles-bn", mnist.input_percentiles_bn),
+        _mnist("fig1-drift", mnist.drift),
+        _mnist("fig1-all-units", mnist.all_units),
+        _mnist("fig1-multiverse", mnist.multiverse, "multiverse"),
+        _mnist("fig1-speedup", mnist.speedup),
+        _inception("fig2-test-accuracy", inception.test_accuracy),
+        _inception("fig2-wall-clock", inception.wall_clock),
+        _inception("fig2-matched-rates", inception.matched_rates, "rates"),
+        _inception("fig2-tuning", inception.tuning, "tuning"),
+        _inception("fig3-steps-to-target", inception.steps_to_target),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
@@ -93,29 +104,30 @@ def source(name: str) -> Path:
     return FIGURES[name].code
 
 
-def content_hash(name: str, results: Results | None) -> str:
+def available(results: AllResults) -> list[str]:
+    """The figures that can be drawn: explaining pictures, and those of experiments with results."""
+    return [name for name, figure in FIGURES.items() if figure.experiment in (None, *results)]
+
+
+def content_hash(name: str, results: AllResults) -> str:
     """12 hexadecimal digits over all that decides the figure: its records and the code of all figures."""
     digest = hashlib.sha256(name.encode())
     here = Path(__file__).parent
-    for file in [*sorted(here.glob("*.py")), *(here.parent / other for other in SHARED_CODE)]:
-        digest.update(file.read_bytes())
+    for place in (here, *(here.parent / other for other in SHARED_CODE)):
+        for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
+            digest.update(file.read_bytes())
     for record in FIGURES[name].records(results):
         digest.update(canonical({field: getattr(record, field) for field in FIELDS}).encode())
     return digest.hexdigest()[:12]
 
 
-def export(name: str, folder: Path, profile: str = "cpu", results: Results | None = None) -> Exported:
-    """Write `folder`/<name>.svg, .png and .csv; the same records and code give the same bytes.
-
-    `results` are the committed ones of `profile` where not given. Raises MissingRecord.
-    """
+def export(name: str, folder: Path, results: AllResults) -> Exported:
+    """Write `folder`/<name>.svg, .png and .csv; the same records and code give the same bytes."""
     figure = FIGURES[name]
-    if results is None and figure.experiment:
-        results = claims.results(profile)
     planned = _planned(name, folder, results)
     folder.mkdir(parents=True, exist_ok=True)
     with style.theme():
-        canvas, table = figure.draw(results)
+        canvas, table = figure.draw(figure.own(results))
         style.sign(canvas, f"bnbook · {LICENCE} · data: {planned.data} · {planned.content_hash}")
         canvas.savefig(planned.svg, metadata={"Date": None, "Creator": None})
         canvas.savefig(planned.png, dpi=style.DPI, metadata={"Software": None})
@@ -123,28 +135,27 @@ def export(name: str, folder: Path, profile: str = "cpu", results: Results | Non
     return planned
 
 
-def show(name: str, results: Results | None = None) -> SVG:
-    """The figure `name` drawn from `results`, for a notebook to display."""
+def show(name: str, results: Any = None) -> SVG:
+    """The figure `name` drawn from its experiment's `results`, for a notebook to display."""
+    own = {experiment: results} if (experiment := FIGURES[name].experiment) else {}
     with tempfile.TemporaryDirectory() as folder:
-        return SVG(data=export(name, Path(folder), results=results).svg.read_text(encoding="utf-8"))
+        return SVG(data=export(name, Path(folder), own).svg.read_text(encoding="utf-8"))
 
 
-def export_all(
-    folder: Path, profile: str = "cpu", results: Results | None = None
-) -> dict[str, dict[str, Any]]:
+def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
     """Export what is out of date and write manifest.json: {id: {title, hash, data, files, records}}."""
-    results = results or claims.results(profile)
     manifest = folder / "manifest.json"
     before = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
     now = {}
-    for name in FIGURES:
+    numbers = claims.numbers(results)
+    for name in available(results):
         planned = _planned(name, folder, results)
         files = [planned.svg, planned.png, planned.csv]
         known = before.get(name, {}).get("hash")
         if known != planned.content_hash or not all(file.exists() for file in files):
-            export(name, folder, profile, results)
+            export(name, folder, results)
         now[name] = {
-            "title": {lang: text(name, lang, "title", profile, results) for lang in claims.LANGUAGES},
+            "title": {lang: text(name, lang, "title", numbers) for lang in paper.LANGUAGES},
             "hash": planned.content_hash,
             "data": planned.data,
             "files": [file.name for file in files],
@@ -157,18 +168,14 @@ def export_all(
     return now
 
 
-def text(name: str, lang: str, field: str, profile: str = "cpu", results: Results | None = None) -> str:
-    """The "title", "caption" or "alt" of a figure in "ko" or "en", from book/figures.yml, with its numbers.
-
-    Raises KeyError where the text or one of its numbers is missing.
-    """
+def text(name: str, lang: str, field: str, numbers: dict[str, paper.Number]) -> str:
+    """The "title", "caption" or "alt" of a figure in "ko" or "en", from book/figures.yml, with its `numbers`
+    (`claims.numbers`) filled in. Raises KeyError where the text or one of its numbers is missing."""
     entry = yaml.safe_load((paths.BOOK / "figures.yml").read_text(encoding="utf-8"))[name][field][lang]
-    if "[[" not in entry:
-        return entry.strip()
-    return claims.fill(entry, {"": claims.numbers(profile, results), "paper": claims.paper()}).strip()
+    return paper.fill(entry, {"": numbers, "paper": paper.numbers()}).strip()
 
 
-def _planned(name: str, folder: Path, results: Results | None) -> Exported:
+def _planned(name: str, folder: Path, results: AllResults) -> Exported:
     """What exporting the figure would give."""
     found = FIGURES[name].records(results)
     return Exported(

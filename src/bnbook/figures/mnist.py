@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from bnbook import claims, measures
+from bnbook import measures, paper
 from bnbook.figures import style
 from bnbook.figures.style import COLOURS, GREY, INK, NAMES, PALE, SMALL
+from bnbook.measures import mnist_activation_shift as mnist
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.protocols.mnist_activation_shift import VARIANTS, Results
 from bnbook.records import Record
@@ -24,12 +25,12 @@ Drawn = tuple[Figure, pd.DataFrame]
 
 TITLES = {"tuned": "Each at its own best setting", "shared": "Both at one shared setting"}
 ONE_SETTING = "Both at the setting that is best for each"
-PAPER = claims.paper()
+PAPER = paper.numbers()
 
 
 def title(results: Results, setting: str) -> str:
     """What the panel of a setting is called."""
-    return TITLES[setting] if len(measures.settings(results)) > 1 else ONE_SETTING
+    return TITLES[setting] if len(mnist.settings(results)) > 1 else ONE_SETTING
 
 
 def setting_words(results: Results, setting: str, variants: Sequence[str] = VARIANTS) -> str:
@@ -48,7 +49,7 @@ def setting_words(results: Results, setting: str, variants: Sequence[str] = VARI
 
 def test_accuracy(results: Results) -> Drawn:
     """Test accuracy while training: the paper's axes, and the first steps. The end points are written in."""
-    settings = measures.settings(results)
+    settings = mnist.settings(results)
     figure = style.figure(0.7 + 2.45 * len(settings))
     grid = figure.subplots(len(settings), 2, squeeze=False)
     rows = []
@@ -121,7 +122,7 @@ def input_percentiles_bn(results: Results) -> Drawn:
 
 def _input_percentiles(results: Results, variant: str) -> Drawn:
     """The paper's axes; where any typical unit leaves them, beside it axes that hold all."""
-    settings = measures.settings(results)
+    settings = mnist.settings(results)
     lines = {
         (setting, each): [_typical(r) for r in results.main[setting, each] if not r.diverged]
         for setting in settings
@@ -299,7 +300,7 @@ STRIPS = [  # (label, variant, array, colour), from the top
 
 def drift(results: Results) -> Drawn:
     """How far the input of every unit of the last hidden layer travels, in units of its spread."""
-    settings = measures.settings(results)
+    settings = mnist.settings(results)
     figure = style.figure(0.7 + 1.95 * len(settings))
     axes = figure.subplots(len(settings), 1, sharex=True, squeeze=False)[:, 0]
     shake = np.random.default_rng(0)  # points beside each other, so that they show
@@ -307,7 +308,7 @@ def drift(results: Results) -> Drawn:
     for setting, ax in zip(settings, axes, strict=True):
         style.heading(ax, title(results, setting), setting_words(results, setting))
         for place, (_, variant, name, colour) in enumerate(STRIPS):
-            found = [measures.unit_drifts(r, name) for r in results.main[setting, variant]]
+            found = [mnist.unit_drifts(r, name) for r in results.main[setting, variant]]
             for seed, values in enumerate(found):
                 ax.plot(
                     values,
@@ -354,7 +355,7 @@ def drift(results: Results) -> Drawn:
 
 def speedup(results: Results) -> Drawn:
     """Steps until the plain network's final accuracy, by seed."""
-    settings = measures.settings(results)
+    settings = mnist.settings(results)
     figure = style.figure(3.4)
     axes = figure.subplots(1, len(settings), sharex=True, squeeze=False)[0]
     rows = []
@@ -385,7 +386,7 @@ def speedup(results: Results) -> Drawn:
                 )
                 rows.append({"setting": setting, "variant": variant, "seed": seed, "target_percent": goal})
                 rows[-1] |= {"step": crossing.step, "reached": crossing.reached}
-        found = claims.speedup(results, setting)
+        found = mnist.speedup(results, setting)
         ax.text(
             0.02,
             0.5,
@@ -408,7 +409,7 @@ def speedup(results: Results) -> Drawn:
     return figure, pd.DataFrame(rows)
 
 
-def _times(estimate: claims.Estimate) -> str:
+def _times(estimate: measures.Estimate) -> str:
     word = {None: "", "lower": "at least ", "upper": "at most ", "both": "about "}[estimate.bound]
     interval = estimate.interval
     middle, low, high = (
@@ -427,12 +428,12 @@ def multiverse(results: Results) -> Drawn:
     figure = style.figure(1.15 + 2 * (0.85 + 0.36 * len(results.profile.init_stds)))
     grid = figure.subplots(2, 3, sharex=True, sharey=True)
     rows = []
-    effect = claims.effect("c-4.1-accuracy")
+    effect = paper.effect("c-4.1-accuracy")
     for (kind, binarise), axes in zip(kinds.items(), grid, strict=True):
-        found = measures.cells(results, binarise)
+        found = mnist.cells(results, binarise)
         means = {v: {cell: measures.accuracies(r).mean() for cell, r in found[v].items()} for v in VARIANTS}
-        gaps = measures.gaps(results, binarise)
-        above, below = measures.clear(list(gaps.values()), effect)
+        gaps = mnist.gaps(results, binarise)
+        above, below = mnist.clear(list(gaps.values()), effect)
         sure = {cell for cell, clear in zip(gaps, above | below, strict=True) if clear}
         for variant, ax in zip(VARIANTS, axes, strict=False):
             _heat(
@@ -523,7 +524,7 @@ def _heat(
         spine.set_visible(False)
 
 
-def _mark(ax: Axes, results: Results, cell: measures.Cell) -> None:
+def _mark(ax: Axes, results: Results, cell: mnist.Cell) -> None:
     """A frame around the cell that the main runs use."""
     x, y = results.profile.lrs.index(cell[0]), results.profile.init_stds.index(cell[1])
     ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, fill=False, ec=INK, lw=1.8, zorder=4))

@@ -1,8 +1,7 @@
 """The small Inception for 28x28 images: Section 4.2's network at CIFAR-10's scale.
 
-Its shape is that of Zhang et al. 2017 (arXiv:1611.03530), a cut of the Inception family down to ten blocks:
-GoogLeNet's modules with 1x1 and 3x3 branches, batch normalization between convolution and nonlinearity,
-and a mean over the last 7x7 map in place of large fully connected layers.
+Its shape is in `bnbook.protocols.small_inception`: GoogLeNet's modules with 1x1 and 3x3 branches, batch
+normalization between convolution and nonlinearity.
 """
 
 import math
@@ -12,20 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Each block: maps of the 1x1 and of the 3x3 branch, or of the one convolution that halves the map's size.
-STEM = 96
-BLOCKS: tuple[tuple[int, int] | int, ...] = (
-    (32, 32),
-    (32, 48),
-    80,
-    (112, 48),
-    (96, 64),
-    (80, 80),
-    (48, 96),
-    96,
-    (176, 160),
-    (176, 160),
-)
+from bnbook.protocols.small_inception import BLOCKS, STEM, scaled
+
 ACTIVATIONS = {"relu": F.relu, "sigmoid": torch.sigmoid}
 # He's variance 2 / fan-in keeps the scale of a signal through ReLUs; a sigmoid passes small signals on
 # without halving them, so 1 / fan-in.
@@ -115,19 +102,16 @@ class Inception(nn.Module):
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}")
 
-        def scaled(maps: int) -> int:
-            return max(1, round(maps * width))
-
-        maps = scaled(STEM)
+        maps = scaled(STEM, width)
         self.stem = Conv(3, maps, 3, norm, activation)
         self.lrn = LocalResponseNorm(maps) if lrn else nn.Identity()
         blocks = []
         for block in BLOCKS:
             if isinstance(block, int):
-                blocks.append(Halving(maps, scaled(block), norm, activation))
-                maps += scaled(block)
+                blocks.append(Halving(maps, scaled(block, width), norm, activation))
+                maps += scaled(block, width)
             else:
-                narrow, wide = map(scaled, block)
+                narrow, wide = (scaled(branch, width) for branch in block)
                 blocks.append(Module(maps, narrow, wide, norm, activation))
                 maps = narrow + wide
         self.blocks = nn.Sequential(*blocks)

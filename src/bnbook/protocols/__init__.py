@@ -17,6 +17,7 @@ class Experiment:
     number: int
     name: str
     section: str  # of the paper
+    short: str  # what the keys of its numbers begin with
 
     @property
     def notebook(self) -> str:
@@ -30,7 +31,7 @@ class Experiment:
 EXPERIMENTS = {
     experiment.name: experiment
     for experiment in [
-        Experiment(1, "mnist_activation_shift", "4.1"),
-        Experiment(2, "inception_speedups", "4.2"),
+        Experiment(1, "mnist_activation_shift", "4.1", "mnist"),
+        Experiment(2, "inception_speedups", "4.2", "inception"),
     ]
 }

@@ -35,7 +35,8 @@ STAGES = ("rates", "tuning", "main", "control")
 BASELINE = "inception"
 
 # Images that remain to train on once a tenth of each class is held out (bnbook.data.datasets.load_colour).
-TRAINING_IMAGES = {"cifar10": 45_000, "cifar10-jpeg": 45_000, "digits": 1_295}
+TRAINING_IMAGES = {"cifar10-jpeg": 45_000, "cifar10": 45_000, "digits": 1_295}
+DATA = tuple(TRAINING_IMAGES)  # what it can be trained on, the best first
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -102,7 +103,6 @@ class Profile:
     batch_size: int
     seeds: int  # of the main runs
     epochs: int  # of the runs that keep the baseline's decay
-    changed_epochs: int  # of the runs whose learning rate falls six times as fast, and of the mentioned two
     lrs: tuple[float, ...]
     rates_seeds: int
     rates_epochs: int
@@ -111,6 +111,11 @@ class Profile:
     decays: tuple[float, ...]
     weight_decays: tuple[float, ...]
     precision: str = "auto"
+
+    @property
+    def changed_epochs(self) -> int:
+        """Of the runs whose learning rate falls six times as fast, and of the two that are only mentioned."""
+        return max(1, self.epochs // 3)
 
     @property
     def steps_per_epoch(self) -> int:
@@ -124,7 +129,6 @@ PROFILES = {
         batch_size=32,
         seeds=2,
         epochs=3,
-        changed_epochs=1,
         lrs=(0.05, 0.1),
         rates_seeds=1,
         rates_epochs=1,
@@ -137,7 +141,6 @@ PROFILES = {
         batch_size=128,
         seeds=3,
         epochs=24,
-        changed_epochs=8,
         lrs=(0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
         rates_seeds=3,
         rates_epochs=4,
@@ -150,7 +153,6 @@ PROFILES = {
         batch_size=128,
         seeds=5,
         epochs=36,
-        changed_epochs=12,
         lrs=(0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8, 1.6),
         rates_seeds=3,
         rates_epochs=6,
@@ -179,6 +181,12 @@ class Results:
     main: dict[str, list[Record]]
     rates: dict[tuple[bool, float], list[Record]]
     tuning: list[Record]
+
+    def records(self, stage: str) -> list[Record]:
+        """The records of "main", of "rates" (with the control) or of "tuning"."""
+        if stage == "tuning":
+            return self.tuning
+        return list(itertools.chain(*(self.main if stage == "main" else self.rates).values()))
 
 
 def config(

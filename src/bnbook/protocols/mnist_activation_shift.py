@@ -25,6 +25,7 @@ EXPERIMENT = "mnist_activation_shift"
 VARIANTS = ("plain", "bn")
 SETTINGS = ("tuned", "shared")
 STAGES = ("multiverse", "main")
+DATA = ("mnist", "digits")  # what it can be trained on, the best first
 PERCENTILES = (15, 50, 85)  # of the input of a sigmoid: Figure 1b, 1c
 
 
@@ -120,6 +121,10 @@ class Results:
     choice: Choice
     main: dict[tuple[str, str], list[Record]]
     multiverse: list[Record]
+
+    def records(self, stage: str) -> list[Record]:
+        """The records of "main" or "multiverse"; a run that two settings share comes twice."""
+        return self.multiverse if stage == "multiverse" else list(itertools.chain(*self.main.values()))
 
 
 def multiverse(profile: Profile) -> list[Config]:

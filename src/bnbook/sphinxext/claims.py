@@ -20,6 +20,7 @@ VERDICTS = {
     "reproduced": ("reproduced", {"ko": "재현됨", "en": "reproduced"}),
     "not reproduced": ("not-reproduced", {"ko": "재현되지 않음", "en": "not reproduced"}),
     "inconclusive": ("inconclusive", {"ko": "결론 없음", "en": "inconclusive"}),
+    "not judged": ("unjudged", {"ko": "크기만 보임", "en": "shown, not judged"}),
     "not testable here": ("untestable", {"ko": "여기서 시험할 수 없음", "en": "not testable here"}),
     "not run yet": ("pending", {"ko": "아직 실행하지 않음", "en": "not run yet"}),
 }
@@ -51,7 +52,7 @@ Cell = Sequence[nodes.Node]
 @functools.cache
 def board() -> list[claims.ClaimResult]:
     """All claims, judged once a build."""
-    return claims.board(results=numbers.results())
+    return claims.board(numbers.results())
 
 
 class BoardDirective(SphinxDirective):

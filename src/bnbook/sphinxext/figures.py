@@ -81,7 +81,7 @@ def export_figures(folder: Path = paths.BUILD / "figures") -> dict[str, dict[str
     state = data.fingerprint()
     if manifest.exists() and stamp.exists() and stamp.read_text() == state:
         return json.loads(manifest.read_text(encoding="utf-8"))
-    made = figures.export_all(folder, results=numbers.results())
+    made = figures.export_all(folder, numbers.results())
     stamp.write_text(state)
     return made
 

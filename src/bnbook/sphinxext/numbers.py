@@ -11,8 +11,9 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from bnbook import claims
-from bnbook.protocols.mnist_activation_shift import EXPERIMENT, Results
+from bnbook import claims, paper
+from bnbook.claims import AllResults
+from bnbook.protocols import EXPERIMENTS
 from bnbook.sphinxext.html import tag
 
 log = logging.getLogger(__name__)
@@ -23,31 +24,37 @@ class UnknownNumber(ValueError):
 
 
 @functools.cache
-def results() -> Results:
+def results() -> AllResults:
     """The committed records, read once a build; raises MissingRecord."""
     return claims.results()
 
 
 @functools.cache
-def sources() -> dict[str, dict[str, claims.Number]]:
+def sources() -> dict[str, dict[str, paper.Number]]:
     """Ours and the paper's numbers and our configurations, by key."""
     return {
-        "result": claims.numbers(results=results()),
-        "paper": claims.paper(),
+        "result": claims.numbers(results()),
+        "paper": paper.numbers(),
         "config": configs(results()),
     }
 
 
-def configs(found: Results) -> dict[str, claims.Number]:
-    """What the main runs were configured with, by "<experiment>.<setting>.<variant>.<field>", and the sizes
-    of their profile, by "<experiment>.profile.<field>"."""
-    parts = {"profile": dataclasses.asdict(found.profile)}
-    parts |= {f"{setting}.{variant}": records[0].config for (setting, variant), records in found.main.items()}
-    return {
-        f"{EXPERIMENT}.{part}.{field}": list(value) if isinstance(value, tuple) else value
-        for part, values in parts.items()
-        for field, value in values.items()
-    }
+def configs(found: AllResults) -> dict[str, paper.Number]:
+    """What the main runs were configured with, by "<experiment>.<setting>.<variant>.<field>" or
+    "<experiment>.<variant>.<field>", and the sizes of their profile, by "<experiment>.profile.<field>"."""
+    known = {}
+    for name, experiment in EXPERIMENTS.items():
+        results = found.get(name)
+        profile = results.profile if results else experiment.protocol.PROFILES["cpu"]
+        parts = {"profile": dataclasses.asdict(profile)}
+        for key, records in results.main.items() if results else ():
+            parts[key if isinstance(key, str) else ".".join(key)] = records[0].config
+        known |= {
+            f"{name}.{part}.{field}": list(value) if isinstance(value, tuple) else value
+            for part, values in parts.items()
+            for field, value in values.items()
+        }
+    return known
 
 
 def number(source: str, key: str, form: str = "") -> str:
@@ -60,7 +67,7 @@ def number(source: str, key: str, form: str = "") -> str:
         raise UnknownNumber(
             f"no number {key!r} among the {'results' if source == 'result' else 'numbers of the paper'}"
         )
-    return claims.shown(known[key], form)
+    return paper.shown(known[key], form)
 
 
 def fill(text: str) -> str:
@@ -70,7 +77,7 @@ def fill(text: str) -> str:
     """
     named = {"" if name == "result" else name: values for name, values in sources().items()}
     try:
-        return claims.fill(text, named)
+        return paper.fill(text, named)
     except KeyError as error:
         raise UnknownNumber(error.args[0]) from None
 
@@ -81,7 +88,7 @@ def note_dependency(env: BuildEnvironment) -> None:
 
 
 class NumberRole(SphinxRole):
-    """``{result}`main.tuned.bn.accuracy|.2f` ``; the format after the bar may be left out."""
+    """``{result}`mnist.main.tuned.bn.accuracy|.2f` ``; the format after the bar may be left out."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         note_dependency(self.env)

@@ -1,0 +1,117 @@
+"""What claims, figures and chapters measure in records: here what all experiments share, and a module an
+experiment with its own measures, the statistics of its claims (STATISTICS) and its `numbers`.
+
+Accuracies are in percent here.
+"""
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from bnbook import stats
+from bnbook.paper import Number, Text
+from bnbook.records import Record
+from bnbook.stats import Interval
+
+DATA_NAMES = {
+    "mnist": "MNIST",
+    "cifar10": "CIFAR-10",
+    "cifar10-jpeg": "CIFAR-10 (JPEG copy)",
+    "digits": "8×8 digits (scikit-learn)",
+}
+UNITS = {"points": {"ko": "%p", "en": " points"}, "times": {"ko": "배", "en": " times"}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What a statistic found. With `bound` "lower" (or "upper") the truth is known only to lie at or above
+    (below) it, with "both" not even that. `detail` is what a reader should know beside it."""
+
+    interval: Interval
+    detail: Text
+    bound: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Crossing:
+    """When a run reached a target: at `step`, or, `reached` being false, not within its `step` steps."""
+
+    step: int
+    reached: bool
+
+
+def data_name(records: Sequence[Record]) -> str:
+    """The data set's name as figures show it."""
+    return DATA_NAMES[records[0].config["data"]]
+
+
+def accuracies(records: Sequence[Record]) -> np.ndarray:
+    """Test accuracy in percent at the end point (Algorithm 2 with BN), by seed."""
+    return 100 * np.array([record.accuracy for record in records])
+
+
+def moving_accuracies(records: Sequence[Record]) -> np.ndarray:
+    """The same by the moving averages that the curves are drawn with."""
+    return 100 * np.array(
+        [r.final["chance_accuracy" if r.diverged else "test_accuracy"] for r in records], dtype=float
+    )
+
+
+def curve(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, test accuracy in percent) while training; shorter where the run diverged."""
+    columns = record.curves["evaluation"]
+    return np.array(columns["step"], dtype=int), 100 * np.array(columns.get("test_accuracy", []))
+
+
+def target(baseline: Sequence[Record]) -> float:
+    """The plain network's highest test accuracy in percent, averaged over seeds."""
+    return float(np.mean([curve(r)[1].max(initial=100 * r.final["chance_accuracy"]) for r in baseline]))
+
+
+def crossing(record: Record, goal: float) -> Crossing:
+    """When `record` rises above `goal` percent: the first of three evaluations in a row above it."""
+    step = stats.steps_to_target(*(column.tolist() for column in curve(record)), goal)
+    return Crossing(step or record.config["steps"], step is not None)
+
+
+def quantity(estimate: Estimate, unit: str, lang: str) -> str:
+    """ "2.1 times (95% interval 1.8 to 2.4)", or the same in Korean."""
+    form = {"points": "+.2f", "times": ".2f"}[unit]
+    middle, low, high = (
+        format(value, form).replace("inf", "∞").replace("-", "−")
+        for value in (estimate.interval.estimate, estimate.interval.low, estimate.interval.high)
+    )
+    word = UNITS[unit][lang]
+    if lang == "ko":
+        bound = {None: "", "lower": " 이상", "upper": " 이하", "both": " 안팎"}[estimate.bound]
+        return f"{middle}{word}{bound} (95% 신뢰 구간 {low}~{high})"
+    bound = {None: "", "lower": "at least ", "upper": "at most ", "both": "about "}[estimate.bound]
+    return f"{bound}{middle}{word} (95% interval {low} to {high})"
+
+
+def steps_ratio(slow: Sequence[Crossing], fast: Sequence[Crossing], names: tuple[Text, Text]) -> Estimate:
+    """Steps to a target, `slow` over `fast`, paired by seed; a run that never gets there counts with all its
+    steps, so that the ratio is only a bound. `names` are those of the two networks."""
+    ratio = stats.paired_ratio([c.step for c in slow], [c.step for c in fast])
+    detail = {"ko": "", "en": ""}
+    missed = [sum(not c.reached for c in found) for found in (slow, fast)]
+    for k, name in zip(missed, names, strict=True):
+        if k:
+            detail["ko"] += (
+                f" {name['ko']}: 시드 {ratio.n}개 가운데 {k}개는 목표에 이르지 못해 전체 스텝으로 셌다."
+            )
+            detail["en"] += (
+                f" {k} of {ratio.n} runs {name['en']} never reach it and count with all their steps."
+            )
+    bounds = {(0, 0): None, (1, 0): "lower", (0, 1): "upper", (1, 1): "both"}
+    return Estimate(ratio, detail, bounds[bool(missed[0]), bool(missed[1])])
+
+
+def prefixed(prefix: str, values: dict[str, Number]) -> dict[str, Number]:
+    return {f"{prefix}.{key}": value for key, value in values.items()}
+
+
+def interval(name: str, found: Interval) -> dict[str, Number]:
+    """An interval as three numbers: `name`, `name`_low, `name`_high."""
+    return {name: found.estimate, f"{name}_low": found.low, f"{name}_high": found.high}

@@ -1,0 +1,65 @@
+"""The paper, once: its numbers and its claims, from paper.yml, and text with numbers in it."""
+
+import functools
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+Text = dict[str, str]  # {"ko", "en"}
+Number = float | int | str | list
+
+LANGUAGES = ("ko", "en")
+PLACEHOLDER = re.compile(r"\[\[(?:(\w+):)?([^\]|]+)(?:\|([^\]]*))?\]\]")
+
+
+@functools.cache
+def _file() -> dict[str, Any]:
+    return yaml.safe_load((Path(__file__).parent / "paper.yml").read_text(encoding="utf-8"))
+
+
+def claims() -> dict[str, dict[str, Any]]:
+    """The paper's claims by id, in its order, as paper.yml has them."""
+    return _file()["claims"]
+
+
+def effect(claim: str) -> float:
+    """The smallest effect that matters for `claim`, as its rule has it."""
+    return claims()[claim]["effect"]
+
+
+def numbers() -> dict[str, Number]:
+    """The paper's numbers by dotted key, such as "mnist.batch_size"."""
+
+    def flat(values: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Number]]:
+        for key, value in values.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield f"{prefix}{key}", value
+
+    return dict(flat(_file()["numbers"]))
+
+
+def fill(text: str, sources: dict[str, dict[str, Number]]) -> str:
+    """`text` with `[[key]]`, `[[key|.2f]]` and `[[name:key]]` replaced by numbers.
+
+    A key without a name is looked up in sources[""]. Raises KeyError where it is not there.
+    """
+
+    def number(match: re.Match) -> str:
+        name, key, form = match[1] or "", match[2].strip(), match[3]
+        if key not in sources.get(name, {}):
+            raise KeyError(f"no number {match[0]} in: {text[:60]}")
+        return shown(sources[name][key], form or "")
+
+    return PLACEHOLDER.sub(number, text)
+
+
+def shown(value: Number, form: str = "") -> str:
+    """A number as text; without a format 50000 is "50,000" and 0.98341 is "0.9834"."""
+    if isinstance(value, list):
+        return ", ".join(shown(item, form) for item in value)
+    return format(value, form or {int: ",d", float: ",.4g"}.get(type(value), ""))

@@ -89,5 +89,6 @@ def test_typical_unit_is_the_median():
 def test_table_of_names():
     """Names are addresses: permanent."""
     assert {e.name: (e.notebook, e.section) for e in EXPERIMENTS.values()} == {
-        "mnist_activation_shift": ("01_mnist_activation_shift", "4.1")
+        "mnist_activation_shift": ("01_mnist_activation_shift", "4.1"),
+        "inception_speedups": ("02_inception_speedups", "4.2"),
     }

@@ -14,6 +14,11 @@ from bnbook import paths
 from bnbook.protocols import EXPERIMENTS
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+# As a reader would try each: few seeds, little training, on the embedded digits.
+SHORT = {
+    "01_mnist_activation_shift": {"data": "digits", "seeds": 2, "steps": 40},
+    "02_inception_speedups": {"profile": "smoke", "data": "digits", "seeds": 1, "epochs": 1},
+}
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
 
@@ -89,9 +94,7 @@ def test_a_value_that_cannot_be_stops_the_notebook(path, tmp_path):
 
 @each
 def test_papermill_from_another_folder_with_other_parameters(path, tmp_path):
-    """As a reader would: two seeds, few steps, on the embedded digits, from anywhere."""
-    parameters = {"data": "digits", "seeds": 2, "steps": 40}
-    papermill.execute_notebook(path, tmp_path / "out.ipynb", parameters, cwd=tmp_path, progress_bar=False)
+    papermill.execute_notebook(path, tmp_path / "out.ipynb", SHORT[path.stem], cwd=tmp_path, progress_bar=False)
     executed = json.loads((tmp_path / "out.ipynb").read_text())
     shown = json.dumps([cell.get("outputs") for cell in executed["cells"]])
     assert "digits" in shown and "Traceback" not in shown

@@ -34,8 +34,11 @@ def train_run(
     seed: int,
     checkpoint: Checkpoint | None,
     report: Callable[[int], None] = lambda step: None,
+    measure: bool = True,
 ) -> Measured:
-    """Train and measure one run. On one machine, equal configurations and seeds give equal numbers."""
+    """Train and measure one run; without `measure` only train. On one machine, equal configurations and seeds
+    give equal numbers."""
+    torch.manual_seed(seed)  # Dropout draws from torch's own generator; all else has generators of its own
     on = device()
     precision = resolve(config.precision, on)
     computing = autocast(precision, on)
@@ -57,12 +60,14 @@ def train_run(
         optimizer=torch.optim.SGD(parameter_groups(model, config), lr=config.lr, momentum=config.momentum),
         batches=batches,
         steps=config.steps,
-        probes=list(probes.values()),
+        probes=list(probes.values()) if measure else [],
         checkpoint=checkpoint,
         report=report,
         learning_rate=exponential(config.lr, config.lr_decay, cut.per_epoch),
         computing=computing,
     )
+    if not measure:
+        return Measured(progress, {}, {}, {}, precision, on.type)
     curves = {"evaluation": probes["test"].columns(), "validation": probes["validation"].columns()}
     final = {"chance_accuracy": 1 / datasets.CLASSES}
     if not progress.diverged:

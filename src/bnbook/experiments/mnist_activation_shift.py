@@ -29,8 +29,10 @@ def train_run(
     seed: int,
     checkpoint: Checkpoint | None,
     report: Callable[[int], None] = lambda step: None,
+    measure: bool = True,
 ) -> Measured:
-    """Train and measure one run. On one machine, equal configurations and seeds give equal numbers."""
+    """Train and measure one run; without `measure` only train. On one machine, equal configurations and seeds
+    give equal numbers."""
     training, held_out = splits(config)
     model = network(config, inputs=training.x.shape[1], classes=datasets.CLASSES, seed=seed)
     batches = Batches(training, config.batch_size, seed)
@@ -48,10 +50,12 @@ def train_run(
         optimizer=torch.optim.SGD(model.parameters(), lr=config.lr),
         batches=batches,
         steps=config.steps,
-        probes=[evaluation, inputs],
+        probes=[evaluation, inputs] if measure else [],
         checkpoint=checkpoint,
         report=report,
     )
+    if not measure:
+        return Measured(progress, {}, {}, {})
     final = {"chance_accuracy": 1 / datasets.CLASSES}
     if not progress.diverged:
         final |= end_point(model, held_out, batches, config)

@@ -10,9 +10,12 @@ import importlib
 import json
 import math
 
+import torch
+
 from bnbook import paths, records
 from bnbook.config import RunConfig
 from bnbook.data import sources
+from bnbook.experiments import runs
 from bnbook.protocols import EXPERIMENTS, Experiment
 from bnbook.records import Record
 from bnbook.train.loop import FIRST_LOSSES
@@ -51,13 +54,15 @@ def check() -> list[str]:
 
 
 def traces_of(experiment: Experiment) -> dict[str, list[float]]:
-    """For each variant: the first losses of a short run on digits, then its end point's numbers by name."""
+    """For each variant: the first losses of a short run on digits, then its end point's numbers by name,
+    but for times."""
     return {config.variant: trace(experiment, config) for config in experiment.protocol.traces(TRACE_STEPS)}
 
 
 def trace(experiment: Experiment, config: RunConfig) -> list[float]:
     measured = _train(experiment, config, seed=0)
-    return [*measured.progress.first_losses, *(value for _, value in sorted(measured.final.items()))]
+    ends = (value for name, value in sorted(measured.final.items()) if not name.startswith("seconds"))
+    return [*measured.progress.first_losses, *ends]
 
 
 def at_hand(experiment: Experiment) -> list[Record]:
@@ -70,7 +75,8 @@ def at_hand(experiment: Experiment) -> list[Record]:
 def first_losses(experiment: Experiment, record: Record) -> list[float]:
     """The first losses of the run that made `record`, with today's code."""
     config = experiment.protocol.Config.from_dict(record.config)
-    measured = _train(experiment, dataclasses.replace(config, steps=FIRST_LOSSES), record.seed)
+    short = dataclasses.replace(config, steps=FIRST_LOSSES)
+    measured = _train(experiment, short, record.seed, measure=False)
     return measured.progress.first_losses
 
 
@@ -84,5 +90,13 @@ def differs(before: list[float], now: list[float]) -> str:
     return ""
 
 
-def _train(experiment: Experiment, config: RunConfig, seed: int):
-    return importlib.import_module(f"bnbook.experiments.{experiment.name}").train_run(config, seed, None)
+def _train(experiment: Experiment, config: RunConfig, seed: int, measure: bool = True):
+    # As many threads as the records were made with: sums over other parts round otherwise, and training
+    # makes the difference grow.
+    before = torch.get_num_threads()
+    torch.set_num_threads(runs.THREADS)
+    try:
+        module = importlib.import_module(f"bnbook.experiments.{experiment.name}")
+        return module.train_run(config, seed, None, measure=measure)
+    finally:
+        torch.set_num_threads(before)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bnbook import stats
+from bnbook import architecture, stats
 from bnbook.measures import (
     Crossing,
     Estimate,
@@ -20,7 +20,6 @@ from bnbook.measures import (
 )
 from bnbook.paper import Number, effect
 from bnbook.protocols import inception_speedups as protocol
-from bnbook.protocols import small_inception
 from bnbook.protocols.inception_speedups import (
     BASELINE,
     FIGURE_VARIANTS,
@@ -223,7 +222,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
     }
     for name, width in (("parameters", profile.width), ("full_parameters", 1.0)):
         for kind, norm in (("plain", False), ("bn", True)):
-            found[f"{name}.{kind}"] = small_inception.parameters(width, norm)
+            found[f"{name}.{kind}"] = architecture.parameters(width, norm)
     return found
 
 

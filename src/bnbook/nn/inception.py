@@ -1,6 +1,6 @@
 """The small Inception for 28x28 images: Section 4.2's network at CIFAR-10's scale.
 
-Its shape is in `bnbook.protocols.small_inception`: GoogLeNet's modules with 1x1 and 3x3 branches, batch
+Its shape is in `bnbook.architecture`: GoogLeNet's modules with 1x1 and 3x3 branches, batch
 normalization between convolution and nonlinearity.
 """
 
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from bnbook.protocols.small_inception import BLOCKS, STEM, scaled
+from bnbook.architecture import BLOCKS, STEM, scaled
 
 ACTIVATIONS = {"relu": F.relu, "sigmoid": torch.sigmoid}
 # He's variance 2 / fan-in keeps the scale of a signal through ReLUs; a sigmoid passes small signals on

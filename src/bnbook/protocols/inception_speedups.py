@@ -111,6 +111,7 @@ class Profile:
     decays: tuple[float, ...]
     weight_decays: tuple[float, ...]
     precision: str = "auto"
+    population_batches: int = 100
 
     @property
     def changed_epochs(self) -> int:
@@ -134,6 +135,7 @@ PROFILES = {
         rates_epochs=1,
         decays=(0.5,),
         weight_decays=(1e-4,),
+        population_batches=10,
     ),
     "cpu": Profile(
         data="cifar10-jpeg",
@@ -218,6 +220,7 @@ def config(
         fixed_membership=not changed,
         photometric="weak" if changed else "strong",
         precision=profile.precision,
+        population_batches=profile.population_batches,
         evaluate_from=profile.steps_per_epoch,
         evaluate_every=profile.steps_per_epoch,
     )
@@ -278,8 +281,7 @@ def traces(steps: int) -> list[Config]:
     choice = Choice(lr=0.05, lr_decay=0.5, weight_decay=1e-4)
     named = [*main(profile, choice).values(), rates(profile, False)[0.05], rates(profile, True)[0.05]]
     return [
-        dataclasses.replace(one, steps=steps, population_batches=5, precision="float32")
-        for one in [*named, *tuning(profile, 0.05)]
+        dataclasses.replace(one, steps=steps, precision="float32") for one in [*named, *tuning(profile, 0.05)]
     ]
 
 

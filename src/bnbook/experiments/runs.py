@@ -13,7 +13,6 @@ import torch
 from bnbook import paths, records
 from bnbook.config import RunConfig
 from bnbook.data import sources
-from bnbook.experiments.measured import Measured
 from bnbook.records import Record, RecordError
 from bnbook.train.checkpoint import Checkpoint
 
@@ -73,7 +72,13 @@ def make(
         curves=measured.curves,
         final=measured.final,
         first_losses=progress.first_losses,
-        provenance=provenance(commit, sources.SOURCES[config.data].checksum, measured),
+        provenance=provenance(
+            commit,
+            sources.SOURCES[config.data].checksum,
+            progress.seconds,
+            measured.precision,
+            measured.device,
+        ),
         arrays_sha256=None,
         path=file,
     )
@@ -84,16 +89,18 @@ def make(
     return record
 
 
-def provenance(commit: str, data_checksum: str, measured: Measured) -> dict:
+def provenance(
+    commit: str, data_checksum: str, seconds: float, precision: str = "float32", device: str = "cpu"
+) -> dict:
     """What made a record. `seconds` is the wall time of training and measuring."""
     return {
         "code_commit": commit,
         "data_sha256": data_checksum,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("torch", "numpy")},
-        "hardware": hardware(measured.device),
-        "precision": measured.precision,
-        "seconds": round(measured.progress.seconds, 2),
+        "hardware": hardware(device),
+        "precision": precision,
+        "seconds": round(seconds, 2),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),
     }
 

@@ -7,11 +7,22 @@ from typing import Any
 from sphinx.application import Sphinx
 
 import bnbook
-from bnbook.sphinxext import builder, claims, editions, figures, glossary, html, notebooks, numbers, theme
+from bnbook.sphinxext import (
+    builder,
+    claims,
+    editions,
+    figures,
+    glossary,
+    html,
+    notebooks,
+    numbers,
+    speedups,
+    theme,
+)
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for module in (html, builder, editions, glossary, notebooks, numbers, figures, claims, theme):
+    for module in (html, builder, editions, glossary, notebooks, numbers, figures, claims, speedups, theme):
         module.setup(app)
     return {
         "version": bnbook.__version__,

@@ -1,0 +1,121 @@
+"""The directive `speedups`: the table of Section 4.2.2, the paper's numbers beside ours."""
+
+from collections.abc import Sequence
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.docutils import SphinxDirective
+
+from bnbook import measures, paper
+from bnbook.measures import inception_speedups as inception
+from bnbook.protocols.inception_speedups import BASELINE, EXPERIMENT, VARIANTS, Results
+from bnbook.sphinxext import numbers
+from bnbook.sphinxext.claims import Cell, blocks, row, table
+from bnbook.sphinxext.html import tag
+
+COLUMNS = {
+    "network": {"ko": "네트워크", "en": "Network"},
+    "rate": {"ko": "처음 학습률", "en": "Initial rate"},
+    "steps": {"ko": "목표까지의 스텝", "en": "Steps to the target"},
+    "speedup": {"ko": "몇 배 빠른가", "en": "Speedup"},
+    "accuracy": {"ko": "최고 정확도", "en": "Maximum accuracy"},
+    "best-steps": {"ko": "최고 정확도까지의 스텝", "en": "Steps to the maximum"},
+}
+# The paper's keys, where they differ from ours.
+PAPER_NAMES = {"inception": "baseline", "inception_sigmoid": "sigmoid"}
+OURS, PAPERS = {"ko": "이 책", "en": "here"}, {"ko": "논문", "en": "paper"}
+NEVER = {"ko": "이르지 못함", "en": "never"}
+SILENT = {"ko": "언급 없음", "en": "not stated"}
+DIVERGED = {"ko": "{k}/{n} 발산", "en": "{k} of {n} diverged"}
+
+Text = dict[str, str]
+
+log = logging.getLogger(__name__)
+
+
+class SpeedupsDirective(SphinxDirective):
+    """```` ```{speedups} ``` ````: a row a network; in each cell ours, and the paper's under it."""
+
+    def run(self) -> list[nodes.Node]:
+        numbers.note_dependency(self.env)
+        results = numbers.results().get(EXPERIMENT)
+        if results is None:
+            log.warning("speedups: %s has no complete results", EXPERIMENT, location=self.get_location())
+            return []
+        rows = [
+            row(self.cells(results, found), "speedups", COLUMNS, self.config.edition)
+            for found in inception.table(results)
+        ]
+        return [table("speedups", COLUMNS, rows)]
+
+    def cells(self, results: Results, found: inception.Row) -> list[Cell]:
+        ours, papers = our_cells(results, found), paper_cells(found.variant)
+        sides = zip(ours, papers, strict=True)
+        return [[nodes.strong("", VARIANTS[found.variant].name)], *(self.both(*side) for side in sides)]
+
+    def both(self, ours: Text, papers: Text) -> list[nodes.Node]:
+        """Our entry, and the paper's under it, each with its name."""
+        return [
+            tag("div", *self.named(OURS, ours), classes="bn-here"),
+            tag("div", *self.named(PAPERS, papers), classes="bn-paper-side"),
+        ]
+
+    def named(self, name: Text, text: Text) -> list[nodes.Node]:
+        return blocks(self, {lang: f"*{name[lang]}* {text[lang]}" for lang in paper.LANGUAGES})
+
+
+def our_cells(results: Results, found: inception.Row) -> list[Text]:
+    """Rate, steps, speedup, maximum accuracy and the steps to it, as measured here."""
+    n = len(found.crossings)
+    reached = [c.step for c in found.crossings if c.reached]
+    if found.diverged:
+        steps = _formatted(DIVERGED, k=found.diverged, n=n)
+    elif not reached:
+        steps = NEVER
+    else:
+        steps = _same(", ".join(f"{c.step:,}" if c.reached else f"> {c.step:,}" for c in found.crossings))
+    if found.variant == BASELINE:
+        speedup = _same("1")
+    elif reached:
+        estimate = inception.speedup(results, BASELINE, found.variant)
+        speedup = {lang: measures.quantity(estimate, "times", lang) for lang in paper.LANGUAGES}
+    else:
+        speedup = _same("–")
+    accuracy = _same(f"{found.best.mean():.2f}% ({found.best.min():.2f}–{found.best.max():.2f})")
+    best_steps = ", ".join(f"{step:,}" for step in found.best_steps)
+    return [_same(f"{found.lr:g}"), steps, speedup, accuracy, _same(best_steps)]
+
+
+def paper_cells(variant: str) -> list[Text]:
+    """The same from the paper, with its words for what it does not state."""
+    name, numbers_ = PAPER_NAMES.get(variant, variant), paper.numbers()
+    known: dict[str, paper.Number] = {
+        field: numbers_[key]
+        for field in ("lr", "steps_to_72_2", "accuracy", "steps_to_accuracy")
+        if (key := f"inception.{name}.{field}") in numbers_
+    }
+    steps = known.get("steps_to_72_2")
+    accuracy, baseline = known.get("accuracy"), numbers_["inception.baseline.steps_to_72_2"]
+    if variant == "inception_x5":
+        return [SILENT, {"ko": "발산", "en": "diverges"}, _same("–"), SILENT, SILENT]
+    never = accuracy is not None and accuracy < numbers_["inception.target_accuracy"]
+    return [
+        _same(f"{known['lr']:g}") if "lr" in known else SILENT,
+        _same(f"{steps:,}") if steps else NEVER if never else SILENT,
+        _same(f"{baseline / steps:.1f}") if steps else _same("–"),
+        _same(f"{accuracy:g}%") if accuracy is not None else SILENT,
+        _same(f"{known['steps_to_accuracy']:,}") if "steps_to_accuracy" in known else SILENT,
+    ]
+
+
+def _same(text: str) -> Text:
+    return {"ko": text, "en": text}
+
+
+def _formatted(text: Text, **values: Sequence | int) -> Text:
+    return {lang: text[lang].format(**values) for lang in text}
+
+
+def setup(app: Sphinx) -> None:
+    app.add_directive("speedups", SpeedupsDirective)

@@ -94,8 +94,9 @@ def test_a_value_that_cannot_be_stops_the_notebook(path, tmp_path):
 
 @each
 def test_papermill_from_another_folder_with_other_parameters(path, tmp_path):
-    papermill.execute_notebook(path, tmp_path / "out.ipynb", SHORT[path.stem], cwd=tmp_path, progress_bar=False)
-    executed = json.loads((tmp_path / "out.ipynb").read_text())
+    out = tmp_path / "out.ipynb"
+    papermill.execute_notebook(path, out, SHORT[path.stem], cwd=tmp_path, progress_bar=False)
+    executed = json.loads(out.read_text())
     shown = json.dumps([cell.get("outputs") for cell in executed["cells"]])
     assert "digits" in shown and "Traceback" not in shown
     assert "image/svg+xml" in shown or "image/png" in shown

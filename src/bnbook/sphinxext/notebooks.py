@@ -15,6 +15,8 @@ from sphinx.util import logging
 
 from bnbook import paths
 from bnbook.notebooks import NotebookRunError, run
+from bnbook.protocols import EXPERIMENTS
+from bnbook.sphinxext import numbers
 from bnbook.sphinxext.data import fingerprint
 from bnbook.sphinxext.editions import joined
 from bnbook.sphinxext.figures import texts
@@ -29,9 +31,13 @@ log = logging.getLogger(__name__)
 def execute_notebooks(source: Path = paths.NOTEBOOKS, target: Path = paths.BUILD / "notebooks") -> list[Path]:
     """Executes the notebooks of `source` from the committed records into `target`, where out of date.
 
-    Returns the executed notebooks. Raises NotebookRunError on the first that fails.
+    The notebook of an experiment whose records are not complete is left out: it would train for hours in the
+    middle of a build. Returns the executed notebooks. Raises NotebookRunError on the first that fails.
     """
-    return [_execute(path, target / path.name) for path in sorted(source.glob("*.ipynb"))]
+    finished = numbers.results()
+    waiting = {e.notebook for name, e in EXPERIMENTS.items() if name not in finished}
+    shown = [path for path in sorted(source.glob("*.ipynb")) if path.stem not in waiting]
+    return [_execute(path, target / path.name) for path in shown]
 
 
 def _execute(path: Path, target: Path) -> Path:

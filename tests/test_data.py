@@ -1,9 +1,19 @@
 """Splits and batches: nothing leaks, nothing is lost, every step has its batch."""
 
+import io
+import itertools
+import pickle
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
+from PIL import Image
 
+from bnbook import paths
 from bnbook.data import datasets
+from bnbook.data.augment import MEAN
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
 
@@ -59,3 +69,107 @@ def test_seeds_differ():
 def test_impossible_batch_size(size):
     with pytest.raises(ValueError, match=f"batch_size is {size}; it must be 1 to 10"):
         Batches(Split(torch.zeros(10, 1), torch.zeros(10)), size, seed=0)
+
+
+def test_fixed_membership_shuffles_mini_batches_as_wholes():
+    """Section 4.2.1's poor shuffling: the same companions every epoch, in another order of mini-batches."""
+    data = Split(torch.arange(100).view(100, 1), torch.arange(100))
+    batches = Batches(data, 10, seed=5, fixed_membership=True)
+    epochs = [[frozenset(batches[10 * e + step][1].tolist()) for step in range(10)] for e in range(3)]
+    assert set(epochs[0]) == set(epochs[1]) == set(epochs[2])
+    assert epochs[0] != epochs[1] and epochs[1] != epochs[2]
+    assert frozenset().union(*epochs[0]) == frozenset(range(100))
+    free = Batches(data, 10, seed=5)
+    assert {frozenset(free[step][1].tolist()) for step in range(10)} != {
+        frozenset(free[10 + step][1].tolist()) for step in range(10)
+    }
+
+
+# Colour
+
+
+def check_split(data: datasets.Dataset) -> None:
+    """A tenth of each class is held out, nothing twice, nothing lost."""
+    held_out, rest = (torch.bincount(split.y, minlength=10) for split in (data.validation, data.train))
+    assert torch.equal(held_out, torch.round((held_out + rest) / 10).long())
+    for split in (data.train, data.validation, data.test):
+        assert split.x.dtype == torch.uint8 and split.x.shape[1:] == (32, 32, 3)
+        assert set(split.y.tolist()) == set(range(10))
+
+
+def test_colour_digits_are_the_digits_made_large():
+    data = datasets.load_colour("digits")
+    check_split(data)
+    grey = datasets.load("digits")
+    assert torch.equal(data.test.x[:, ::4, ::4, 1], grey.test.x) and torch.equal(data.test.y, grey.test.y)
+    assert torch.equal(data.test.x[:, 3::4, 3::4, 2], grey.test.x)
+    seen = torch.cat([data.train.x, data.validation.x]).flatten(1).tolist()
+    expected = torch.cat([grey.train.x, grey.validation.x])
+    large = expected.repeat_interleave(4, 1).repeat_interleave(4, 2)[..., None].expand(-1, -1, -1, 3)
+    assert sorted(seen) == sorted(large.flatten(1).tolist())
+
+
+def made_up_images() -> tuple[np.ndarray, np.ndarray]:
+    """60 for training, 10 for the test; every class is there."""
+    pixels = np.random.default_rng(0).integers(256, size=(70, 32, 32, 3), dtype=np.uint8)
+    return pixels, np.arange(70) % 10
+
+
+@pytest.fixture
+def anything_goes(tmp_path, monkeypatch):
+    """A folder that is taken for the verified copy."""
+    monkeypatch.setattr(datasets.sources, "ensure", lambda name: tmp_path)
+    datasets.load_colour.cache_clear()
+    yield tmp_path
+    datasets.load_colour.cache_clear()
+
+
+def test_the_original_layout_is_read(anything_goes):
+    """Five pickles of training images and one of the test, channel by channel, as torchvision keeps them."""
+    folder = anything_goes / "cifar-10-batches-py"
+    folder.mkdir()
+    pixels, labels = made_up_images()
+    parts = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
+    bounds = [0, 12, 24, 36, 48, 60, 70]
+    for part, (start, end) in zip(parts, itertools.pairwise(bounds), strict=True):
+        rows = pixels[start:end].transpose(0, 3, 1, 2).reshape(end - start, -1)
+        (folder / part).write_bytes(pickle.dumps({"data": rows, "labels": labels[start:end].tolist()}))
+    check_made_up(datasets.load_colour("cifar10"))
+
+
+def test_the_parquet_layout_is_read(anything_goes):
+    """Encoded pictures in a table, as the JPEG copy has them; PNG here, so that pixels can be compared."""
+    folder = anything_goes / "cifar10"
+    folder.mkdir()
+    pixels, labels = made_up_images()
+
+    def encoded(picture):
+        stream = io.BytesIO()
+        Image.fromarray(picture).save(stream, "png")
+        return {"bytes": stream.getvalue(), "path": None}
+
+    for part, rows in (("train", slice(0, 60)), ("test", slice(60, 70))):
+        table = pyarrow.table({"img": [encoded(p) for p in pixels[rows]], "label": labels[rows]})
+        pyarrow.parquet.write_table(table, folder / f"{part}-00000-of-00001.parquet")
+    check_made_up(datasets.load_colour("cifar10-jpeg"))
+
+
+def check_made_up(data: datasets.Dataset) -> None:
+    pixels, labels = made_up_images()
+    check_split(data)
+    assert torch.equal(data.test.x, torch.from_numpy(pixels[60:]))
+    assert torch.equal(data.test.y, torch.from_numpy(labels[60:]))
+    known = {picture.tobytes(): label for picture, label in zip(pixels[:60], labels[:60], strict=True)}
+    for split in (data.train, data.validation):
+        for picture, label in zip(split.x, split.y, strict=True):
+            assert known.pop(picture.numpy().tobytes()) == label
+    assert not known
+
+
+@pytest.mark.skipif(not paths.given_data(), reason="needs the real data (BNBOOK_DATA)")
+def test_the_real_cifar10():
+    data = datasets.load_colour("cifar10-jpeg")
+    check_split(data)
+    assert [len(split) for split in (data.train, data.validation, data.test)] == [45_000, 5_000, 10_000]
+    mean = data.train.x[::9].float().mean((0, 1, 2)) / 255
+    np.testing.assert_allclose(mean, MEAN, atol=0.02)

@@ -255,7 +255,7 @@ def test_a_named_source_is_kept_without_a_fetch(cache):
 
 def test_an_unknown_name_lists_the_known(cache):
     for call in (sources.resolve, sources.locate, sources.ensure, sources.fetch, sources.check):
-        with pytest.raises(DataError, match="'cifar': choose one of digits, mnist"):
+        with pytest.raises(DataError, match="'cifar': choose one of cifar10, cifar10-jpeg, digits, mnist"):
             call("cifar")
 
 
@@ -269,6 +269,8 @@ def test_committed_checksums_stay(monkeypatch):
     monkeypatch.undo()
     assert {name: source.checksum for name, source in sources.SOURCES.items()} == {
         "mnist": "46ea36d09fbc0b05341b04571011fd1ba10d688d303cc058f55585dad69d3d2a",
+        "cifar10": "7ac316f6f40b7ffec79924d1f6eea4ddc495b14a139bfd5e2a81449010fb3980",
+        "cifar10-jpeg": "414aae00252084ef6266f4dad7ec68b5f6d7e33a5f3edd557be703f23b7abcc4",
         "digits": "87ff0c9e40dc7e2c0e34e7257799c2e3f3aec1a016363bb11cad869ec428a826",
     }
 

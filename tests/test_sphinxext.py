@@ -5,6 +5,7 @@ import html
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from sphinx.testing.util import SphinxTestApp
@@ -515,7 +516,7 @@ def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypa
 def test_a_notebook_without_its_records_is_not_run_by_a_build(tmp_path, monkeypatch):
     """It would train: hours at the profile of the book."""
     monkeypatch.setattr(notebooks, "run", lambda *_: pytest.fail("the build trains"))
-    monkeypatch.setattr(notebooks.numbers, "results", lambda: {})
+    monkeypatch.setattr(notebooks, "numbers", SimpleNamespace(results=dict))
     write(tmp_path, {"notebooks/02_inception_speedups.ipynb": notebook(cell("code", "1"))})
     assert notebooks.execute_notebooks(tmp_path / "notebooks", tmp_path / "build") == []
 

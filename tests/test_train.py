@@ -12,11 +12,12 @@ from bnbook import paths, records
 from bnbook.experiments import mnist_activation_shift as experiment
 from bnbook.experiments import plans, runs
 from bnbook.nn.mlp import MLP
+from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.records import RecordError
 from bnbook.train import checkpoint as checkpoints
 from bnbook.train.checkpoint import Checkpoint
-from bnbook.train.probes import SigmoidInputs
+from bnbook.train.probes import Moment, SigmoidInputs
 from bnbook.train.schedules import log_then_even
 
 PROFILE = dataclasses.replace(protocol.PROFILES["smoke"], steps=1200, evaluate_every=100)
@@ -24,13 +25,18 @@ CHOICE = protocol.Choice(tuned=dict.fromkeys(protocol.VARIANTS, (1.0, 0.1)), sha
 PLAIN, BN = (protocol.main(PROFILE, CHOICE)["shared", variant] for variant in protocol.VARIANTS)
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path, monkeypatch):
-    monkeypatch.setenv("BNBOOK_CACHE", str(tmp_path / "cache"))
+INCEPTION = inception.main(
+    inception.PROFILES["smoke"], inception.Choice(lr=0.05, lr_decay=0.5, weight_decay=1e-4)
+)
 
 
 def short(config, steps=60):
     return dataclasses.replace(config, steps=steps)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("BNBOOK_CACHE", str(tmp_path / "cache"))
 
 
 def test_log_then_even():
@@ -53,25 +59,43 @@ def test_impossible_schedule(growth, every):
         log_then_even(10, growth, every)
 
 
-@pytest.mark.parametrize("config", [PLAIN, BN], ids=["plain", "bn"])
+@pytest.mark.parametrize(
+    "config",
+    [short(PLAIN, 120), short(BN, 120), INCEPTION["inception"], INCEPTION["bn_x5"]],
+    ids=lambda config: config.variant,
+)
 def test_a_resumed_run_gives_the_same_record(config, tmp_path, monkeypatch):
-    """Bit for bit, time fields aside: the run is killed in the middle and started again."""
+    """Bit for bit, times aside: the run is killed in the middle and started again. The plain Inception has
+    Dropout, whose random numbers go on where they were, and mini-batches of fixed membership."""
     whole = runs.make(config, 1, tmp_path / "whole")
     monkeypatch.setattr(checkpoints, "SECONDS_BETWEEN", 0.0)
+    save, saved, middle = Checkpoint.save, [], config.steps // 2
 
-    def stop(step):
-        # Called before the checkpoint of this step is saved, so work since the last one is lost and redone.
-        if step == 1000:
+    def killed(self, model, optimizer, probes, progress):
+        # Before the save, so that this step is lost and done again.
+        if progress.step == middle:
             raise KeyboardInterrupt
+        save(self, model, optimizer, probes, progress)
 
+    def watched(self, model, optimizer, probes, progress):
+        saved.append(progress.step)
+        save(self, model, optimizer, probes, progress)
+
+    monkeypatch.setattr(Checkpoint, "save", killed)
     with pytest.raises(KeyboardInterrupt):
-        runs.make(config, 1, tmp_path / "resumed", report=stop)
+        runs.make(config, 1, tmp_path / "resumed")
     assert not list((tmp_path / "resumed").rglob("*.json"))
-    seen = []
-    resumed = runs.make(config, 1, tmp_path / "resumed", report=seen.append)
-    assert seen == [1000], "it did not go on from step 500"
-    for name in ("curves", "final", "first_losses", "outcome", "arrays_sha256"):
+    monkeypatch.setattr(Checkpoint, "save", watched)
+    resumed = runs.make(config, 1, tmp_path / "resumed")
+    assert saved[0] == middle, "it did not go on from the step before"
+    for name in ("first_losses", "outcome", "arrays_sha256"):
         assert getattr(resumed, name) == getattr(whole, name), name
+    for one in (resumed, whole):
+        one.final.pop("seconds_per_step", None)
+        for curve in one.curves.values():
+            seconds = curve.pop("train_seconds")
+            assert seconds == sorted(seconds)
+    assert resumed.curves == whole.curves and resumed.final == whole.final
     assert not list(paths.cache().rglob("*.pt")), "the checkpoint is left behind"
 
 
@@ -166,7 +190,7 @@ def test_percentiles_are_of_what_the_sigmoid_sees():
         model = MLP(4, 6, 1, 10, norm)
         before = {name: value.clone() for name, value in model.state_dict().items()}
         probe = SigmoidInputs(x, (15, 50, 85), [1])
-        probe(1, model, 0.0)
+        probe(Moment(step=1, train_loss=0.0, train_seconds=0.0), model)
         wu = model.hidden[0].linear(x).detach()
         seen = (wu - wu.mean(0)) / (wu.var(0, unbiased=False) + 1e-5).sqrt() if norm else wu
         arrays = probe.arrays()

@@ -10,9 +10,9 @@ from bnbook import __version__, paths
 from bnbook.protocols import EXPERIMENTS
 
 PROFILES = {
-    "smoke": "scikit-learn's digits, seconds",
-    "cpu": "MNIST at the scale of the committed results, 1 to 2 hours on two cores",
-    "paper": "MNIST, more cells and seeds: days on two cores, meant for many",
+    "smoke": "scikit-learn's digits, seconds to minutes",
+    "cpu": "MNIST and CIFAR-10 at the scale of the committed results, about 12 hours on two cores",
+    "paper": "more settings and seeds, networks of full width: meant for many cores or a GPU",
 }
 
 
@@ -201,7 +201,8 @@ def data(arguments: argparse.Namespace) -> int:
     from bnbook.data import sources
 
     status = 0
-    for name in [arguments.name] if arguments.name else sources.SOURCES:
+    known = sources.fetchable() if arguments.action == "fetch" else sources.SOURCES
+    for name in [arguments.name] if arguments.name else known:
         if arguments.action == "fetch":
             print(f"{name}: {sources.ensure(name)}")
             continue

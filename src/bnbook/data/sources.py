@@ -189,6 +189,11 @@ def fetch(name: str) -> Path:
     )
 
 
+def fetchable() -> list[str]:
+    """The sources that can be downloaded, or need no download."""
+    return [name for name, source in SOURCES.items() if name in WAYS or not source.files]
+
+
 def _source(name: str) -> Source:
     if name not in SOURCES:
         raise DataError(f"unknown data source {name!r}: choose one of {', '.join(sorted(SOURCES))}")

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -229,3 +230,20 @@ def test_data_check_tells_each_file(monkeypatch, tmp_path, capsys):
     assert cli.main(["data", "check", "digits"]) == 0
     assert cli.main(["data", "check", "imagenet"]) == 1
     assert "unknown data source 'imagenet'" in capsys.readouterr().err
+
+
+def test_data_fetch_takes_what_can_be_downloaded(monkeypatch, capsys):
+    """The JPEG copy is nobody's download; that is said where it is asked for by name."""
+    from bnbook.data import sources
+
+    monkeypatch.setattr(sources, "locate", lambda name: None)
+    monkeypatch.setattr(sources, "WAYS", dict.fromkeys(("mnist", "cifar10"), {}))
+    fetched = []
+    original = sources.fetch
+    monkeypatch.setattr(sources, "fetch", lambda name: fetched.append(name) or Path("cache"))
+    assert cli.main(["data", "fetch"]) == 0
+    assert fetched == ["mnist", "cifar10", "digits"]
+    monkeypatch.setattr(sources, "fetch", original)
+    assert cli.main(["data", "fetch", "cifar10-jpeg"]) == 1
+    error = capsys.readouterr().err
+    assert "CIFAR-10, JPEG copy cannot be downloaded: set BNBOOK_DATA to a folder that holds" in error

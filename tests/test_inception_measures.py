@@ -1,0 +1,135 @@
+"""What is measured in the records of Section 4.2, on synthetic ones whose truth is known (conftest)."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import HIGHEST_USABLE, SPEEDS
+
+from bnbook import claims
+from bnbook.measures import inception_speedups as measures
+from bnbook.protocols import inception_speedups as protocol
+
+SMOKE = protocol.PROFILES["smoke"]
+STEPS = {name: config.steps for name, config in protocol.main(SMOKE, protocol.Choice(0.1, 0.5, 1e-4)).items()}
+
+
+@pytest.fixture(scope="module")
+def results(synthetic_inception):
+    return synthetic_inception
+
+
+@pytest.fixture(scope="module")
+def numbers(results):
+    return measures.numbers(results)
+
+
+def true_crossing(variant: str, seed: int, goal: float) -> int:
+    """The first measured step above `goal` (percent), by the formula of the synthetic curves."""
+    end, half = SPEEDS[variant]
+    end, total = end + 0.002 * seed, STEPS[variant]
+    steps = np.unique(np.geomspace(1, total, 60).round().astype(int))
+    rise = 0.1 + (end - 0.1) * steps / (steps + half) * (total + half) / total
+    return int(steps[rise > goal / 100][0])
+
+
+def test_the_goal_is_the_baselines_best_averaged_over_seeds(results):
+    assert measures.goal(results) == pytest.approx(np.mean([70.0, 70.2]))
+
+
+@pytest.mark.parametrize("variant", ["bn_baseline", "bn_x5", "bn_x30"])
+def test_crossings_and_speedups(results, variant):
+    goal = measures.goal(results)
+    found = measures.crossings(results, variant)
+    assert [c.step for c in found] == [true_crossing(variant, seed, goal) for seed in range(SMOKE.seeds)]
+    assert all(c.reached for c in found)
+    # One baseline ends below the mean of both; the other passes it too late for three evaluations above it.
+    slow = [c.step for c in measures.crossings(results, "inception")]
+    assert slow == [STEPS["inception"]] * SMOKE.seeds
+    speedup = measures.speedup(results, "inception", variant)
+    ratios = np.array(slow) / [c.step for c in found]
+    assert speedup.interval.estimate == pytest.approx(np.exp(np.log(ratios).mean()))
+    assert speedup.bound == "lower" and "2 of 2 runs of Inception never reach it" in speedup.detail["en"]
+
+
+def test_a_network_that_never_arrives_gives_an_upper_bound(results):
+    speedup = measures.speedup(results, "bn_x5", "bn_x5_sigmoid")
+    assert speedup.bound == "upper"
+    assert "2 of 2 runs of BN-x5-Sigmoid never reach it" in speedup.detail["en"]
+
+
+def test_gains_are_of_the_maximum(results):
+    gain = measures.gain(results, "bn_x30", "bn_x5")
+    assert gain.interval.estimate == pytest.approx(100 * (SPEEDS["bn_x30"][0] - SPEEDS["bn_x5"][0]))
+    assert "79.10% against 76.10%" in gain.detail["en"]
+
+
+def test_a_diverged_run_is_at_chance(results):
+    row = next(row for row in measures.table(results) if row.variant == "inception_x5")
+    assert row.diverged == SMOKE.seeds and np.isnan(row.seconds_per_step)
+    assert row.best.tolist() == [10.0] * SMOKE.seeds and not any(c.reached for c in row.crossings)
+
+
+def test_the_maximum_of_one_curve_is_not_chosen_by_the_test_set():
+    """`best` is the paper's measure; `accuracy_at_chosen_step` takes its step from the validation curve."""
+    record = protocol.records.Record(
+        schema=1, run_id="", config={"steps": 4}, seed=0, outcome={"status": "done", "step": 4},
+        curves={
+            "evaluation": {"step": [1, 2, 3, 4], "test_accuracy": [0.2, 0.9, 0.5, 0.6]},
+            "validation": {"step": [2, 4], "validation_accuracy": [0.3, 0.7]},
+        },
+        final={"chance_accuracy": 0.1}, first_losses=[], provenance={}, arrays_sha256=None, path=None,
+    )  # fmt: skip
+    assert measures.best(record) == 90 and measures.best_step(record) == 2
+    assert measures.accuracy_at_chosen_step(record) == 60
+
+
+def test_usable_rates(results):
+    """The highest rate at which each network learns; the grid ends before batch normalization gives up."""
+    usable = measures.usable_rates(results)
+    assert usable.interval.estimate == pytest.approx(HIGHEST_USABLE["rate_bn"] / HIGHEST_USABLE["rate_plain"])
+    assert usable.bound == "lower"
+    assert "of 2 seeds 2 diverge, 2 stay at chance" in usable.detail["en"]
+
+
+def test_matched_rates(results):
+    gaps = measures.matched_gaps(results)
+    assert set(gaps) == set(SMOKE.lrs)
+    assert gaps[0.05] == pytest.approx(0.0) and gaps[0.1] > 40
+    assert measures.best_rate(results, norm=False) == 0.05
+
+
+def test_numbers(numbers):
+    assert numbers["bn_x5.best"] == pytest.approx(76.1) and numbers["inception_x5.diverged"] == SMOKE.seeds
+    assert numbers["bn_x5.milliseconds"] == 250 and numbers["inception.milliseconds"] == 200
+    assert numbers["speedup.bn_x5.ratio"] > numbers["speedup.bn_baseline.ratio"] > 1
+    assert (numbers["lr"], numbers["lr_decay"], numbers["weight_decay"]) == (0.05, 0.5, 1e-4)
+    assert numbers["rates.gap_at_plain_best"] == pytest.approx(0.0)
+    distinct = 2 * len(STEPS) + 2 * len(SMOKE.lrs) * SMOKE.rates_seeds + 1
+    assert numbers["runs"] == distinct
+
+
+def test_sizes_are_known_before_any_run():
+    sizes = measures.sizes(protocol.PROFILES["cpu"])
+    assert (
+        sizes["full_parameters.plain"] == 1_649_402 and sizes["parameters.bn"] < sizes["full_parameters.bn"]
+    )
+    assert sizes["epochs"] == 3 * sizes["changed_epochs"]
+    assert claims.numbers({})["inception.epochs"] == sizes["epochs"]
+
+
+def test_board(results):
+    """Orders are judged by their rules, the magnitude is shown without a verdict."""
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: results})}
+    verdicts = {name: claim.verdict for name, claim in board.items() if "c-4.2-" in name or "c-3.3" in name}
+    assert verdicts["c-4.2-same-rate"] == verdicts["c-4.2-changes"] == "reproduced"
+    assert verdicts["c-4.2-ends-higher"] == verdicts["c-4.2-accuracy"] == "reproduced"
+    assert verdicts["c-4.2-speedup"] == "not judged"
+    assert board["c-4.1-accuracy"].verdict == "not run yet"
+
+
+def test_a_baseline_that_is_as_quick_is_not_reproduced(results):
+    """The rules can refute."""
+    swapped = dataclasses.replace(results, main=results.main | {"bn_x30": results.main["bn_x5"]})
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: swapped})}
+    assert board["c-4.2-accuracy"].verdict == "not reproduced"

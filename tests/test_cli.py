@@ -237,7 +237,7 @@ def test_data_fetch_takes_what_can_be_downloaded(monkeypatch, capsys):
     from bnbook.data import sources
 
     monkeypatch.setattr(sources, "locate", lambda name: None)
-    monkeypatch.setattr(sources, "WAYS", dict.fromkeys(("mnist", "cifar10"), {}))
+    monkeypatch.setattr(sources, "WAYS", {"mnist": {}, "cifar10": {}})
     fetched = []
     original = sources.fetch
     monkeypatch.setattr(sources, "fetch", lambda name: fetched.append(name) or Path("cache"))

@@ -5,34 +5,17 @@ Distortions are affine in the pixel values (brightness, contrast, saturation: Ho
 the paper's "photometric distortions"), so three of them are one small matrix an image and one product.
 """
 
-import dataclasses
-
 import torch
 from torch import Tensor
 
 from bnbook.data.batches import Batches
+from bnbook.photometric import STRENGTHS, Photometric
 
 CROP = 28  # pixels on a side, of 32
 # Means and standard deviations of CIFAR-10's channels, of pixels in [0, 1].
 MEAN = torch.tensor([0.4914, 0.4822, 0.4465])
 STD = torch.tensor([0.2470, 0.2435, 0.2616])
 LUMA = torch.tensor([0.299, 0.587, 0.114])  # how bright red, green and blue look (ITU-R BT.601)
-
-
-@dataclasses.dataclass(frozen=True)
-class Photometric:
-    """Largest relative change of each property; factors are uniform in [1 - s, 1 + s]."""
-
-    brightness: float
-    contrast: float
-    saturation: float
-
-
-STRENGTHS = {
-    "none": Photometric(0.0, 0.0, 0.0),
-    "weak": Photometric(0.1, 0.1, 0.1),
-    "strong": Photometric(0.4, 0.4, 0.4),
-}
 
 
 class AugmentedBatches:

@@ -19,6 +19,7 @@ from bnbook.measures import (
     target,
 )
 from bnbook.paper import Number, effect
+from bnbook.photometric import STRENGTHS
 from bnbook.protocols import inception_speedups as protocol
 from bnbook.protocols.inception_speedups import (
     BASELINE,
@@ -220,6 +221,8 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "batch_size": profile.batch_size,
         "training_images": TRAINING_IMAGES[profile.data],
     }
+    for name, strength in STRENGTHS.items():
+        found[f"photometric.{name}"] = round(100 * strength.brightness)  # in percent
     for name, width in (("parameters", profile.width), ("full_parameters", 1.0)):
         for kind, norm in (("plain", False), ("bn", True)):
             found[f"{name}.{kind}"] = architecture.parameters(width, norm)

@@ -1,8 +1,12 @@
 """The command line: what it refuses and how it says so; that plans are made once, shared and forgotten."""
 
+import contextlib
 import json
+import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -162,6 +166,49 @@ def test_runs_side_by_side_give_the_same_records(tmp_path):
     for job in jobs:
         one, two = (records.read(records.path(tmp_path / name, *job)) for name in ("one", "two"))
         assert one.final == two.final
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path):
+    """They would train on, unseen, beside the run that goes on in their place."""
+    program = (
+        "import sys, pathlib, dataclasses\n"
+        "from bnbook.experiments import plans\n"
+        "from bnbook.protocols import mnist_activation_shift as protocol\n"
+        "from bnbook.train import checkpoint\n"
+        "checkpoint.SECONDS_BETWEEN = 0.1\n"  # workers import this file too
+        "if __name__ == '__main__':\n"
+        "    long = dataclasses.replace(protocol.PROFILES['smoke'], multiverse_steps=10**7)\n"
+        "    jobs = list(protocol.plan('multiverse', long, []))[:2]\n"
+        f"    list(plans.make(jobs, pathlib.Path({str(tmp_path)!r}), processes=2))\n"
+    )
+    script = tmp_path / "train.py"
+    script.write_text(program)
+    environment = os.environ | {"BNBOOK_CACHE": str(tmp_path / "cache")}
+    parent = subprocess.Popen([sys.executable, str(script)], start_new_session=True, env=environment)
+    try:
+        until(lambda: len(list(tmp_path.rglob("*.pt"))) == 2, 60, "no worker trains")
+        parent.kill()
+        parent.wait()
+        until(lambda: not alive(parent.pid), 20, "the workers live on")
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(parent.pid, signal.SIGKILL)
+
+
+def until(condition, seconds, message):
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, message
+        time.sleep(0.2)
+
+
+def alive(group):
+    """Whether a process of the group is left."""
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
 
 
 @pytest.fixture

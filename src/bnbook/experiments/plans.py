@@ -1,7 +1,9 @@
 """Whole plans: make the missing runs of an experiment, each in a process of one thread, or take them away."""
 
 import multiprocessing
+import os
 import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -93,16 +95,26 @@ def make(
     if processes == 1 or len(jobs) < 2:
         yield from map(_one, work)
         return
-    # Spawned, since a forked process would inherit torch's threads. An interrupt ends a worker at once and
-    # without words: the parent answers it, and checkpoints keep the work.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, signal.signal, (signal.SIGINT, signal.SIG_DFL)) as pool:
+    # Spawned, since a forked process would inherit torch's threads.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_worker) as pool:
         try:
             for future in as_completed([pool.submit(_one, one) for one in work]):
                 yield future.result()
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _begin_worker() -> None:
+    """A worker ends with its parent, however that ended: at an interrupt at once and without words, since the
+    parent answers it; else as soon as the parent is gone. Checkpoints keep the work."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def follow() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
 
 
 def _one(work: tuple[Job, Path, bool]) -> tuple[Job, Record]:

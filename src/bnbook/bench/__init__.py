@@ -1,0 +1,53 @@
+"""How fast training is, in ratios within one run; how much memory a run takes; how long the book takes.
+
+Absolute times differ between machines and with what else runs there. So each round measures the contenders
+one after the other, its ratios count, and the median over the rounds is reported.
+"""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+from bnbook import paths
+from bnbook.bench import inception_speedups, mnist_activation_shift
+from bnbook.bench.timing import CORES, ROUNDS
+from bnbook.experiments import runs
+
+MEASURED = {
+    module.__name__.rsplit(".", 1)[1]: module for module in (mnist_activation_shift, inception_speedups)
+}
+
+
+def main(commit: bool = False) -> None:
+    """Measure everything and print it; with `commit` keep it in results/bench.json."""
+    began = time.perf_counter()
+    found = {"cores": CORES, "rounds": ROUNDS} | {name: module.measure() for name, module in MEASURED.items()}
+    found["book_seconds"] = book_seconds()
+    found["provenance"] = runs.provenance(runs.code_commit(), "", time.perf_counter() - began)
+    # Each experiment names its own data.
+    del found["provenance"]["data_sha256"]
+    if commit:
+        file = paths.RESULTS / "bench.json"
+        file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        print(f"bench: written to {file}")
+
+
+def book_seconds() -> dict[str, float]:
+    """Seconds of each phase of building the book anew from the committed records, as it prints them."""
+    for name in ("notebooks", "figures", "doctrees", "book", "html"):
+        shutil.rmtree(paths.BUILD / name, ignore_errors=True)
+    began = time.perf_counter()
+    process = subprocess.run([sys.executable, "-m", "bnbook", "book"], stdout=subprocess.PIPE, text=True)
+    if process.returncode:
+        return {}
+    phases = {
+        name: float(seconds)
+        for name, seconds in re.findall(r"^book: (.*): ([\d.]+) s$", process.stdout, re.M)
+    }
+    phases["in all"] = round(time.perf_counter() - began, 1)
+    for name, seconds in phases.items():
+        print(f"book: {name}: {seconds} s", flush=True)
+    return phases

@@ -1,0 +1,56 @@
+"""The benchmark measures what it says: the same work on both sides, counted right."""
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from bnbook.bench import inception_speedups as bench
+from bnbook.bench import mnist_activation_shift as mnist
+from bnbook.bench.timing import Pictures, medians, rate
+from bnbook.data.datasets import Split
+from bnbook.nn.inception import Inception
+
+
+@pytest.mark.parametrize("width", [0.25, 1.0])
+def test_operations_are_those_that_torch_counts(width):
+    """Forward and backward of one image, without the gradient for the image itself."""
+    model = Inception(width)
+    with FlopCounterMode(display=False) as counter:
+        model(torch.zeros(1, 3, 28, 28)).sum().backward()
+    assert bench.operations(width) == counter.get_total_flops()
+
+
+def test_operations_of_the_small_network():
+    with FlopCounterMode(display=False) as counter:
+        config = mnist.config("digits")
+        model = mnist.experiment.network(config, 64, classes=10, seed=0)
+        model(torch.zeros(config.batch_size, 64)).sum().backward()
+    assert mnist.operations("digits") == counter.get_total_flops()
+
+
+def test_rate_leaves_the_warm_up_out():
+    calls = []
+    assert rate(calls.append, steps=3, warm_up=2) > 0
+    assert calls == [0, 1, 0, 1, 2]
+
+
+def test_medians_of_columns():
+    assert medians(("a", "b"), [(1.0, 9.0), (3.0, 7.0), (2.0, 8.0)]) == {"a": 2.0, "b": 8.0}
+
+
+def test_the_tutorials_augmentation_is_ours_image_by_image():
+    """Crops of 28x28 normalized alike: a grey picture, which distortions of colour hardly change."""
+    torch.manual_seed(0)
+    grey = torch.full((4, 32, 32, 3), 120, dtype=torch.uint8)
+    picture, label = Pictures(Split(grey, torch.arange(4)), bench.tutorial_transform())[2]
+    assert picture.shape == (3, 28, 28) and label == 2
+    plain = (120 / 255 - bench.augment.MEAN) / bench.augment.STD
+    np.testing.assert_allclose(picture.mean((1, 2)), plain, atol=0.3)
+
+
+def test_fusing_changes_no_answer():
+    model = bench.experiment.network(bench.config("digits", 0.25), seed=0).eval()
+    images = torch.randn(4, 3, 28, 28)
+    with torch.no_grad():
+        np.testing.assert_allclose(bench.folded(model)(images), model(images), atol=1e-4)

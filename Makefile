@@ -19,8 +19,8 @@ SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --
 
 .PHONY: help
 help:
-	@echo "make reproduce               train everything from scratch at PROFILE=smoke (digits, 2 minutes), build the book"
-	@echo "make reproduce PROFILE=cpu   redo the committed runs on MNIST (1 to 2 hours on 2 cores; stop and go on at will)"
+	@echo "make reproduce               train everything from scratch at PROFILE=smoke (digits, some minutes), build the book"
+	@echo "make reproduce PROFILE=cpu   redo the committed runs on MNIST and CIFAR-10 (a day on 2 cores; stop and go on at will)"
 	@echo "make reproduce PROFILE=paper the plan for many cores or a GPU machine: more learning rates, initialisations, seeds"
 	@echo "make book                    build the book from the committed records, without training"
 	@echo "make figures                 export the figures and README.md's table anew from the committed records"
@@ -45,7 +45,9 @@ ifeq ($(PROFILE),smoke)
 endif
 	@echo "== Every experiment at PROFILE=$(PROFILE), from $(if $(filter smoke,$(PROFILE)),scratch,where it stopped); beside it the book"
 	@$(SNAKEMAKE)
-	@echo "== The runs that the first ones chose, then the notebooks and figures"
+	@echo "== The runs that the first ones chose"
+	@$(SNAKEMAKE)
+	@echo "== The runs that those chose, then the notebooks and figures"
 	@$(SNAKEMAKE)
 	@echo "== This rerun beside the committed results"
 	@$(BNBOOK) claims --profile $(PROFILE) --against committed

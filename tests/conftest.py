@@ -1,5 +1,6 @@
 """Synthetic records with a known truth, for everything that reads records."""
 
+import dataclasses
 from pathlib import Path
 
 import matplotlib
@@ -7,6 +8,8 @@ import numpy as np
 import pytest
 
 from bnbook import records
+from bnbook.protocols import accelerating_ablation as ablation
+from bnbook.protocols import bn_ensemble as ensemble
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import mnist_activation_shift as protocol
 
@@ -80,12 +83,27 @@ SPEEDS = {
     "inception_x5": (0.10, 1),  # diverges
     "inception_sigmoid": (0.10, 1),
 }
+# The ablation's: BN-x5 is SPEEDS["bn_x5"], and undoing a change costs this much accuracy, or this many times
+# the steps halfway.
+UNDOING = {
+    "learning_rate": (0.0, 4),
+    "dropout": (0.03, 1),
+    "l2": (0.001, 1),
+    "decay": (0.02, 1),
+    "lrn": (-0.001, 1),
+    "shuffling": (0.01, 1),
+    "photometric": (0.0, 1),
+}
 HIGHEST_USABLE = {"rate_plain": 0.05, "rate_bn": 0.1}
 
 
 def write_inception_record(runs: Path, config: inception.Config, seed: int) -> records.Record:
     """One record of Section 4.2 as the experiment would write it, its numbers made up."""
     end, half = SPEEDS.get(config.variant, (0.6, 20))
+    if config.variant in UNDOING:
+        (full, half), (cost, times) = SPEEDS["bn_x5"], UNDOING[config.variant]
+        # Seeds differ a little in what the change costs them.
+        end, half = full - cost - 0.0002 * seed, half * times
     learns = config.lr <= HIGHEST_USABLE.get(config.variant, float("inf"))
     end = end + 0.002 * seed if learns and end > 0.1 else 0.1
     steps = np.unique(np.geomspace(1, config.steps, 60).round().astype(int))
@@ -118,23 +136,62 @@ def write_inception_record(runs: Path, config: inception.Config, seed: int) -> r
         arrays_sha256=None,
         path=records.path(runs, config, seed),
     )
-    return records.write(record, {})
+    return records.write(record, answers(config, seed) if config.experiment == ensemble.EXPERIMENT else {})
+
+
+# Each network of the ensemble is right on an image where its own noise lets it: on average on this share.
+RIGHT = 0.7
+
+
+def answers(config: ensemble.Config, seed: int, images: int = 400) -> dict[str, np.ndarray]:
+    """Test probabilities of a network that answers image k with class k % 10, or with the next one where it
+    errs; networks err independently. Ten crops err a little less than one."""
+    labels = np.arange(images) % 10
+    luck = np.random.default_rng([seed, len(config.variant), config.per_activation]).random(images)
+
+    def sure(right: float) -> np.ndarray:
+        chosen = np.where(luck < right, labels, (labels + 1) % 10)
+        return (0.9 * np.eye(10)[chosen] + 0.01).astype(np.float16)
+
+    return {"single": sure(RIGHT), "multicrop": sure(RIGHT + 0.05), "labels": labels.astype(np.uint8)}
+
+
+def write_all(runs: Path, module, profile):
+    """All records of one of the Inception networks' experiments, in `runs`; its results."""
+    for stage in module.STAGES:
+        for config, seed in module.plan(stage, profile, [runs]):
+            if not records.path(runs, config, seed).exists():
+                write_inception_record(runs, config, seed)
+    return module.results(profile, [runs])
+
+
+@pytest.fixture(scope="session")
+def synthetic_ablation(tmp_path_factory) -> ablation.Results:
+    return write_all(tmp_path_factory.mktemp("ablation_runs"), ablation, ablation.PROFILES["smoke"])
+
+
+@pytest.fixture(scope="session")
+def synthetic_ensemble(tmp_path_factory) -> ensemble.Results:
+    """Six members at the smallest sizes otherwise."""
+    profile = dataclasses.replace(ensemble.PROFILES["smoke"], members=6)
+    return write_all(tmp_path_factory.mktemp("ensemble_runs"), ensemble, profile)
 
 
 @pytest.fixture(scope="session")
 def synthetic_inception(tmp_path_factory) -> inception.Results:
     """Section 4.2's results at the smallest profile, whose truth is known."""
-    runs, profile = tmp_path_factory.mktemp("inception_runs"), inception.PROFILES["smoke"]
-    for stage in inception.STAGES:
-        for config, seed in inception.plan(stage, profile, [runs]):
-            write_inception_record(runs, config, seed)
-    return inception.results(profile, [runs])
+    return write_all(tmp_path_factory.mktemp("inception_runs"), inception, inception.PROFILES["smoke"])
 
 
 @pytest.fixture(scope="session")
-def all_synthetic(synthetic, synthetic_inception) -> dict:
+def all_synthetic(synthetic, synthetic_inception, synthetic_ablation, synthetic_ensemble) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
-    return {protocol.EXPERIMENT: synthetic, inception.EXPERIMENT: synthetic_inception}
+    return {
+        protocol.EXPERIMENT: synthetic,
+        inception.EXPERIMENT: synthetic_inception,
+        ablation.EXPERIMENT: synthetic_ablation,
+        ensemble.EXPERIMENT: synthetic_ensemble,
+    }
 
 
 @pytest.fixture(scope="session")

@@ -91,4 +91,6 @@ def test_table_of_names():
     assert {e.name: (e.notebook, e.section) for e in EXPERIMENTS.values()} == {
         "mnist_activation_shift": ("01_mnist_activation_shift", "4.1"),
         "inception_speedups": ("02_inception_speedups", "4.2"),
+        "accelerating_ablation": ("03_accelerating_ablation", "4.2.1"),
+        "bn_ensemble": ("04_bn_ensemble", "4.2.3"),
     }

@@ -18,6 +18,8 @@ NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 SHORT = {
     "01_mnist_activation_shift": {"data": "digits", "seeds": 2, "steps": 40},
     "02_inception_speedups": {"profile": "smoke", "data": "digits", "seeds": 1, "epochs": 1},
+    "03_accelerating_ablation": {"profile": "smoke", "data": "digits", "seeds": 1, "epochs": 1},
+    "04_bn_ensemble": {"profile": "smoke", "data": "digits", "members": "2", "epochs": 1},
 }
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -74,8 +76,8 @@ def bnbook(*arguments, **environment):
 @pytest.mark.parametrize(
     ("name", "value", "message"),
     [
-        ("sedes", "2", "unknown parameter 'sedes'; there is profile, data, seeds"),
-        ("seeds", "two", "parameter seeds is 'two'; it must be of type int"),
+        ("sedes", "2", "unknown parameter 'sedes'; there is profile, data, "),
+        ("force", "two", "parameter force is 'two'; it must be of type bool"),
     ],
 )
 def test_wrong_parameters_are_refused(path, tmp_path, name, value, message):
@@ -100,3 +102,11 @@ def test_papermill_from_another_folder_with_other_parameters(path, tmp_path):
     shown = json.dumps([cell.get("outputs") for cell in executed["cells"]])
     assert "digits" in shown and "Traceback" not in shown
     assert "image/svg+xml" in shown or "image/png" in shown
+
+
+def test_members_that_are_not_there_are_refused(tmp_path):
+    out = tmp_path / "out.ipynb"
+    words = ["-p", "profile", "smoke", "-p", "epochs", "1", "-p", "members", "1,9"]
+    done = bnbook("04_bn_ensemble", *words, "--out", str(out))
+    assert done.returncode == 1
+    assert "members is '1,9'; it must be all, or numbers from 1 to 2 such as 1,2" in done.stderr

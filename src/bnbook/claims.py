@@ -189,8 +189,8 @@ def _filled(text: Text) -> Text:
 
 def _headline(entry: dict[str, Any], estimate: Estimate) -> Text:
     n = estimate.interval.n
-    seeds = {"ko": f"시드 {n}개", "en": f"{n} seeds"}
-    return {lang: f"{quantity(estimate, entry['unit'], lang)}, {seeds[lang]}." for lang in LANGUAGES}
+    over = estimate.over or {"ko": f"시드 {n}개", "en": f"{n} seeds"}
+    return {lang: f"{quantity(estimate, entry['unit'], lang)}, {over[lang]}." for lang in LANGUAGES}
 
 
 def agreement(committed: list[ClaimResult], fresh: list[ClaimResult]) -> list[Agreement]:

@@ -5,6 +5,9 @@ Distortions are affine in the pixel values (brightness, contrast, saturation: Ho
 the paper's "photometric distortions"), so three of them are one small matrix an image and one product.
 """
 
+import itertools
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor
 
@@ -54,9 +57,24 @@ def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:
 def centre_crop(images: Tensor) -> Tensor:
     """(N, 32, 32, 3) uint8 -> (N, 3, 28, 28) float32, normalised and channels-last: what is evaluated."""
     margin = (images.shape[1] - CROP) // 2
-    cropped = images[:, margin : margin + CROP, margin : margin + CROP]
+    return crop(images, margin, margin)
+
+
+def crop(images: Tensor, top: int, left: int) -> Tensor:
+    """The window at (top, left) of every image, as `centre_crop` gives the middle one."""
+    cropped = images[:, top : top + CROP, left : left + CROP]
     normalised = (cropped.float() / 255 - MEAN.to(images.device)) / STD.to(images.device)
     return normalised.permute(0, 3, 1, 2)
+
+
+def ten_crops(images: Tensor) -> Iterator[Tensor]:
+    """The corners and the middle of every image, each also mirrored: ten times (N, 3, 28, 28)."""
+    margin = images.shape[1] - CROP
+    corners = itertools.product((0, margin), repeat=2)
+    for top, left in (*corners, (margin // 2, margin // 2)):
+        window = crop(images, top, left)
+        yield window
+        yield window.flip(3)
 
 
 def channel_means(images: Tensor) -> Tensor:

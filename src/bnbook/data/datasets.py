@@ -45,6 +45,10 @@ class Dataset:
     validation: Split
     test: Split
 
+    def to(self, device: torch.device) -> "Dataset":
+        splits = (split.to(device) for split in (self.train, self.validation, self.test))
+        return Dataset(self.name, *splits)
+
     @property
     def train_and_validation(self) -> Split:
         return Split(

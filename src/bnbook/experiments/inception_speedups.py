@@ -6,6 +6,7 @@ Takes: 10 hours on two cores (each run 5 to 65 minutes on one of them), seconds 
 """
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
@@ -29,6 +30,10 @@ from bnbook.train.schedules import exponential, log_then_even
 CHUNK = 250  # images evaluated at a time: their activations fit into memory beside a second run's
 
 
+# (model, data, context to compute in) -> arrays to be recorded.
+Arrays = Callable[[nn.Module, datasets.Dataset, AbstractContextManager], dict[str, np.ndarray]]
+
+
 def train_run(
     config: Config,
     seed: int,
@@ -39,14 +44,28 @@ def train_run(
     """Train and measure one run; without `measure` only train. On one machine, equal configurations and seeds
     give equal numbers."""
     torch.manual_seed(seed)  # Dropout draws from torch's own generator; all else has generators of its own
+    return train_inception(config, seed, network(config, seed), checkpoint, report, measure)
+
+
+def train_inception(
+    config: Config,
+    seed: int,
+    model: Inception,
+    checkpoint: Checkpoint | None,
+    report: Callable[[int], None],
+    measure: bool,
+    last: Arrays = lambda model, data, computing: {},
+) -> Measured:
+    """The same for any initialised `model`; `last` measures arrays when all else is done, in evaluation mode
+    with population statistics. The caller has seeded torch's own generator, which Dropout draws from."""
     on = device()
     precision = resolve(config.precision, on)
     computing = autocast(precision, on)
-    data = datasets.load_colour(config.data)
-    cut = Batches(data.train.to(on), config.batch_size, seed, config.fixed_membership)
+    data = datasets.load_colour(config.data).to(on)
+    cut = Batches(data.train, config.batch_size, seed, config.fixed_membership)
     batches = AugmentedBatches(cut, config.photometric, seed)
-    held_out = {"test": prepare(data.test.to(on)), "validation": prepare(data.validation.to(on))}
-    model = network(config, seed).to(on, memory_format=torch.channels_last)
+    held_out = {"test": prepare(data.test), "validation": prepare(data.validation)}
+    model = model.to(on, memory_format=torch.channels_last)
     schedules = {
         "test": evaluation_steps(config),
         "validation": range(cut.per_epoch, config.steps + 1, cut.per_epoch),
@@ -81,7 +100,8 @@ def train_run(
             population_statistics(model, (batches[step][0] for step in following))
         for name, split in held_out.items():
             _, final[f"{name}_accuracy_population"] = evaluate(model, split, CHUNK, computing)
-    return Measured(progress, curves, final, {}, precision, on.type)
+    arrays = {} if progress.diverged else last(model.eval(), data, computing)
+    return Measured(progress, curves, final, arrays, precision, on.type)
 
 
 def prepare(split: Split) -> Split:

@@ -36,7 +36,7 @@ def results(experiment: str, profile: str, data: str = "auto", force: bool = Fal
     own = dataclasses.replace(own, data=_data(data, protocol, own, choice, force))
     # What was trained again just now stands before what is committed.
     folders = [OWN, COMMITTED] if force else [COMMITTED, OWN]
-    _obtain(_jobs(protocol, own, choice), folders, force)
+    _obtain(protocol.jobs(own, choice), folders, force)
     return protocol.results(chosen, folders, main_sizes=own)
 
 
@@ -46,16 +46,11 @@ def _sizes(protocol: ModuleType, profile: str) -> Any:
     return protocol.PROFILES[profile]
 
 
-def _jobs(protocol: ModuleType, sizes: Any, choice: Any) -> list:
-    configs = dict.fromkeys(protocol.main(sizes, choice).values())
-    return [(config, seed) for seed in range(sizes.seeds) for config in configs]
-
-
 def _data(wanted: str, protocol: ModuleType, sizes: Any, choice: Any, force: bool) -> str:
     """The data set's name for "auto": no need to have the data where there is nothing to train."""
     if wanted != "auto":
         return wanted
-    if sizes.data == "digits" or not (force or _missing(_jobs(protocol, sizes, choice), [COMMITTED, OWN])):
+    if sizes.data == "digits" or not (force or _missing(protocol.jobs(sizes, choice), [COMMITTED, OWN])):
         return sizes.data
     from bnbook.data import sources
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import explain, inception, mnist, network, style
+from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, style
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
@@ -60,6 +60,10 @@ def _mnist(name: str, draw: Callable, stage: str = "main") -> Figure:
     return Figure(name, "4.1", draw, "mnist_activation_shift", stage)
 
 
+def _ensemble(name: str, draw: Callable) -> Figure:
+    return Figure(name, "4.2.3", draw, "bn_ensemble", "main")
+
+
 def _inception(name: str, draw: Callable, stage: str = "main") -> Figure:
     return Figure(name, "4.2", draw, "inception_speedups", stage)
 
@@ -79,12 +83,17 @@ FIGURES = {
         _inception("fig2-matched-rates", inception.matched_rates, "rates"),
         _inception("fig2-tuning", inception.tuning, "tuning"),
         _inception("fig3-steps-to-target", inception.steps_to_target),
+        Figure("ablation-undo-one", "4.2.1", ablation.undo_one, "accelerating_ablation", "main"),
+        _ensemble("fig4-ensemble-size", ensemble.size),
+        _ensemble("fig4-disagreement", ensemble.disagreement),
+        _ensemble("fig4-calibration", ensemble.calibration),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),
+        Figure("pic-averaging", "4.2.3", ensemble.averaging),
     ]
 }
 

@@ -26,11 +26,13 @@ UNITS = {"points": {"ko": "%p", "en": " points"}, "times": {"ko": "배", "en": "
 @dataclasses.dataclass(frozen=True)
 class Estimate:
     """What a statistic found. With `bound` "lower" (or "upper") the truth is known only to lie at or above
-    (below) it, with "both" not even that. `detail` is what a reader should know beside it."""
+    (below) it, with "both" not even that. `detail` is what a reader should know beside it; `over` says what
+    the interval's n values are, where they are not seeds."""
 
     interval: Interval
     detail: Text
     bound: str | None = None
+    over: Text | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -62,6 +62,18 @@ class Halving(nn.Module):
         return torch.cat([self.conv(u), F.max_pool2d(u, 3, stride=2, padding=1)], dim=1)
 
 
+class PerActivationNorm(nn.Module):
+    """Batch normalization as in a fully connected layer, Section 4.2.3's "per-activation": each place of each
+    map has statistics, gamma and beta of its own. (N, maps, side, side) -> the same shape."""
+
+    def __init__(self, maps: int, side: int, eps: float = 1e-5, momentum: float = 0.1):
+        super().__init__()
+        self.norm = nn.BatchNorm1d(maps * side * side, eps, momentum)
+
+    def forward(self, u: Tensor) -> Tensor:
+        return self.norm(u.flatten(1)).view(u.shape)
+
+
 class LocalResponseNorm(nn.Module):
     """torch's `nn.LocalResponseNorm` (GoogLeNet's: 5 maps, alpha 1e-4, beta 0.75, k 1), made quick.
 
@@ -84,9 +96,10 @@ class LocalResponseNorm(nn.Module):
 class Inception(nn.Module):
     """(N, 3, 28, 28) -> (N, classes) logits.
 
-    `norm(maps)` makes the normalization of one layer, None for the plain network; `width` multiplies every
-    number of maps; `dropout` is the share of the pooled features that is dropped in training; `lrn` puts
-    local response normalization behind the stem, where GoogLeNet has it.
+    `norm(maps)` makes the normalization of one layer, None for the plain network; `last_norm(maps)` that of
+    the last module's layers, where it is another; `width` multiplies every number of maps; `dropout` is the
+    share of the pooled features that is dropped in training; `lrn` puts local response normalization behind
+    the stem, where GoogLeNet has it.
     """
 
     def __init__(
@@ -97,6 +110,7 @@ class Inception(nn.Module):
         activation: str = "relu",
         dropout: float = 0.0,
         lrn: bool = False,
+        last_norm: Norm | None = None,
     ):
         super().__init__()
         if activation not in ACTIVATIONS:
@@ -106,13 +120,14 @@ class Inception(nn.Module):
         self.stem = Conv(3, maps, 3, norm, activation)
         self.lrn = LocalResponseNorm(maps) if lrn else nn.Identity()
         blocks = []
-        for block in BLOCKS:
+        for place, block in enumerate(BLOCKS, start=1):
+            own = last_norm if last_norm and place == len(BLOCKS) else norm
             if isinstance(block, int):
                 blocks.append(Halving(maps, scaled(block, width), norm, activation))
                 maps += scaled(block, width)
             else:
                 narrow, wide = (scaled(branch, width) for branch in block)
-                blocks.append(Module(maps, narrow, wide, norm, activation))
+                blocks.append(Module(maps, narrow, wide, own, activation))
                 maps = narrow + wide
         self.blocks = nn.Sequential(*blocks)
         self.dropout = nn.Dropout(dropout)

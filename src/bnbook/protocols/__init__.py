@@ -33,5 +33,7 @@ EXPERIMENTS = {
     for experiment in [
         Experiment(1, "mnist_activation_shift", "4.1", "mnist"),
         Experiment(2, "inception_speedups", "4.2", "inception"),
+        Experiment(3, "accelerating_ablation", "4.2.1", "ablation"),
+        Experiment(4, "bn_ensemble", "4.2.3", "ensemble"),
     ]
 }

@@ -300,9 +300,16 @@ def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tupl
     elif stage == "tuning":
         configs, seeds = tuning(profile, best_rate(profile, folders)), 1
     else:
-        configs, seeds = list(main(profile, choose(profile, folders)).values()), profile.seeds
+        yield from jobs(profile, choose(profile, folders))
+        return
     for seed in range(seeds):
         yield from ((one, seed) for one in configs)
+
+
+def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
+    """The main runs, seed-major."""
+    configs = main(profile, choice).values()
+    return [(one, seed) for seed in range(profile.seeds) for one in configs]
 
 
 def best_rate(profile: Profile, folders: Sequence[Path]) -> float:

@@ -188,10 +188,13 @@ def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tupl
         for binarise, seed in itertools.product((True, False), seeds):
             yield from ((config, seed) for config in multiverse(profile) if config.binarise == binarise)
     else:
-        # tuned and shared may be one and the same run.
-        configs = dict.fromkeys(main(profile, choose(profile, folders)).values())
-        for seed in range(profile.seeds):
-            yield from ((config, seed) for config in configs)
+        yield from jobs(profile, choose(profile, folders))
+
+
+def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
+    """The main runs, seed-major; tuned and shared may be one and the same."""
+    configs = dict.fromkeys(main(profile, choice).values())
+    return [(config, seed) for seed in range(profile.seeds) for config in configs]
 
 
 def choose(profile: Profile, folders: Sequence[Path]) -> Choice:

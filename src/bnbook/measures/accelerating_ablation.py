@@ -1,0 +1,141 @@
+"""Section 4.2.1: what each of the seven changes is worth, by undoing it."""
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from bnbook import stats
+from bnbook.measures import Crossing, Estimate, crossing, interval, prefixed, target
+from bnbook.measures.inception_speedups import accuracy_at_chosen_step, best
+from bnbook.paper import Number, Text, effect
+from bnbook.protocols.accelerating_ablation import CHANGES, FULL, Profile, Results
+from bnbook.protocols.inception_speedups import BASELINE
+from bnbook.stats import Interval
+
+
+def goal(results: Results) -> float:
+    """The accuracy in percent to be reached: that of Section 4.2, the baseline's maximum."""
+    return target(results.main[BASELINE])
+
+
+def crossings(results: Results, name: str) -> list[Crossing]:
+    """When each seed of the network reached the goal."""
+    return [crossing(record, goal(results)) for record in results.main[name]]
+
+
+def gains(results: Results) -> dict[str, np.ndarray]:
+    """By change and seed: maximum test accuracy of BN-x5 minus that with the change undone, in points."""
+    full = np.array([best(record) for record in results.main[FULL]])
+    return {change: full - [best(record) for record in results.main[change]] for change in CHANGES}
+
+
+def log_ratios(results: Results) -> dict[str, np.ndarray]:
+    """By change and seed: logarithm of the steps to the goal with the change undone over those of BN-x5.
+
+    A network that never gets there counts with all its steps.
+    """
+    full = np.log([c.step for c in crossings(results, FULL)])
+    return {change: np.log([c.step for c in crossings(results, change)]) - full for change in CHANGES}
+
+
+def gain_intervals(results: Results) -> dict[str, Interval]:
+    """What each change adds to the maximum accuracy, in points; the seven are one family (Holm)."""
+    found = gains(results)
+    return dict(zip(found, stats.holm_intervals(list(found.values())), strict=True))
+
+
+def ratio_intervals(results: Results) -> dict[str, Interval]:
+    """How many times the steps to the goal grow where a change is undone; the seven are one family (Holm)."""
+    found = log_ratios(results)
+    family = stats.holm_intervals(list(found.values()))
+    return {
+        change: Interval(*(float(np.exp(end)) for end in (x.estimate, x.low, x.high)), x.n)
+        for change, x in zip(found, family, strict=True)
+    }
+
+
+def missed(results: Results, name: str) -> int:
+    """How many seeds of the network never reach the goal."""
+    return sum(not c.reached for c in crossings(results, name))
+
+
+# Statistics
+
+
+def gain(results: Results, change: str) -> Estimate:
+    found = gain_intervals(results)[change]
+    undone = np.mean([best(record) for record in results.main[change]])
+    full = np.mean([best(record) for record in results.main[FULL]])
+    return Estimate(
+        found,
+        {
+            "ko": f"BN-x5 {full:.2f}%, 되돌리면 {undone:.2f}%." + _visible(found)["ko"],
+            "en": f"{full:.2f}% for BN-x5, {undone:.2f}% with this undone." + _visible(found)["en"],
+        },
+    )
+
+
+def _visible(found: Interval) -> Text:
+    """What the seeds could have shown, where they show nothing."""
+    half = (found.high - found.low) / 2
+    if not found.low <= 0 <= found.high or not np.isfinite(half):
+        return {"ko": "", "en": ""}
+    return {
+        "ko": f" 시드 {found.n}개와 일곱 번의 비교로는 {half:.2f}%p보다 작은 차이를 볼 수 없다.",
+        "en": f" With {found.n} seeds and seven comparisons nothing below {half:.2f} points can be seen.",
+    }
+
+
+def slowdown(results: Results, change: str) -> Estimate:
+    found, n = ratio_intervals(results)[change], len(results.main[FULL])
+    late = {name: missed(results, name) for name in (change, FULL)}
+    bounds = {(0, 0): None, (1, 0): "lower", (0, 1): "upper", (1, 1): "both"}
+    return Estimate(
+        found,
+        {
+            "ko": f"목표 {goal(results):.2f}%. 이르지 못한 시드: 되돌린 쪽 {late[change]}/{n}, "
+            f"BN-x5 {late[FULL]}/{n}.",
+            "en": f"Target {goal(results):.2f}%. Never reached by {late[change]} of {n} with this undone,"
+            f" by {late[FULL]} of {n} of BN-x5.",
+        },
+        bounds[bool(late[change]), bool(late[FULL])],
+    )
+
+
+# By the name that paper.yml gives.
+STATISTICS: dict[str, Callable[[Results], Estimate]] = {
+    f"{change}_{name}": functools.partial(measure, change=change)
+    for change in CHANGES
+    for name, measure in (("gain", gain), ("slowdown", slowdown))
+}
+
+
+def sizes(profile: Profile) -> dict[str, Number]:
+    """What is known before any run."""
+    return {"seeds": profile.seeds, "epochs": profile.changed_epochs, "changes": len(CHANGES)}
+
+
+def numbers(results: Results) -> dict[str, Number]:
+    """Our numbers by key; accuracies in percent, gains in points."""
+    own = [record for change in CHANGES for record in results.main[change]]
+    found: dict[str, Number] = {
+        "runs": len(own),
+        "hours": sum(record.provenance["seconds"] for record in own) / 3600,
+        "goal": goal(results),
+        "effect.points": float(effect("c-4.2.1-dropout")),
+        "effect.times": float(effect("c-4.2.1-learning-rate")),
+    }
+    gain_of, ratio_of = gain_intervals(results), ratio_intervals(results)
+    for name in (FULL, *CHANGES):
+        records = results.main[name]
+        own_numbers: dict[str, Number] = {
+            "best": float(np.mean([best(record) for record in records])),
+            "chosen": float(np.mean([accuracy_at_chosen_step(record) for record in records])),
+            "steps": int(np.median([c.step for c in crossings(results, name)])),
+            "missed": missed(results, name),
+        }
+        if name in CHANGES:
+            own_numbers |= interval("gain", gain_of[name]) | interval("ratio", ratio_of[name])
+        found |= prefixed(name, own_numbers)
+    return found

@@ -167,7 +167,8 @@ def write_all(runs: Path, module, profile):
 
 @pytest.fixture(scope="session")
 def synthetic_ablation(tmp_path_factory) -> ablation.Results:
-    return write_all(tmp_path_factory.mktemp("ablation_runs"), ablation, ablation.PROFILES["smoke"])
+    profile = dataclasses.replace(ablation.PROFILES["smoke"], seeds=3)
+    return write_all(tmp_path_factory.mktemp("ablation_runs"), ablation, profile)
 
 
 @pytest.fixture(scope="session")

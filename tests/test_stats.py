@@ -86,3 +86,20 @@ def test_steps_to_target(values, expected):
 def test_the_interval_covers_what_it_says(n):
     assert stats.coverage(n, np.random.default_rng(n)) == pytest.approx(0.95, abs=0.01)
     assert stats.coverage(n, np.random.default_rng(n), confidence=0.5) == pytest.approx(0.5, abs=0.02)
+
+
+def test_holm_intervals_exclude_0_just_where_holm_rejects():
+    rng = np.random.default_rng(0)
+    for effect in (0.0, 0.5, 1.5):
+        samples = [rng.normal(effect * (k % 3), 1.0, 6) for k in range(7)]
+        doubts = [2 * min(stats.p_greater(x, 0.0), stats.p_greater(-x, 0.0)) for x in samples]
+        rejected = stats.holm(doubts) < 0.05
+        found = stats.holm_intervals(samples)
+        assert [not x.low <= 0 <= x.high for x in found] == rejected.tolist()
+
+
+def test_holm_intervals_are_at_least_as_wide_as_single_ones_and_at_most_bonferronis():
+    samples = np.random.default_rng(1).normal(1.0, 1.0, (7, 5))
+    for x, found in zip(samples, stats.holm_intervals(list(samples)), strict=True):
+        alone, strict = stats.mean_interval(x), stats.mean_interval(x, 1 - 0.05 / 7)
+        assert strict.low <= found.low <= alone.low and alone.high <= found.high <= strict.high

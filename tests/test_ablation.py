@@ -1,0 +1,112 @@
+"""Section 4.2.1: one change undone at a time, its family, and what is measured; truth as in conftest."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from conftest import UNDOING
+
+from bnbook import claims, stats
+from bnbook.measures import accelerating_ablation as measures
+from bnbook.protocols import accelerating_ablation as protocol
+from bnbook.protocols import inception_speedups as inception
+from bnbook.protocols.accelerating_ablation import CHANGES, FULL
+from bnbook.protocols.inception_speedups import PROFILES, Choice
+from bnbook.records import MissingRecord
+
+CHOICE = Choice(lr=0.1, lr_decay=0.9, weight_decay=1e-3)
+CONFIGS = protocol.main(PROFILES["cpu"], CHOICE)
+FIELDS = {
+    "learning_rate": "lr",
+    "dropout": "dropout",
+    "l2": "weight_decay",
+    "decay": "lr_decay",
+    "lrn": "lrn",
+    "shuffling": "fixed_membership",
+    "photometric": "photometric",
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_each_undoes_one_change_and_gives_back_the_baselines_value(change):
+    undone, full, baseline = (CONFIGS[name].to_dict() for name in (change, FULL, "inception"))
+    differing = {key for key in full if undone[key] != full[key]}
+    field = FIELDS[change]
+    assert differing == {"experiment", "variant", field}
+    assert undone[field] == baseline[field] != full[field]
+
+
+def test_all_seven_together_are_the_baselines_bundle():
+    """What BN-x5 and BN-Baseline differ in are just the seven fields (and the length of training)."""
+    full, baseline = CONFIGS[FULL].to_dict(), inception.main(PROFILES["cpu"], CHOICE)["bn_baseline"].to_dict()
+    assert {key for key in full if full[key] != baseline[key]} - {"variant", "steps"} == set(FIELDS.values())
+
+
+def test_the_full_network_and_the_baseline_are_those_of_section_4_2():
+    known = inception.main(PROFILES["cpu"], CHOICE)
+    assert CONFIGS[FULL] == known[FULL] and CONFIGS["inception"] == known["inception"]
+    own = [one for one in CONFIGS.values() if one.experiment == protocol.EXPERIMENT]
+    assert len(own) == len(CHANGES) == 7
+
+
+def test_plan_is_seed_major_and_needs_the_tuning(tmp_path):
+    seeds = [seed for _, seed in protocol.jobs(PROFILES["cpu"], CHOICE)]
+    assert seeds == sorted(seeds) and len(seeds) == 9 * PROFILES["cpu"].seeds
+    with pytest.raises(MissingRecord):
+        list(protocol.plan("main", PROFILES["cpu"], [tmp_path]))
+    assert list(protocol.plan("rates", PROFILES["cpu"], [])) == list(
+        inception.plan("rates", PROFILES["cpu"], [])
+    )
+
+
+def test_gains_tell_the_truth(synthetic_ablation):
+    for change, gains in measures.gains(synthetic_ablation).items():
+        np.testing.assert_allclose(gains, 100 * UNDOING[change][0] + 0.02 * np.arange(len(gains)), atol=1e-6)
+
+
+def test_steps_ratios_tell_the_truth(synthetic_ablation):
+    """A network that is halfway four times as late arrives later; a change of nothing costs no steps."""
+    found = measures.ratio_intervals(synthetic_ablation)
+    assert found["learning_rate"].estimate > 1.3 and found["photometric"].estimate == pytest.approx(
+        1, abs=0.1
+    )
+
+
+def test_intervals_are_holms(synthetic_ablation):
+    family = list(measures.gains(synthetic_ablation).values())
+    found = list(measures.gain_intervals(synthetic_ablation).values())
+    assert found == stats.holm_intervals(family)
+    alone = stats.mean_interval(family[0])
+    assert found[0].high - found[0].low > alone.high - alone.low
+
+
+def test_what_the_seeds_could_not_show_is_said(synthetic_ablation):
+    estimate = measures.gain(synthetic_ablation, "photometric")
+    assert "With 3 seeds and seven comparisons nothing below" in estimate.detail["en"]
+    assert "nothing below" not in measures.gain(synthetic_ablation, "dropout").detail["en"]
+
+
+def test_a_network_that_never_arrives_gives_a_bound(synthetic_ablation):
+    """The record of the undone decay is cut short of the target."""
+
+    def cut(record):
+        columns = {name: column[:3] for name, column in record.curves["evaluation"].items()}
+        return dataclasses.replace(record, curves=record.curves | {"evaluation": columns})
+
+    slow = {"decay": [cut(record) for record in synthetic_ablation.main["decay"]]}
+    results = dataclasses.replace(synthetic_ablation, main=synthetic_ablation.main | slow)
+    estimate = measures.slowdown(results, "decay")
+    assert estimate.bound == "lower" and "Never reached by 3 of 3 with this undone" in estimate.detail["en"]
+
+
+def test_board(synthetic_ablation):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_ablation})}
+    assert board["c-4.2.1-dropout"].verdict == "reproduced"
+    assert board["c-4.2.1-lrn"].verdict == "reproduced"  # nothing is lost without it
+    assert board["c-4.2.1-photometric"].verdict != "reproduced"
+
+
+def test_numbers(synthetic_ablation):
+    numbers = measures.numbers(synthetic_ablation)
+    assert numbers["runs"] == 7 * 3 and numbers["dropout.gain"] == pytest.approx(3.02)
+    assert numbers["bn_x5.best"] - numbers["dropout.best"] == pytest.approx(numbers["dropout.gain"])

@@ -167,6 +167,10 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "epochs": profile.changed_epochs,
         "crops": 10,
         "init_scale": max(member.get("init_scale", 1.0) for member in MEMBERS),
+    } | {
+        f"member_{number}.dropout": round(100 * member["dropout"])
+        for number, member in enumerate(MEMBERS, start=1)
+        if "dropout" in member
     }
 
 

@@ -12,6 +12,7 @@ from bnbook.protocols import accelerating_ablation as ablation
 from bnbook.protocols import bn_ensemble as ensemble
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import mnist_activation_shift as protocol
+from bnbook.protocols import outside_the_gradient as outside
 
 matplotlib.use("Agg")
 
@@ -184,14 +185,64 @@ def synthetic_inception(tmp_path_factory) -> inception.Results:
     return write_all(tmp_path_factory.mktemp("inception_runs"), inception, inception.PROFILES["smoke"])
 
 
+# The truth of Section 2's: how fast a bias grows a step, and how often the loss leaps to LEAP times its size.
+GROWTH, LEAP, WHITENING_COST = 0.1, 3.0, {"mean_std_through": 2.0, "whiten_through": 9.0}
+
+
+def write_outside_record(runs: Path, config: outside.Config, seed: int) -> records.Record:
+    """One record of Section 2 as the experiment would write it, its numbers made up."""
+    steps = np.unique(np.geomspace(1, config.steps, 30).round().astype(int))
+    bias = GROWTH * steps * config.ignored
+    curves, final = {}, {"chance_accuracy": 0.1}
+    if config.part == "toy":
+        loss = np.ones(len(steps))
+        if config.ignored and config.normalization == "mean_std":
+            loss[5] = LEAP
+        columns = {"step": steps, "loss": loss, "weight": loss, "bias": bias}
+        curves = {"toy": {name: column.tolist() for name, column in columns.items()}}
+        final = {"loss": 1.0, "weight": 1.0, "bias": float(bias[-1])}
+    elif config.part == "net":
+        rise = np.linspace(0.1, 0.9 + 0.01 * seed, len(steps)).tolist()
+        curves["evaluation"] = {"step": steps.tolist(), "test_accuracy": rise}
+        curves["sizes"] = {"step": steps.tolist(), "bias": bias.tolist()}
+        final |= {"test_accuracy": rise[-1], "bias": float(bias[-1])}
+    else:
+        final = {"times_bare": WHITENING_COST[config.variant.removeprefix("cost_")] * (1 + 0.1 * seed)}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves=curves,
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, {})
+
+
 @pytest.fixture(scope="session")
-def all_synthetic(synthetic, synthetic_inception, synthetic_ablation, synthetic_ensemble) -> dict:
+def synthetic_outside(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("outside_runs"), outside.PROFILES["smoke"]
+    for config, seed in outside.jobs(profile):
+        write_outside_record(runs, config, seed)
+    return outside.results(profile, [runs])
+
+
+@pytest.fixture(scope="session")
+def all_synthetic(
+    synthetic, synthetic_inception, synthetic_ablation, synthetic_ensemble, synthetic_outside
+) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
     return {
         protocol.EXPERIMENT: synthetic,
         inception.EXPERIMENT: synthetic_inception,
         ablation.EXPERIMENT: synthetic_ablation,
         ensemble.EXPERIMENT: synthetic_ensemble,
+        outside.EXPERIMENT: synthetic_outside,
     }
 
 

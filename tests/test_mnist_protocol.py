@@ -93,4 +93,5 @@ def test_table_of_names():
         "inception_speedups": ("02_inception_speedups", "4.2"),
         "accelerating_ablation": ("03_accelerating_ablation", "4.2.1"),
         "bn_ensemble": ("04_bn_ensemble", "4.2.3"),
+        "outside_the_gradient": ("11_outside_the_gradient", "2"),
     }

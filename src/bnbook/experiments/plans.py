@@ -66,7 +66,8 @@ def describe(record: Record) -> str:
     """One line of progress: what ran, how it ended, how long it took."""
     config, outcome = record.config, record.outcome
     settings = "  ".join(f"{key} {config[key]:g}" for key in ("lr", "init_std") if key in config)
-    end = f"diverged at step {outcome['step']}" if record.diverged else f"{record.accuracy:.2%}"
+    measured = f"{record.accuracy:.2%}" if "test_accuracy" in record.final else "done"
+    end = f"diverged at step {outcome['step']}" if record.diverged else measured
     return (
         f"{config['variant']:<5}  {settings}  {config['data']}  seed {record.seed}: {end}"
         f"  ({record.provenance['seconds']:.1f} s)"

@@ -18,10 +18,11 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, style
+from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, style
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
+TOY = "a toy example"
 SHARED_CODE = ("claims.py", "measures", "paper.py", "paper.yml", "stats.py")  # what figures take numbers from
 
 
@@ -30,7 +31,7 @@ class Figure:
     """One figure. `draw(results)` gives the picture and a table of exactly the numbers in it.
 
     An explaining picture has no experiment, and draws without results. `stage` says which of the
-    experiment's records it shows.
+    experiment's records it shows, `data` what they were made on where it is not their data set.
     """
 
     id: str
@@ -38,6 +39,7 @@ class Figure:
     draw: Callable[[Any], tuple[Canvas, pd.DataFrame]]
     experiment: str | None = None
     stage: str | None = None
+    data: str | None = None
 
     @property
     def code(self) -> Path:
@@ -87,10 +89,14 @@ FIGURES = {
         _ensemble("fig4-ensemble-size", ensemble.size),
         _ensemble("fig4-disagreement", ensemble.disagreement),
         _ensemble("fig4-calibration", ensemble.calibration),
+        Figure("outside-toy", "2", outside.toy, "outside_the_gradient", "toy", TOY),
+        Figure("outside-net", "2", outside.net, "outside_the_gradient", "net"),
+        Figure("outside-cost", "2", outside.cost, "outside_the_gradient", "cost", "random numbers"),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
+        Figure("pic-outside", "2", outside.march),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),
         Figure("pic-averaging", "4.2.3", ensemble.averaging),
@@ -188,12 +194,13 @@ def text(name: str, lang: str, field: str, numbers: dict[str, paper.Number]) -> 
 
 def _planned(name: str, folder: Path, results: AllResults) -> Exported:
     """What exporting the figure would give."""
-    found = FIGURES[name].records(results)
+    figure = FIGURES[name]
+    found = figure.records(results)
     return Exported(
         *(folder / f"{name}.{kind}" for kind in ("svg", "png", "csv")),
         records=[
             r.path.relative_to(paths.ROOT) if r.path.is_relative_to(paths.ROOT) else r.path for r in found
         ],
         content_hash=content_hash(name, results),
-        data=measures.data_name(found) if found else "a toy example",
+        data=figure.data or (measures.data_name(found) if found else TOY),
     )

@@ -35,5 +35,6 @@ EXPERIMENTS = {
         Experiment(2, "inception_speedups", "4.2", "inception"),
         Experiment(3, "accelerating_ablation", "4.2.1", "ablation"),
         Experiment(4, "bn_ensemble", "4.2.3", "ensemble"),
+        Experiment(11, "outside_the_gradient", "2", "outside"),
     ]
 }

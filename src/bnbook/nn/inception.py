@@ -36,7 +36,16 @@ class Conv(nn.Module):
         self.activation = ACTIVATIONS[activation]
 
     def forward(self, u: Tensor) -> Tensor:
-        return self.activation(self.norm(self.conv(u)))
+        out = self.activation(self.norm(self.conv(u)))
+        if out.requires_grad:
+            out.register_hook(packed)
+        return out
+
+
+def packed(gradient: Tensor) -> Tensor:
+    """The same gradient without gaps in memory. A branch of a module gets its gradient as a slice of the
+    whole, through which a ReLU goes backward eighteen times as slowly: a quarter of a step in bfloat16."""
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 class Module(nn.Module):

@@ -9,6 +9,7 @@ import dataclasses
 import importlib
 import json
 import math
+from typing import Any
 
 import torch
 
@@ -19,11 +20,17 @@ from bnbook.experiments import runs
 from bnbook.protocols import EXPERIMENTS, Experiment
 from bnbook.records import Record
 from bnbook.train.loop import FIRST_LOSSES
+from bnbook.train.precision import device, multiplies_bfloat16
 
 TRACES = paths.RESULTS / "replay.json"
 TRACE_STEPS = 60
-# Processors sum in different orders, so float32 losses agree to about 1e-6; a changed recipe shows at once.
-TOLERANCE = 1e-4
+# Processors sum in different orders, so losses agree to about 1e-6 in float32; a changed recipe shows at once.
+TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
+# Of accuracies, where one image more or less counts, and of all that comes after a protocol's STEADY_STEPS.
+LOOSE = 0.1
+
+# "losses": the first losses; "ends": the end point's numbers by name, but for times.
+Trace = dict[str, Any]
 
 
 def store() -> None:
@@ -39,55 +46,73 @@ def check() -> list[str]:
     stored = json.loads(TRACES.read_text(encoding="utf-8"))
     problems = []
     for name, experiment in EXPERIMENTS.items():
-        found = traces_of(experiment)
-        problems += [
-            f"{name} {variant}: the trace on digits differs from results/replay.json: {difference}"
-            for variant in sorted(found.keys() | stored.get(name, {}).keys())
-            if (difference := differs(stored.get(name, {}).get(variant, []), found.get(variant, [])))
-        ]
-        problems += [
-            f"{record.path}: its first steps come out differently: {difference}"
-            for record in at_hand(experiment)
-            if (difference := differs(record.first_losses, first_losses(experiment, record)))
-        ]
+        steady = experiment.protocol.STEADY_STEPS
+        before, found = stored.get(name, {}), traces_of(experiment)
+        for variant in sorted(found.keys() | before.keys()):
+            if difference := differs(before.get(variant, {}), found.get(variant, {}), steady):
+                problems.append(
+                    f"{name} {variant}: the trace on digits differs from results/replay.json: {difference}"
+                )
+        for record in at_hand(experiment):
+            losses = record.first_losses[:steady]
+            now = first_losses(experiment, record, len(losses))
+            tolerance = TOLERANCES[record.provenance["precision"]]
+            if difference := differs({"losses": losses}, {"losses": now}, steady, tolerance):
+                problems.append(f"{record.path}: its first steps come out differently: {difference}")
     return problems
 
 
-def traces_of(experiment: Experiment) -> dict[str, list[float]]:
-    """For each variant: the first losses of a short run on digits, then its end point's numbers by name,
-    but for times."""
+def traces_of(experiment: Experiment) -> dict[str, Trace]:
+    """By variant, the trace of a short run on digits."""
     return {config.variant: trace(experiment, config) for config in experiment.protocol.traces(TRACE_STEPS)}
 
 
-def trace(experiment: Experiment, config: RunConfig) -> list[float]:
+def trace(experiment: Experiment, config: RunConfig) -> Trace:
     measured = _train(experiment, config, seed=0)
-    ends = (value for name, value in sorted(measured.final.items()) if not name.startswith("seconds"))
-    return [*measured.progress.first_losses, *ends]
+    ends = {name: value for name, value in measured.final.items() if not name.startswith("seconds")}
+    return {"losses": measured.progress.first_losses, "ends": ends}
 
 
 def at_hand(experiment: Experiment) -> list[Record]:
-    """One committed record of each variant whose data set is on this machine."""
+    """One committed record of each variant whose data set is on this machine, and whose numbers the processor
+    multiplies as it did then."""
     folder = paths.runs(paths.RESULTS) / experiment.name
-    found = [records.read(next(variant.glob("*/seed-*.json"))) for variant in sorted(folder.glob("*"))]
-    return [record for record in found if sources.locate(record.config["data"])]
+    found = [records.read(min(variant.glob("*/seed-*.json"))) for variant in sorted(folder.glob("*"))]
+    return [
+        record
+        for record in found
+        if sources.locate(record.config["data"])
+        and (record.provenance["precision"] == "float32" or multiplies_bfloat16(device()))
+    ]
 
 
-def first_losses(experiment: Experiment, record: Record) -> list[float]:
+def first_losses(experiment: Experiment, record: Record, steps: int) -> list[float]:
     """The first losses of the run that made `record`, with today's code."""
-    config = experiment.protocol.Config.from_dict(record.config)
-    short = dataclasses.replace(config, steps=FIRST_LOSSES)
-    measured = _train(experiment, short, record.seed, measure=False)
-    return measured.progress.first_losses
+    values = dict(record.config)
+    if "precision" in values:
+        values["precision"] = record.provenance["precision"]  # what "auto" was there
+    config = dataclasses.replace(experiment.protocol.Config.from_dict(values), steps=max(steps, 1))
+    measured = _train(experiment, config, record.seed, measure=False)
+    return measured.progress.first_losses[:steps]
 
 
-def differs(before: list[float], now: list[float]) -> str:
-    """Where two traces differ, in words; "" where they agree."""
-    if len(before) != len(now):
-        return f"{len(before)} numbers then, {len(now)} now"
-    for place, (old, new) in enumerate(zip(before, now, strict=True), start=1):
-        if not math.isclose(old, new, rel_tol=TOLERANCE, abs_tol=TOLERANCE):
-            return f"number {place} was {old:.7g} and is {new:.7g}"
+def differs(before: Trace, now: Trace, steady: int, tolerance: float = TOLERANCES["float32"]) -> str:
+    """Where two traces differ, in words; "" where they agree. The losses of the first `steady` steps are held
+    to `tolerance`, and where that is all of them the end point but for its accuracies; the rest loosely."""
+    old, new = _named(before), _named(now)
+    if old.keys() != new.keys():
+        return f"{len(old)} numbers then, {len(new)} now"
+    close = [name for name in old if "accuracy" not in name] if steady >= FIRST_LOSSES else list(old)[:steady]
+    for name, value in old.items():
+        allowed = tolerance if name in close else LOOSE
+        if not math.isclose(value, new[name], rel_tol=allowed, abs_tol=allowed):
+            return f"{name} was {value:.7g} and is {new[name]:.7g}"
     return ""
+
+
+def _named(trace: Trace) -> dict[str, float]:
+    losses = {f"loss {step}": loss for step, loss in enumerate(trace.get("losses", []), start=1)}
+    return losses | trace.get("ends", {})
 
 
 def _train(experiment: Experiment, config: RunConfig, seed: int, measure: bool = True):

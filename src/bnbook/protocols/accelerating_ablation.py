@@ -15,10 +15,29 @@ from typing import Any
 
 from bnbook import records
 from bnbook.protocols import inception_speedups as inception
-from bnbook.protocols.inception_speedups import BASELINE, DATA, PROFILES, Choice, Profile, choose
+from bnbook.protocols.inception_speedups import (
+    BASELINE,
+    DATA,
+    PROFILES,
+    STEADY_STEPS,
+    Choice,
+    Profile,
+    choose,
+)
 from bnbook.records import Record
 
-__all__ = ["DATA", "PROFILES", "STAGES", "choose", "jobs", "main", "plan", "results", "traces"]
+__all__ = [
+    "DATA",
+    "PROFILES",
+    "STAGES",
+    "STEADY_STEPS",
+    "choose",
+    "jobs",
+    "main",
+    "plan",
+    "results",
+    "traces",
+]
 
 EXPERIMENT = "accelerating_ablation"
 STAGES = (*inception.STAGES[:2], "main")
@@ -80,8 +99,7 @@ def main(profile: Profile, choice: Choice) -> dict[str, inception.Config]:
 
 def traces(steps: int) -> list[inception.Config]:
     """A short run on the embedded digits for each variant of this experiment's own, for replay."""
-    choice = Choice(lr=0.05, lr_decay=0.5, weight_decay=1e-4)
-    configs = main(PROFILES["smoke"], choice).values()
+    configs = main(PROFILES["smoke"], inception.TRACED).values()
     return [
         dataclasses.replace(one, steps=steps, precision="float32")
         for one in configs

@@ -13,10 +13,21 @@ from typing import Any
 
 from bnbook import records
 from bnbook.protocols import inception_speedups as inception
-from bnbook.protocols.inception_speedups import DATA, Choice, choose
+from bnbook.protocols.inception_speedups import DATA, STEADY_STEPS, Choice, choose
 from bnbook.records import Record
 
-__all__ = ["DATA", "PROFILES", "STAGES", "choose", "jobs", "main", "plan", "results", "traces"]
+__all__ = [
+    "DATA",
+    "PROFILES",
+    "STAGES",
+    "STEADY_STEPS",
+    "choose",
+    "jobs",
+    "main",
+    "plan",
+    "results",
+    "traces",
+]
 
 EXPERIMENT = "bn_ensemble"
 STAGES = (*inception.STAGES[:2], "main")
@@ -87,11 +98,9 @@ def names(profile: Profile) -> list[str]:
 
 def traces(steps: int) -> list[Config]:
     """A short run on the embedded digits for each variant, for replay."""
-    choice = Choice(lr=0.05, lr_decay=0.5, weight_decay=1e-4)
     everyone = dataclasses.replace(PROFILES["smoke"], members=len(MEMBERS))
-    return [
-        dataclasses.replace(one, steps=steps, precision="float32") for one in main(everyone, choice).values()
-    ]
+    configs = main(everyone, inception.TRACED).values()
+    return [dataclasses.replace(one, steps=steps, precision="float32") for one in configs]
 
 
 def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, style
+from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, stepper, style
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
@@ -96,6 +96,7 @@ FIGURES = {
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
+        Figure("pic-stepper", "3", stepper.lines),
         Figure("pic-outside", "2", outside.march),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),

@@ -1,4 +1,4 @@
-"""Section 3: Algorithm 1 against exact arithmetic and finite differences; its code as the chapter shows it."""
+"""Section 3: Algorithm 1 against exact arithmetic and differences; its code as the chapter shows it."""
 
 import ast
 import re

@@ -13,6 +13,7 @@ from bnbook.experiments import algorithm1_line_by_line as experiment
 from bnbook.figures import algorithm1 as pictures
 from bnbook.measures import algorithm1_line_by_line as measures
 from bnbook.nn import algorithm1
+from bnbook.nn.batchnorm import BatchNormFunction
 from bnbook.protocols import algorithm1_line_by_line as protocol
 
 SMOKE = protocol.PROFILES["smoke"]
@@ -135,10 +136,10 @@ def excerpts():
     for options in re.findall(
         r"```\{literalinclude\} \.\./src/bnbook/nn/batchnorm\.py\n(.*?)```", chapter, re.S
     ):
-        first, last = (re.search(f":{key}: (.*)", options)[1].strip() for key in ("start-at", "end-at"))
+        first, last = (re.search(f":{key}: (.*)", options)[1].strip('" ') for key in ("start-at", "end-at"))
         assert CODE.count(first) == 1, f"{first!r} is not unique: Sphinx would show another place"
         start = CODE.index(first)
-        found.append(CODE[start : CODE.index(last, start) + len(last)])
+        found.append(CODE[start : CODE.index("\n", CODE.index(last, start))])
     return found
 
 
@@ -155,6 +156,15 @@ def test_the_chapter_shows_every_statement(name):
     for statement in method.body:
         text = ast.get_source_segment(CODE, statement)
         assert text in shown, f"the chapter does not show: {text}"
+
+
+def test_shapes_are_those_of_the_chapters_table():
+    for shape, vector in (((6, 4), (1, 4)), ((2, 4, 3, 5), (1, 4, 1, 1))):
+        x = torch.randn(*shape, generator=torch.Generator().manual_seed(0), requires_grad=True)
+        y, mean, variance = BatchNormFunction.apply(x, torch.ones(4), torch.zeros(4), 1e-5)
+        x_hat, gamma, std = y.grad_fn.saved_tensors
+        assert y.shape == x_hat.shape == shape and gamma.shape == std.shape == vector
+        assert mean.shape == variance.shape == (4,)
 
 
 # Measures

@@ -77,8 +77,8 @@ def graph(_: None = None) -> Drawn:
                 zorder=3,
             )
         )
-        ax.text(x, y + 0.06, symbol, ha="center", va="center", fontsize=12, zorder=4)
-        ax.text(x, y - 0.19, shape, ha="center", va="center", fontsize=SMALL - 1.5, color=GREY, zorder=4)
+        ax.text(x, y + 0.08, symbol, ha="center", va="center", fontsize=12, zorder=4)
+        ax.text(x, y - 0.18, shape, ha="center", va="center", fontsize=SMALL, color=GREY, zorder=4)
     for start, end, colour, text, place, ha, va in EDGES:
         idle = (start, end) == ("mean", "variance")
         ax.add_patch(
@@ -213,8 +213,8 @@ def variance(results: Results) -> Drawn:
         ax.minorticks_off()
         style.heading(ax, dtype, "a line a seed")
         _plain(ax)
-    axes[0].set_ylabel("relative error (median over channels)")
-    axes[0].text(1.1, 1.6, "nothing right", color=GREY, fontsize=SMALL - 1)
+    axes[0].set_ylabel("relative error of the variance")
+    axes[0].text(1.1, 1.6, "nothing right", color=GREY, fontsize=SMALL)
     axes[1].legend(frameon=False, fontsize=SMALL, loc="upper left", labelspacing=0.3)
     return figure, pd.DataFrame(rows)
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, style
+from bnbook.figures import ablation, ensemble, explain, inception, jacobian, mnist, network, outside, style
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
@@ -92,11 +92,15 @@ FIGURES = {
         Figure("outside-toy", "2", outside.toy, "outside_the_gradient", "toy", TOY),
         Figure("outside-net", "2", outside.net, "outside_the_gradient", "net"),
         Figure("outside-cost", "2", outside.cost, "outside_the_gradient", "cost", "random numbers"),
+        Figure("jacobian-linear", "3.3", jacobian.linear, "jacobian_conjecture", "linear", "random numbers"),
+        Figure("jacobian-spectra", "3.3", jacobian.spectra, "jacobian_conjecture", "net"),
+        Figure("jacobian-training", "3.3", jacobian.training, "jacobian_conjecture", "net"),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
         Figure("pic-outside", "2", outside.march),
+        Figure("pic-jacobian", "3.3", jacobian.circles),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),
         Figure("pic-averaging", "4.2.3", ensemble.averaging),

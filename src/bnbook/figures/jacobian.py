@@ -94,7 +94,7 @@ def linear(results: Results) -> Drawn:
             rows += _rows({"layers": label, "seed": record.seed}, spectrum)
     ax.plot(LEVELS_PERCENT, quarter_circle(), color=INK, lw=1.1, ls=(0, (4, 3)))
     ax.set(xlabel="share of singular values below (%)", ylabel="singular value")
-    ax.set(xlim=(-2, 102), ylim=(0, max(3.0, ax.get_ylim()[1])))
+    ax.set(xlim=(-2, 102), ylim=(0, max(3.3, ax.get_ylim()[1])))
     style.heading(
         ax, "Linear layers, Gaussian inputs", "a line a seed; band: ½ to 2; dashes: theory of random matrices"
     )

@@ -12,6 +12,7 @@ from bnbook.protocols import accelerating_ablation as ablation
 from bnbook.protocols import algorithm1_line_by_line as algorithm1
 from bnbook.protocols import bn_ensemble as ensemble
 from bnbook.protocols import inception_speedups as inception
+from bnbook.protocols import jacobian_conjecture as jacobian
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.protocols import outside_the_gradient as outside
 
@@ -288,6 +289,58 @@ def synthetic_algorithm1(tmp_path_factory):
     return algorithm1.results(profile, [runs])
 
 
+# The truth of Section 3.3's: percent of singular values near 1, by variant; spectra are even, from 0 to 2.
+NEARNESS = {
+    "linear_null": 70.0,
+    "linear_bn": 68.0,
+    "linear_whiten": 100.0,
+    "net_sigmoid_plain": 50.0,
+    "net_sigmoid_bn": 40.0,
+    "net_relu_plain": 35.0,
+    "net_relu_bn": 45.0,
+}
+
+
+def write_jacobian_record(runs: Path, config: jacobian.Config, seed: int) -> records.Record:
+    """One record of Section 3.3 as the experiment would write it, its numbers made up."""
+    spectrum = np.linspace(0, 2, len(jacobian.LEVELS), dtype=np.float32)
+    final = {"near": NEARNESS[config.variant] + seed, "rms": 1.0}
+    curves, arrays = {}, {"spectrum": spectrum}
+    if config.part == "net":
+        steps = [1, config.steps // 2, config.steps]
+        curves["spectra"] = {"step": steps, "near": [final["near"] + 9, final["near"] + 5, final["near"]]}
+        final |= {
+            "chance_accuracy": 0.1,
+            "test_accuracy": 0.9,
+            "near_mean": 60.0,
+            "directions": 5.0,
+            "gain": 0.5,
+        }
+        arrays = {"spectra": np.stack([spectrum * 0.8, spectrum * 0.9, spectrum])}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves=curves,
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, arrays)
+
+
+@pytest.fixture(scope="session")
+def synthetic_jacobian(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("jacobian_runs"), jacobian.PROFILES["smoke"]
+    for config, seed in jacobian.jobs(profile):
+        write_jacobian_record(runs, config, seed)
+    return jacobian.results(profile, [runs])
+
+
 @pytest.fixture(scope="session")
 def all_synthetic(
     synthetic,
@@ -296,6 +349,7 @@ def all_synthetic(
     synthetic_ensemble,
     synthetic_outside,
     synthetic_algorithm1,
+    synthetic_jacobian,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
     return {
@@ -305,6 +359,7 @@ def all_synthetic(
         ensemble.EXPERIMENT: synthetic_ensemble,
         outside.EXPERIMENT: synthetic_outside,
         algorithm1.EXPERIMENT: synthetic_algorithm1,
+        jacobian.EXPERIMENT: synthetic_jacobian,
     }
 
 

@@ -18,7 +18,18 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, algorithm1, ensemble, explain, inception, mnist, network, outside, style
+from bnbook.figures import (
+    ablation,
+    algorithm1,
+    ensemble,
+    explain,
+    inception,
+    jacobian,
+    mnist,
+    network,
+    outside,
+    style,
+)
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
@@ -99,6 +110,9 @@ FIGURES = {
         _algorithm1("algorithm1-differences", algorithm1.differences, "differences"),
         _algorithm1("algorithm1-variance", algorithm1.variance, "variance"),
         _algorithm1("algorithm1-precision", algorithm1.precision, "input"),
+        Figure("jacobian-linear", "3.3", jacobian.linear, "jacobian_conjecture", "linear", "random numbers"),
+        Figure("jacobian-spectra", "3.3", jacobian.spectra, "jacobian_conjecture", "net"),
+        Figure("jacobian-training", "3.3", jacobian.training, "jacobian_conjecture", "net"),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
@@ -106,6 +120,7 @@ FIGURES = {
         Figure("pic-outside", "2", outside.march),
         Figure("pic-algorithm1", "3", algorithm1.graph),
         Figure("pic-gradient-left", "3", algorithm1.left_over),
+        Figure("pic-jacobian", "3.3", jacobian.circles),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),
         Figure("pic-averaging", "4.2.3", ensemble.averaging),

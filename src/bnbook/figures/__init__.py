@@ -18,7 +18,7 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, style
+from bnbook.figures import ablation, algorithm2, ensemble, explain, inception, mnist, network, outside, style
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
@@ -92,11 +92,16 @@ FIGURES = {
         Figure("outside-toy", "2", outside.toy, "outside_the_gradient", "toy", TOY),
         Figure("outside-net", "2", outside.net, "outside_the_gradient", "net"),
         Figure("outside-cost", "2", outside.cost, "outside_the_gradient", "cost", "random numbers"),
+        Figure("algorithm2-training", "3.1", algorithm2.training, "algorithm2_inference", "net"),
+        Figure("algorithm2-ends", "3.1", algorithm2.ends, "algorithm2_inference", "net"),
+        Figure("algorithm2-small-batches", "3.1", algorithm2.small_batches, "algorithm2_inference", "main"),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
         Figure("pic-outside", "2", outside.march),
+        Figure("pic-alone", "3.1", algorithm2.company),
+        Figure("pic-trailing", "3.1", algorithm2.trailing),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),
         Figure("pic-averaging", "4.2.3", ensemble.averaging),

@@ -151,7 +151,6 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "steps": profile.steps,
         "population_batches": profile.population_batches,
         "judged": JUDGED,
-        "smallest": min(profile.small_batches),
         "repetitions": profile.repetitions,
     }
 

@@ -216,6 +216,7 @@ def test_numbers(synthetic_algorithm2):
     assert numbers["net.test_8.gap"] == pytest.approx(100 * (ANSWERS["test_8"] - ANSWERS["population"]))
     assert numbers["net.population.disagreement"] == 0
     assert numbers["small.4.biased.variance"] == pytest.approx(0.75)
+    assert numbers["small.4.biased.gap"] == pytest.approx(-100 * FACTOR)
     assert numbers[f"small.{SMOKE.batch_size}.unbiased.variance"] == pytest.approx(1.01)
     assert numbers["fold.1.times"] == pytest.approx(TIMES_FOLDED, rel=0.1)
     # Seven steps of the synthetic grid lie within a tenth of its steps.

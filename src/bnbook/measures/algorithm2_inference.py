@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bnbook import stats
+from bnbook import paper, stats
 from bnbook.measures import Estimate, data_name, interval, prefixed
 from bnbook.paper import Number
 from bnbook.protocols.algorithm2_inference import ESTIMATES, JUDGED, MOVING, TEST_BATCHES, WAYS, Profile
@@ -151,6 +151,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "steps": profile.steps,
         "population_batches": profile.population_batches,
         "judged": JUDGED,
+        "effect.tracking": -paper.effect("c-3.1-moving-average"),
         "repetitions": profile.repetitions,
     }
 
@@ -201,8 +202,10 @@ def _first(records: Sequence[Record], way: str) -> float:
 
 
 def _small(results: Results, m: int, name: str) -> dict[str, Number]:
-    accuracy = stats.mean_interval(100 * small(results, m, f"{name}_accuracy"))
-    return interval("accuracy", accuracy) | {
+    own, with_factor = (100 * small(results, m, f"{one}_accuracy") for one in (name, ESTIMATES[0]))
+    known: dict[str, Number] = interval("accuracy", stats.mean_interval(own))
+    known |= interval("gap", stats.paired_difference(own, with_factor))  # to Algorithm 2 as it stands
+    return known | {
         "variance": float(small(results, m, f"{name}_variance").mean()),
         "loss": float(small(results, m, f"{name}_loss").mean()),
     }

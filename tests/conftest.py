@@ -9,8 +9,8 @@ import pytest
 
 from bnbook import records
 from bnbook.protocols import accelerating_ablation as ablation
-from bnbook.protocols import algorithm2_inference as algorithm2
 from bnbook.protocols import algorithm1_line_by_line as algorithm1
+from bnbook.protocols import algorithm2_inference as algorithm2
 from bnbook.protocols import bn_ensemble as ensemble
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import jacobian_conjecture as jacobian
@@ -237,6 +237,59 @@ def synthetic_outside(tmp_path_factory):
     return outside.results(profile, [runs])
 
 
+# The truth of Algorithm 1's claims, in right digits: the two variances differ by two alone.
+ALGORITHM1_DIGITS = {"identity": 5.0, "deviations": 2.0, "normalized": 4.0, "gradient": 8.0}
+
+
+def write_algorithm1_record(runs: Path, config: algorithm1.Config, seed: int) -> records.Record:
+    """One record of Section 3's as the experiment would write it, its errors made up."""
+    shift = 10.0 ** (0.1 * (seed - (algorithm1.PROFILES["smoke"].seeds - 1) / 2))  # 1 on average
+    curves, final = {}, {}
+    if config.part == "input":
+        for dtype in algorithm1.DTYPES:
+            for way in algorithm1.WAYS:
+                final |= {f"{way}.{dtype}.{what}": 1e-4 * shift for what in ("y", "d_x", "moments")}
+            for how in algorithm1.VARIANCES:
+                final[f"{how}.{dtype}.lost"] = 0.5 * (how == "naive")
+                final[f"{how}.{dtype}.negative"] = 1.0 * (how == "naive")
+        final |= {"identity": 1e-5 * shift, "identity_eps": 1e-12}
+    else:
+        steps = list(range(1, len(config.sweep) + 1))
+        curves[config.part] = {"step": steps}
+    if config.part == "variance":
+        own = curves["variance"]
+        own["distance"] = list(config.sweep)
+        for dtype in ("float64", "float32"):
+            own |= {f"{how}.{dtype}": [1e-3 * shift] * len(steps) for how in ("ours", "deviations")}
+            own[f"naive.{dtype}"] = [1e-5 * distance * shift for distance in config.sweep]
+    if config.part == "differences":
+        shown = {"float64": 1e-8 * shift, "float32": 1e-3 * shift, "ignored": 0.2}
+        curves["differences"] |= {"stride": list(config.sweep)}
+        curves["differences"] |= {name: [error] * len(steps) for name, error in shown.items()}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves=curves,
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, {})
+
+
+@pytest.fixture(scope="session")
+def synthetic_algorithm1(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("algorithm1_runs"), algorithm1.PROFILES["smoke"]
+    for config, seed in algorithm1.jobs(profile):
+        write_algorithm1_record(runs, config, seed)
+    return algorithm1.results(profile, [runs])
+
+
 # The truth of Section 3.1: accuracies by the way of asking, what the factor m / (m - 1) brings, and the time
 # of an answer over that with the normalization folded away.
 ANSWERS = {
@@ -277,35 +330,6 @@ def write_algorithm2_record(runs: Path, config: algorithm2.Config, seed: int) ->
             ("gain", 0.5, 0.91),
         ):
             final |= {f"{name}_variance": variance, f"{name}_accuracy": right, f"{name}_loss": 0.3}
-# The truth of Algorithm 1's claims, in right digits: the two variances differ by two alone.
-ALGORITHM1_DIGITS = {"identity": 5.0, "deviations": 2.0, "normalized": 4.0, "gradient": 8.0}
-
-
-def write_algorithm1_record(runs: Path, config: algorithm1.Config, seed: int) -> records.Record:
-    """One record of Section 3's as the experiment would write it, its errors made up."""
-    shift = 10.0 ** (0.1 * (seed - (algorithm1.PROFILES["smoke"].seeds - 1) / 2))  # 1 on average
-    curves, final = {}, {}
-    if config.part == "input":
-        for dtype in algorithm1.DTYPES:
-            for way in algorithm1.WAYS:
-                final |= {f"{way}.{dtype}.{what}": 1e-4 * shift for what in ("y", "d_x", "moments")}
-            for how in algorithm1.VARIANCES:
-                final[f"{how}.{dtype}.lost"] = 0.5 * (how == "naive")
-                final[f"{how}.{dtype}.negative"] = 1.0 * (how == "naive")
-        final |= {"identity": 1e-5 * shift, "identity_eps": 1e-12}
-    else:
-        steps = list(range(1, len(config.sweep) + 1))
-        curves[config.part] = {"step": steps}
-    if config.part == "variance":
-        own = curves["variance"]
-        own["distance"] = list(config.sweep)
-        for dtype in ("float64", "float32"):
-            own |= {f"{how}.{dtype}": [1e-3 * shift] * len(steps) for how in ("ours", "deviations")}
-            own[f"naive.{dtype}"] = [1e-5 * distance * shift for distance in config.sweep]
-    if config.part == "differences":
-        shown = {"float64": 1e-8 * shift, "float32": 1e-3 * shift, "ignored": 0.2}
-        curves["differences"] |= {"stride": list(config.sweep)}
-        curves["differences"] |= {name: [error] * len(steps) for name, error in shown.items()}
     record = records.Record(
         schema=records.SCHEMA,
         run_id=config.run_id,
@@ -313,7 +337,6 @@ def write_algorithm1_record(runs: Path, config: algorithm1.Config, seed: int) ->
         seed=seed,
         outcome={"status": "done", "step": config.steps},
         curves={"answers": columns} if config.part == "net" else {},
-        curves=curves,
         final=final,
         first_losses=[],
         provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
@@ -329,11 +352,6 @@ def synthetic_algorithm2(tmp_path_factory):
     for config, seed in algorithm2.jobs(profile):
         write_algorithm2_record(runs, config, seed)
     return algorithm2.results(profile, [runs])
-def synthetic_algorithm1(tmp_path_factory):
-    runs, profile = tmp_path_factory.mktemp("algorithm1_runs"), algorithm1.PROFILES["smoke"]
-    for config, seed in algorithm1.jobs(profile):
-        write_algorithm1_record(runs, config, seed)
-    return algorithm1.results(profile, [runs])
 
 
 # The truth of Section 3.3's: percent of singular values near 1, by variant; spectra are even, from 0 to 2.
@@ -395,8 +413,8 @@ def all_synthetic(
     synthetic_ablation,
     synthetic_ensemble,
     synthetic_outside,
-    synthetic_algorithm2,
     synthetic_algorithm1,
+    synthetic_algorithm2,
     synthetic_jacobian,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
@@ -406,8 +424,8 @@ def all_synthetic(
         ablation.EXPERIMENT: synthetic_ablation,
         ensemble.EXPERIMENT: synthetic_ensemble,
         outside.EXPERIMENT: synthetic_outside,
-        algorithm2.EXPERIMENT: synthetic_algorithm2,
         algorithm1.EXPERIMENT: synthetic_algorithm1,
+        algorithm2.EXPERIMENT: synthetic_algorithm2,
         jacobian.EXPERIMENT: synthetic_jacobian,
     }
 

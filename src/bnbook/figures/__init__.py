@@ -18,10 +18,10 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, algorithm2, ensemble, explain, inception, mnist, network, outside, style
 from bnbook.figures import (
     ablation,
     algorithm1,
+    algorithm2,
     ensemble,
     explain,
     inception,
@@ -108,12 +108,12 @@ FIGURES = {
         Figure("outside-toy", "2", outside.toy, "outside_the_gradient", "toy", TOY),
         Figure("outside-net", "2", outside.net, "outside_the_gradient", "net"),
         Figure("outside-cost", "2", outside.cost, "outside_the_gradient", "cost", "random numbers"),
-        Figure("algorithm2-training", "3.1", algorithm2.training, "algorithm2_inference", "net"),
-        Figure("algorithm2-ends", "3.1", algorithm2.ends, "algorithm2_inference", "net"),
-        Figure("algorithm2-small-batches", "3.1", algorithm2.small_batches, "algorithm2_inference", "main"),
         _algorithm1("algorithm1-differences", algorithm1.differences, "differences"),
         _algorithm1("algorithm1-variance", algorithm1.variance, "variance"),
         _algorithm1("algorithm1-precision", algorithm1.precision, "input"),
+        Figure("algorithm2-training", "3.1", algorithm2.training, "algorithm2_inference", "net"),
+        Figure("algorithm2-ends", "3.1", algorithm2.ends, "algorithm2_inference", "net"),
+        Figure("algorithm2-small-batches", "3.1", algorithm2.small_batches, "algorithm2_inference", "main"),
         Figure("jacobian-linear", "3.3", jacobian.linear, "jacobian_conjecture", "linear", "random numbers"),
         Figure("jacobian-spectra", "3.3", jacobian.spectra, "jacobian_conjecture", "net"),
         Figure("jacobian-training", "3.3", jacobian.training, "jacobian_conjecture", "net"),
@@ -122,10 +122,10 @@ FIGURES = {
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
         Figure("pic-outside", "2", outside.march),
-        Figure("pic-alone", "3.1", algorithm2.company),
-        Figure("pic-trailing", "3.1", algorithm2.trailing),
         Figure("pic-algorithm1", "3", algorithm1.graph),
         Figure("pic-gradient-left", "3", algorithm1.left_over),
+        Figure("pic-alone", "3.1", algorithm2.company),
+        Figure("pic-trailing", "3.1", algorithm2.trailing),
         Figure("pic-jacobian", "3.3", jacobian.circles),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),

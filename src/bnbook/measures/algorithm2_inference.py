@@ -163,7 +163,7 @@ def numbers(results: Results) -> dict[str, Number]:
         "data": data_name(results.main["net", "bn"]),
         "runs": len(everything),
         "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
-        "fold.difference": max(record.final["fold_difference"] for record in net(results)),
+        "fold.millionths": 1e6 * max(record.final["fold_difference"] for record in net(results)),
     }
     for way in WAYS:
         found |= prefixed(f"net.{way}", _way(results, way))

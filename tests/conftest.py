@@ -13,6 +13,7 @@ import pytest
 from bnbook import records
 from bnbook.protocols import accelerating_ablation as ablation
 from bnbook.protocols import algorithm1_line_by_line as algorithm1
+from bnbook.protocols import algorithm2_inference as algorithm2
 from bnbook.protocols import bn_ensemble as ensemble
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import jacobian_conjecture as jacobian
@@ -292,6 +293,70 @@ def synthetic_algorithm1(tmp_path_factory):
     return algorithm1.results(profile, [runs])
 
 
+# The truth of Section 3.1: accuracies by the way of asking, what the factor m / (m - 1) brings, and the time
+# of an answer over that with the normalization folded away.
+ANSWERS = {
+    "population": 0.97,
+    "population_1": 0.95,
+    "population_10": 0.969,
+    "moving_10": 0.9695,
+    "moving_100": 0.969,
+    "moving_1000": 0.96,
+    "moving_all": 0.8,
+    "test_60": 0.965,
+    "test_8": 0.9,
+    "test_1": 0.1,
+    "test_sorted": 0.2,
+}
+FACTOR, TIMES_FOLDED = -0.01, 1.6
+
+
+def write_algorithm2_record(runs: Path, config: algorithm2.Config, seed: int) -> records.Record:
+    """One record of Section 3.1 as the experiment would write it, its numbers made up."""
+    steps = np.unique(np.geomspace(1, config.steps, 20).round().astype(int))
+    late, m = steps > 0.1 * config.steps, config.batch_size
+    columns = {"step": steps.tolist()}
+    for way, end in ANSWERS.items():
+        # Seeds shift all ways alike; averages begin at chance.
+        right = np.where(late | (way == "population"), end - 0.001 * seed, 0.1)
+        columns[f"{way}_accuracy"] = right.tolist()
+        columns[f"{way}_disagreement"] = (ANSWERS["population"] - 0.001 * seed - right).tolist()
+    for way in algorithm2.TEST_BATCHES:
+        columns[f"{way}_company"] = np.full(len(steps), 0.1).tolist()
+    if config.part == "fold":
+        final = {"microseconds": 50.0, "times_folded": TIMES_FOLDED * (1 + 0.01 * seed)}
+    else:
+        final = {"chance_accuracy": 0.1, "test_accuracy": 0.9, "fold_difference": 1e-6, "fold_otherwise": 0.0}
+        for name, variance, right in (
+            ("unbiased", 1.01, 0.9 + FACTOR),
+            ("biased", (m - 1) / m, 0.9),
+            ("gain", 0.5, 0.91),
+        ):
+            final |= {f"{name}_variance": variance, f"{name}_accuracy": right, f"{name}_loss": 0.3}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves={"answers": columns} if config.part == "net" else {},
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, {})
+
+
+@pytest.fixture(scope="session")
+def synthetic_algorithm2(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("algorithm2_runs"), algorithm2.PROFILES["smoke"]
+    for config, seed in algorithm2.jobs(profile):
+        write_algorithm2_record(runs, config, seed)
+    return algorithm2.results(profile, [runs])
+
+
 # The truth of Section 3.3's: percent of singular values near 1, by variant; spectra are even, from 0 to 2.
 NEARNESS = {
     "linear_null": 70.0,
@@ -352,6 +417,7 @@ def all_synthetic(
     synthetic_ensemble,
     synthetic_outside,
     synthetic_algorithm1,
+    synthetic_algorithm2,
     synthetic_jacobian,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
@@ -362,6 +428,7 @@ def all_synthetic(
         ensemble.EXPERIMENT: synthetic_ensemble,
         outside.EXPERIMENT: synthetic_outside,
         algorithm1.EXPERIMENT: synthetic_algorithm1,
+        algorithm2.EXPERIMENT: synthetic_algorithm2,
         jacobian.EXPERIMENT: synthetic_jacobian,
     }
 

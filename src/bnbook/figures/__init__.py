@@ -18,7 +18,17 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, style
+from bnbook.figures import (
+    ablation,
+    convolutional,
+    ensemble,
+    explain,
+    inception,
+    mnist,
+    network,
+    outside,
+    style,
+)
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
@@ -92,11 +102,15 @@ FIGURES = {
         Figure("outside-toy", "2", outside.toy, "outside_the_gradient", "toy", TOY),
         Figure("outside-net", "2", outside.net, "outside_the_gradient", "net"),
         Figure("outside-cost", "2", outside.cost, "outside_the_gradient", "cost", "random numbers"),
+        Figure("convolutional-batch", "3.2", convolutional.batch, "convolutional_norm", "main"),
+        Figure("convolutional-shift", "3.2", convolutional.shift, "convolutional_norm", "main"),
+        Figure("convolutional-place", "3.2", convolutional.place, "convolutional_norm", "main"),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
         Figure("pic-outside", "2", outside.march),
+        Figure("pic-convolutional", "3.2", convolutional.blocks),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),
         Figure("pic-averaging", "4.2.3", ensemble.averaging),

@@ -237,48 +237,6 @@ def synthetic_outside(tmp_path_factory):
     return outside.results(profile, [runs])
 
 
-# The truth of Section 3.2's. `best_lr` has the best validation accuracy, and the worst test accuracy.
-CONVOLUTIONAL = {
-    "accuracy": {
-        "none": 0.94,
-        "per_map": 0.97,
-        "per_activation": 0.96,
-        "biased": 0.97,
-        "after": 0.965,
-        "input": 0.95,
-    },
-    "small_batch_loss": {"none": 0.01, "per_map": 0.01, "per_activation": 0.05},
-    "shift_error": {"per_activation": 0.5},
-    "worth_1": 30.0,
-    "worth_2": 8.0,
-    "best_lr": 0.1,
-}
-
-
-def write_convolutional_record(runs: Path, config: convolutional.Config, seed: int) -> records.Record:
-    """One record of Section 3.2 as the experiment would write it, its numbers made up."""
-    truth, best = CONVOLUTIONAL, config.lr == CONVOLUTIONAL["best_lr"]
-    loss = truth["small_batch_loss"].get(config.variant, 0) if config.batch_size < 10 else 0
-    # Seeds lie evenly around the truth.
-    accuracy = truth["accuracy"][config.variant] - loss + 0.002 * (seed - 0.5)
-    side = convolutional.SIDES[config.data]
-    steps = np.unique(np.geomspace(1, config.steps, 10).round().astype(int)).tolist()
-    final = {
-        "chance_accuracy": 0.1,
-        "test_accuracy": accuracy if best else 0.99,
-        "validation_accuracy": 0.95 if best else 0.9,
-        "shifted_accuracy": 0.5,
-        "shift_error": truth["shift_error"].get(config.variant, 0.0),
-        "worth_1": truth["worth_1"],
-        "worth_2": truth["worth_2"],
-        "u_distance": 0.3,
-        "wu_distance": 0.1,
-    }
-    if config.bias:
-        final["bias_moved"] = 1e-7 if config.variant == "biased" else 0.1
-    ramp = np.arange(side**2, dtype=np.float16).reshape(side, side) / side**2
-    arrays = {"map": ramp, "map_moved": ramp * (1 + final["shift_error"])}
-    arrays |= {f"{name}_density": np.full(64, 1 / 64, np.float16) for name in ("u", "wu")}
 # The truth of Algorithm 1's claims, in right digits: the two variances differ by two alone.
 ALGORITHM1_DIGITS = {"identity": 5.0, "deviations": 2.0, "normalized": 4.0, "gradient": 8.0}
 
@@ -314,9 +272,6 @@ def write_algorithm1_record(runs: Path, config: algorithm1.Config, seed: int) ->
         config=config.to_dict(),
         seed=seed,
         outcome={"status": "done", "step": config.steps},
-        curves={"evaluation": {"step": steps, "train_loss": [1.0] * len(steps)}},
-        final=final,
-        first_losses=[2.3],
         curves=curves,
         final=final,
         first_losses=[],
@@ -380,6 +335,72 @@ def write_jacobian_record(runs: Path, config: jacobian.Config, seed: int) -> rec
 
 
 @pytest.fixture(scope="session")
+def synthetic_jacobian(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("jacobian_runs"), jacobian.PROFILES["smoke"]
+    for config, seed in jacobian.jobs(profile):
+        write_jacobian_record(runs, config, seed)
+    return jacobian.results(profile, [runs])
+
+
+# The truth of Section 3.2's. `best_lr` has the best validation accuracy, and the worst test accuracy.
+CONVOLUTIONAL = {
+    "accuracy": {
+        "none": 0.94,
+        "per_map": 0.97,
+        "per_activation": 0.96,
+        "biased": 0.97,
+        "after": 0.965,
+        "input": 0.95,
+    },
+    "small_batch_loss": {"none": 0.01, "per_map": 0.01, "per_activation": 0.05},
+    "shift_error": {"per_activation": 0.5},
+    "worth_1": 30.0,
+    "worth_2": 8.0,
+    "best_lr": 0.1,
+}
+
+
+def write_convolutional_record(runs: Path, config: convolutional.Config, seed: int) -> records.Record:
+    """One record of Section 3.2 as the experiment would write it, its numbers made up."""
+    truth, best = CONVOLUTIONAL, config.lr == CONVOLUTIONAL["best_lr"]
+    loss = truth["small_batch_loss"].get(config.variant, 0) if config.batch_size < 10 else 0
+    # Seeds lie evenly around the truth.
+    accuracy = truth["accuracy"][config.variant] - loss + 0.002 * (seed - 0.5)
+    side = convolutional.SIDES[config.data]
+    steps = np.unique(np.geomspace(1, config.steps, 10).round().astype(int)).tolist()
+    final = {
+        "chance_accuracy": 0.1,
+        "test_accuracy": accuracy if best else 0.99,
+        "validation_accuracy": 0.95 if best else 0.9,
+        "shifted_accuracy": 0.5,
+        "shift_error": truth["shift_error"].get(config.variant, 0.0),
+        "worth_1": truth["worth_1"],
+        "worth_2": truth["worth_2"],
+        "u_distance": 0.3,
+        "wu_distance": 0.1,
+    }
+    if config.bias:
+        final["bias_moved"] = 1e-7 if config.variant == "biased" else 0.1
+    ramp = np.arange(side**2, dtype=np.float16).reshape(side, side) / side**2
+    arrays = {"map": ramp, "map_moved": ramp * (1 + final["shift_error"])}
+    arrays |= {f"{name}_density": np.full(64, 1 / 64, np.float16) for name in ("u", "wu")}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves={"evaluation": {"step": steps, "train_loss": [1.0] * len(steps)}},
+        final=final,
+        first_losses=[2.3],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, arrays)
+
+
+@pytest.fixture(scope="session")
 def synthetic_convolutional(tmp_path_factory):
     """With two learning rates to choose from."""
     runs, lrs = tmp_path_factory.mktemp("convolutional_runs"), (0.1, 0.3)
@@ -387,11 +408,6 @@ def synthetic_convolutional(tmp_path_factory):
     for config, seed in convolutional.jobs(profile):
         write_convolutional_record(runs, config, seed)
     return convolutional.results(profile, [runs])
-def synthetic_jacobian(tmp_path_factory):
-    runs, profile = tmp_path_factory.mktemp("jacobian_runs"), jacobian.PROFILES["smoke"]
-    for config, seed in jacobian.jobs(profile):
-        write_jacobian_record(runs, config, seed)
-    return jacobian.results(profile, [runs])
 
 
 @pytest.fixture(scope="session")
@@ -401,8 +417,8 @@ def all_synthetic(
     synthetic_ablation,
     synthetic_ensemble,
     synthetic_outside,
-    synthetic_convolutional,
     synthetic_algorithm1,
+    synthetic_convolutional,
     synthetic_jacobian,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
@@ -412,8 +428,8 @@ def all_synthetic(
         ablation.EXPERIMENT: synthetic_ablation,
         ensemble.EXPERIMENT: synthetic_ensemble,
         outside.EXPERIMENT: synthetic_outside,
-        convolutional.EXPERIMENT: synthetic_convolutional,
         algorithm1.EXPERIMENT: synthetic_algorithm1,
+        convolutional.EXPERIMENT: synthetic_convolutional,
         jacobian.EXPERIMENT: synthetic_jacobian,
     }
 

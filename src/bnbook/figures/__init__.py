@@ -20,11 +20,8 @@ from bnbook.claims import AllResults
 from bnbook.config import canonical
 from bnbook.figures import (
     ablation,
-    convolutional,
-    ensemble,
-    explain,
-    inception,
     algorithm1,
+    convolutional,
     ensemble,
     explain,
     inception,

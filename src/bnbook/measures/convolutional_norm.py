@@ -203,6 +203,7 @@ def numbers(results: Results) -> dict[str, Number]:
         }
         found |= prefixed(f"inside.{name}", own)
     found["bias_moved"] = float(inside(results, "biased", "bias_moved").max())
+    found["plain_bias_moved"] = float(inside(results, "none", "bias_moved").mean())
     for name, statistic in STATISTICS.items():
         found |= interval(name, statistic(results).interval)
     return found

@@ -87,7 +87,7 @@ PROFILES = {
     ),
     "cpu": Profile(
         data="mnist",
-        seeds=4,
+        seeds=3,
         maps=8,
         shift=2,
         small_batch=4,

@@ -15,6 +15,7 @@ from bnbook.protocols import accelerating_ablation as ablation
 from bnbook.protocols import algorithm1_line_by_line as algorithm1
 from bnbook.protocols import algorithm2_inference as algorithm2
 from bnbook.protocols import bn_ensemble as ensemble
+from bnbook.protocols import convolutional_norm as convolutional
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import jacobian_conjecture as jacobian
 from bnbook.protocols import mnist_activation_shift as protocol
@@ -409,6 +410,74 @@ def synthetic_jacobian(tmp_path_factory):
     return jacobian.results(profile, [runs])
 
 
+# The truth of Section 3.2's. `best_lr` has the best validation accuracy, and the worst test accuracy.
+CONVOLUTIONAL = {
+    "accuracy": {
+        "none": 0.94,
+        "per_map": 0.97,
+        "per_activation": 0.96,
+        "biased": 0.97,
+        "after": 0.965,
+        "input": 0.95,
+    },
+    "small_batch_loss": {"none": 0.01, "per_map": 0.01, "per_activation": 0.05},
+    "shift_error": {"per_activation": 0.5},
+    "worth_1": 30.0,
+    "worth_2": 8.0,
+    "best_lr": 0.1,
+}
+
+
+def write_convolutional_record(runs: Path, config: convolutional.Config, seed: int) -> records.Record:
+    """One record of Section 3.2 as the experiment would write it, its numbers made up."""
+    truth, best = CONVOLUTIONAL, config.lr == CONVOLUTIONAL["best_lr"]
+    loss = truth["small_batch_loss"].get(config.variant, 0) if config.batch_size < 10 else 0
+    # Seeds lie evenly around the truth.
+    accuracy = truth["accuracy"][config.variant] - loss + 0.002 * (seed - 0.5)
+    side = convolutional.SIDES[config.data]
+    steps = np.unique(np.geomspace(1, config.steps, 10).round().astype(int)).tolist()
+    final = {
+        "chance_accuracy": 0.1,
+        "test_accuracy": accuracy if best else 0.99,
+        "validation_accuracy": 0.95 if best else 0.9,
+        "shifted_accuracy": 0.5,
+        "shift_error": truth["shift_error"].get(config.variant, 0.0),
+        "worth_1": truth["worth_1"],
+        "worth_2": truth["worth_2"],
+        "u_distance": 0.3,
+        "wu_distance": 0.1,
+    }
+    if config.bias:
+        final["bias_moved"] = 1e-7 if config.variant == "biased" else 0.1
+    ramp = np.arange(side**2, dtype=np.float16).reshape(side, side) / side**2
+    arrays = {"map": ramp, "map_moved": ramp * (1 + final["shift_error"])}
+    arrays |= {f"{name}_density": np.full(64, 1 / 64, np.float16) for name in ("u", "wu")}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves={"evaluation": {"step": steps, "train_loss": [1.0] * len(steps)}},
+        final=final,
+        first_losses=[2.3],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, arrays)
+
+
+@pytest.fixture(scope="session")
+def synthetic_convolutional(tmp_path_factory):
+    """With two learning rates to choose from."""
+    runs, lrs = tmp_path_factory.mktemp("convolutional_runs"), (0.1, 0.3)
+    profile = dataclasses.replace(convolutional.PROFILES["smoke"], lrs=lrs, small_batch_lrs=lrs)
+    for config, seed in convolutional.jobs(profile):
+        write_convolutional_record(runs, config, seed)
+    return convolutional.results(profile, [runs])
+
+
 @pytest.fixture(scope="session")
 def all_synthetic(
     synthetic,
@@ -419,6 +488,7 @@ def all_synthetic(
     synthetic_algorithm1,
     synthetic_algorithm2,
     synthetic_jacobian,
+    synthetic_convolutional,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
     return {
@@ -430,6 +500,7 @@ def all_synthetic(
         algorithm1.EXPERIMENT: synthetic_algorithm1,
         algorithm2.EXPERIMENT: synthetic_algorithm2,
         jacobian.EXPERIMENT: synthetic_jacobian,
+        convolutional.EXPERIMENT: synthetic_convolutional,
     }
 
 

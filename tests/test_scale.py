@@ -153,6 +153,14 @@ def test_working_rates(synthetic_scale):
     assert "1–10" in found.detail["en"] and "<0.001" not in found.detail["en"]
 
 
+def test_a_threshold_asked_more_strictly(synthetic_scale):
+    """One rate of the baseline's just works: 92% is enough for the rule, and not where 95% is asked."""
+    found = changed(synthetic_scale, "plain", 0.92, at="1")
+    np.testing.assert_allclose(measures.highest_working(found, "plain"), 1.0)
+    np.testing.assert_allclose(measures.highest_working(found, "plain", measures.STRICT), 0.1)
+    assert measures.numbers(found)["ratio_strict"] == pytest.approx(10**1.5)
+
+
 def test_the_interval_is_a_step_of_the_grid_wider(synthetic_scale):
     """Equal seeds would leave no doubt; the grid does."""
     seeds = {key: found[:1] * 3 for key, found in synthetic_scale.main.items()}
@@ -207,5 +215,6 @@ def test_numbers(synthetic_scale):
     numbers = measures.numbers(synthetic_scale)
     assert numbers["sweep.plain.highest"] == 1.0 and numbers["sweep.bn.lowest"] == 0.01
     assert numbers["sweep.bn.at_slow"] == pytest.approx(95)
-    assert numbers["norms.fast.grown"] == pytest.approx(1 + 10 * GROWN)
+    assert numbers["norms.bn.fast.grown"] == pytest.approx(1 + 10 * GROWN)
+    assert numbers["norms.plain.top.effective"] == pytest.approx(100 / (1 + 100 * GROWN))
     assert numbers["relations.usual.variance"] == WU_VARIANCE

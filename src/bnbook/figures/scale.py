@@ -187,7 +187,7 @@ def rates(results: Results) -> Drawn:
         "Accuracy at the end of training",
         f"dots: seeds, line: mean; dashed: {scale.WORKS:g}%, from which a rate works",
     )
-    style.labels(ax, [(NAMES[v], COLOURS[v]) for v in reversed(VARIANTS)], 0.02, 0.8, ha="left")
+    style.labels(ax, [(NAMES[v], COLOURS[v]) for v in reversed(VARIANTS)], 0.7, 0.55)
     bars.set(yticks=[], ylim=(-0.6, 1.6), xlabel="learning rate (log scale)")
     bars.spines["left"].set_visible(False)
     style.heading(bars, "Rates that work", "paler: not with every seed")
@@ -226,6 +226,7 @@ def norms(results: Results) -> Drawn:
         right.scatter(rate, start, marker="_", s=40, color=GREY, lw=1.2)
     left.set(xscale="symlog", yscale="log", xlabel="steps", ylabel=r"$\|w\|^2$ of a unit", xlim=(0, None))
     style.thousands(left.xaxis)
+    style.plain_log(left.yaxis)
     style.heading(left, "The weights grow", "a line a seed")
     style.labels(
         left, [(f"rate {rate:g}", colour) for rate, colour in reversed(shown.items())], 0.03, 0.97, ha="left"

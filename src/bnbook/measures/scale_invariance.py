@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from bnbook.records import Record
 QUANTITIES = ("output", "input_gradient", "weight_gradient")
 TOLERANCE = 0.01  # a relation holds where its two sides differ by no more than this, relatively
 WORKS = 90.0  # percent of validation accuracy from which a learning rate is said to work
+STRICT = 95.0  # the same, asked more strictly: does the answer hang on the threshold?
 LAYERS = ("layer_1", "layer_2", "layer_3")
 
 
@@ -79,16 +80,18 @@ def accuracies(results: Results, variant: str) -> np.ndarray:
     return np.array([[validation(r) for r in runs(results, variant, rate)] for rate in rates(results)])
 
 
-def highest_working(results: Results, variant: str) -> np.ndarray:
+def highest_working(results: Results, variant: str, works: float = WORKS) -> np.ndarray:
     """(seeds,): the highest rate that works; one step below the grid where none does."""
     tried = rates(results)
-    working = accuracies(results, variant) >= WORKS
+    working = accuracies(results, variant) >= works
     return np.where(working, tried[:, None], tried[0] / grid_step(results)).max(0)
 
 
 def working_decades(results: Results, variant: str) -> np.ndarray:
-    """(seeds,): how many decades of rates work: the rates that do, each for a step of the grid."""
-    return (accuracies(results, variant) >= WORKS).sum(0) * math.log10(grid_step(results))
+    """(seeds,): how many decades of rates work: the rates that do, each for a mean step of the grid."""
+    tried = rates(results)
+    step = math.log10(tried[-1] / tried[0]) / (len(tried) - 1)
+    return (accuracies(results, variant) >= WORKS).sum(0) * step
 
 
 def square_norm(record: Record) -> np.ndarray:
@@ -199,6 +202,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "lowest_rate": min(profile.lrs),
         "highest_rate": max(profile.lrs),
         "works": WORKS,
+        "strict": STRICT,
         "tolerance": 100 * TOLERANCE,
         "slow": SLOW,
         "fast": FAST,
@@ -219,10 +223,13 @@ def numbers(results: Results) -> dict[str, Number]:
     for variant in VARIANTS:
         found |= prefixed(f"sweep.{variant}", _sweep_numbers(results, variant))
     found |= interval("ratio", usable_rates(results).interval)
-    for name, rate in (("slow", SLOW), ("middle", 1.0), ("fast", FAST)):
-        grown = [last(square_norm(r)) / square_norm(r)[0] for r in runs(results, "bn", rate)]
-        found[f"norms.{name}.grown"] = float(np.mean(grown))
-    found["norms.spread"] = float(np.exp(np.log(spreads(results)).mean()))
+    plain, bn = (highest_working(results, variant, STRICT) for variant in VARIANTS)
+    found["ratio_strict"] = _geometric_mean(bn / plain)
+    named = {"slow": SLOW, "middle": 1.0, "fast": FAST, "top": float(rates(results)[-1])}
+    for variant in VARIANTS:
+        for name, rate in named.items():
+            found |= prefixed(f"norms.{variant}.{name}", _norm_numbers(runs(results, variant, rate)))
+    found["norms.spread"] = _geometric_mean(spreads(results))
     return found
 
 
@@ -234,6 +241,18 @@ def _relation_numbers(records: list[Record]) -> dict[str, Number]:
         "worst": 100 * max(worst_error(r).max() for r in records),
         "smallest_gradient_times": float(np.median([column(r, "weight_gradient_size")[0] for r in records])),
     }
+
+
+def _norm_numbers(records: list[Record]) -> dict[str, Number]:
+    """How many times ||w||^2 grows, and the effective rate at the end: geometric means over seeds."""
+    return {
+        "grown": _geometric_mean([last(square_norm(r)) / square_norm(r)[0] for r in records]),
+        "effective": _geometric_mean([last(effective_rates(r)) for r in records]),
+    }
+
+
+def _geometric_mean(values: Sequence[float]) -> float:
+    return float(np.exp(np.mean(np.log(values))))
 
 
 def _sweep_numbers(results: Results, variant: str) -> dict[str, Number]:

@@ -9,8 +9,10 @@ import pytest
 
 from bnbook import records
 from bnbook.protocols import accelerating_ablation as ablation
+from bnbook.protocols import algorithm1_line_by_line as algorithm1
 from bnbook.protocols import bn_ensemble as ensemble
 from bnbook.protocols import inception_speedups as inception
+from bnbook.protocols import jacobian_conjecture as jacobian
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.protocols import outside_the_gradient as outside
 from bnbook.protocols import scale_invariance as scale
@@ -96,6 +98,7 @@ UNDOING = {
     "shuffling": (0.01, 1),
     "photometric": (0.0, 1),
 }
+FLOAT32_LOSS = 0.003  # of accuracy, in the pair of Section 4.2
 HIGHEST_USABLE = {"rate_plain": 0.05, "rate_bn": 0.1}
 
 
@@ -108,6 +111,7 @@ def write_inception_record(runs: Path, config: inception.Config, seed: int) -> r
         end, half = full - cost - 0.0002 * seed, half * times
     learns = config.lr <= HIGHEST_USABLE.get(config.variant, float("inf"))
     end = end + 0.002 * seed if learns and end > 0.1 else 0.1
+    end -= FLOAT32_LOSS * (config.precision == "float32")
     steps = np.unique(np.geomspace(1, config.steps, 60).round().astype(int))
     rise = 0.1 + (end - 0.1) * (steps / (steps + half)) * (config.steps + half) / config.steps
     diverged = config.variant == "inception_x5"
@@ -255,6 +259,35 @@ def write_scale_record(runs: Path, config: scale.Config, seed: int) -> records.R
         squares = [1.0, 1 + GROWN * config.lr]
         curves = {"norms": {"step": [0, config.steps]} | {f"layer_{k}": squares for k in (1, 2, 3)}}
         final = {"chance_accuracy": 0.1, "validation_accuracy": 0.95 if works else 0.2}
+# The truth of Algorithm 1's claims, in right digits: the two variances differ by two alone.
+ALGORITHM1_DIGITS = {"identity": 5.0, "deviations": 2.0, "normalized": 4.0, "gradient": 8.0}
+
+
+def write_algorithm1_record(runs: Path, config: algorithm1.Config, seed: int) -> records.Record:
+    """One record of Section 3's as the experiment would write it, its errors made up."""
+    shift = 10.0 ** (0.1 * (seed - (algorithm1.PROFILES["smoke"].seeds - 1) / 2))  # 1 on average
+    curves, final = {}, {}
+    if config.part == "input":
+        for dtype in algorithm1.DTYPES:
+            for way in algorithm1.WAYS:
+                final |= {f"{way}.{dtype}.{what}": 1e-4 * shift for what in ("y", "d_x", "moments")}
+            for how in algorithm1.VARIANCES:
+                final[f"{how}.{dtype}.lost"] = 0.5 * (how == "naive")
+                final[f"{how}.{dtype}.negative"] = 1.0 * (how == "naive")
+        final |= {"identity": 1e-5 * shift, "identity_eps": 1e-12}
+    else:
+        steps = list(range(1, len(config.sweep) + 1))
+        curves[config.part] = {"step": steps}
+    if config.part == "variance":
+        own = curves["variance"]
+        own["distance"] = list(config.sweep)
+        for dtype in ("float64", "float32"):
+            own |= {f"{how}.{dtype}": [1e-3 * shift] * len(steps) for how in ("ours", "deviations")}
+            own[f"naive.{dtype}"] = [1e-5 * distance * shift for distance in config.sweep]
+    if config.part == "differences":
+        shown = {"float64": 1e-8 * shift, "float32": 1e-3 * shift, "ignored": 0.2}
+        curves["differences"] |= {"stride": list(config.sweep)}
+        curves["differences"] |= {name: [error] * len(steps) for name, error in shown.items()}
     record = records.Record(
         schema=records.SCHEMA,
         run_id=config.run_id,
@@ -277,6 +310,63 @@ def synthetic_scale(tmp_path_factory):
     for config, seed in scale.jobs(profile):
         write_scale_record(runs, config, seed)
     return scale.results(profile, [runs])
+def synthetic_algorithm1(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("algorithm1_runs"), algorithm1.PROFILES["smoke"]
+    for config, seed in algorithm1.jobs(profile):
+        write_algorithm1_record(runs, config, seed)
+    return algorithm1.results(profile, [runs])
+
+
+# The truth of Section 3.3's: percent of singular values near 1, by variant; spectra are even, from 0 to 2.
+NEARNESS = {
+    "linear_null": 70.0,
+    "linear_bn": 68.0,
+    "linear_whiten": 100.0,
+    "net_sigmoid_plain": 50.0,
+    "net_sigmoid_bn": 40.0,
+    "net_relu_plain": 35.0,
+    "net_relu_bn": 45.0,
+}
+
+
+def write_jacobian_record(runs: Path, config: jacobian.Config, seed: int) -> records.Record:
+    """One record of Section 3.3 as the experiment would write it, its numbers made up."""
+    spectrum = np.linspace(0, 2, len(jacobian.LEVELS), dtype=np.float32)
+    final = {"near": NEARNESS[config.variant] + seed, "rms": 1.0}
+    curves, arrays = {}, {"spectrum": spectrum}
+    if config.part == "net":
+        steps = [1, config.steps // 2, config.steps]
+        curves["spectra"] = {"step": steps, "near": [final["near"] + 9, final["near"] + 5, final["near"]]}
+        final |= {
+            "chance_accuracy": 0.1,
+            "test_accuracy": 0.9,
+            "near_mean": 60.0,
+            "directions": 5.0,
+            "gain": 0.5,
+        }
+        arrays = {"spectra": np.stack([spectrum * 0.8, spectrum * 0.9, spectrum])}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves=curves,
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, arrays)
+
+
+@pytest.fixture(scope="session")
+def synthetic_jacobian(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("jacobian_runs"), jacobian.PROFILES["smoke"]
+    for config, seed in jacobian.jobs(profile):
+        write_jacobian_record(runs, config, seed)
+    return jacobian.results(profile, [runs])
 
 
 @pytest.fixture(scope="session")
@@ -287,6 +377,8 @@ def all_synthetic(
     synthetic_ensemble,
     synthetic_outside,
     synthetic_scale,
+    synthetic_algorithm1,
+    synthetic_jacobian,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
     return {
@@ -296,6 +388,8 @@ def all_synthetic(
         ensemble.EXPERIMENT: synthetic_ensemble,
         outside.EXPERIMENT: synthetic_outside,
         scale.EXPERIMENT: synthetic_scale,
+        algorithm1.EXPERIMENT: synthetic_algorithm1,
+        jacobian.EXPERIMENT: synthetic_jacobian,
     }
 
 

@@ -94,5 +94,7 @@ def test_table_of_names():
         "accelerating_ablation": ("03_accelerating_ablation", "4.2.1"),
         "bn_ensemble": ("04_bn_ensemble", "4.2.3"),
         "outside_the_gradient": ("11_outside_the_gradient", "2"),
+        "algorithm1_line_by_line": ("12_algorithm1_line_by_line", "3"),
         "scale_invariance": ("15_scale_invariance", "3.3"),
+        "jacobian_conjecture": ("16_jacobian_conjecture", "3.3"),
     }

@@ -21,7 +21,9 @@ SHORT = {
     "03_accelerating_ablation": {"profile": "smoke", "data": "digits", "seeds": 1, "epochs": 1},
     "04_bn_ensemble": {"profile": "smoke", "data": "digits", "members": "2", "epochs": 1},
     "11_outside_the_gradient": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
+    "12_algorithm1_line_by_line": {"profile": "smoke", "data": "digits", "seeds": 2, "batch_size": 6},
     "15_scale_invariance": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
+    "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
 }
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -1,6 +1,9 @@
-"""Synthetic records with a known truth, for everything that reads records."""
+"""Synthetic records with a known truth, for everything that reads records; the built book in a browser."""
 
 import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -397,3 +400,59 @@ def all_synthetic(
 def synthetic(tmp_path_factory) -> protocol.Results:
     """Results at the smallest profile, whose truth is known."""
     return write_results(tmp_path_factory.mktemp("runs"), protocol.PROFILES["smoke"])
+
+
+# The built book in a real browser.
+
+DESK = {"width": 1280, "height": 900}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+@pytest.fixture(scope="session")
+def html() -> Path:
+    """The folder with the three editions; built from the committed records where none is given."""
+    given = os.environ.get("BNBOOK_HTML")
+    if given:
+        return Path(given).resolve()
+    from bnbook import book
+
+    return Path(book.build()).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Chromium, as the reader's browser; skips where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        message = (
+            f"no browser found: install one of {', '.join(BROWSERS)} to run the tests of the built pages"
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(html: Path, browser) -> Iterator:
+    """Opens an address below html/ in a fresh context: open_page("ko/index.html", viewport=..., ...)."""
+    contexts = []
+
+    def opener(address: str, **options):
+        context = browser.new_context(**{"viewport": DESK, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{html.as_uri()}/{address}")
+        return page
+
+    yield opener
+    for context in contexts:
+        context.close()

@@ -29,6 +29,7 @@ from bnbook.figures import (
     network,
     outside,
     scale,
+    stepper,
     style,
 )
 from bnbook.records import FIELDS, Record
@@ -121,6 +122,7 @@ FIGURES = {
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
+        Figure("pic-stepper", "3", stepper.lines),
         Figure("pic-outside", "2", outside.march),
         Figure("pic-algorithm1", "3", algorithm1.graph),
         Figure("pic-gradient-left", "3", algorithm1.left_over),

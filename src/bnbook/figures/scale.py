@@ -227,6 +227,7 @@ def norms(results: Results) -> Drawn:
     left.set(xscale="symlog", yscale="log", xlabel="steps", ylabel=r"$\|w\|^2$ of a unit", xlim=(0, None))
     style.thousands(left.xaxis)
     style.plain_log(left.yaxis)
+    left.set_yticks([2, 5, 10, 20, 50])
     style.heading(left, "The weights grow", "a line a seed")
     style.labels(
         left, [(f"rate {rate:g}", colour) for rate, colour in reversed(shown.items())], 0.03, 0.97, ha="left"

@@ -20,6 +20,7 @@ from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import jacobian_conjecture as jacobian
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.protocols import outside_the_gradient as outside
+from bnbook.protocols import scale_invariance as scale
 
 matplotlib.use("Agg")
 
@@ -478,6 +479,52 @@ def synthetic_convolutional(tmp_path_factory):
     return convolutional.results(profile, [runs])
 
 
+# The truth of Section 3.3's: the variance of Wu, the rates that work, and ||w||^2 = 1 + GROWN * rate.
+WU_VARIANCE, GROWN = 0.5, 2.0
+WORKING = {"plain": (0.1, 1.0), "bn": (0.01, 10.0)}
+
+
+def write_scale_record(runs: Path, config: scale.Config, seed: int) -> records.Record:
+    """One record of Section 3.3 as the experiment would write it, its numbers made up."""
+    if config.part == "relations":
+        a = np.logspace(-config.scale_decades, config.scale_decades, config.steps)
+        size = (1 + config.eps / WU_VARIANCE) ** 0.5 / (1 + config.eps / (a**2 * WU_VARIANCE)) ** 0.5
+        columns = {"step": np.arange(1, config.steps + 1), "scale": a}
+        for name in ("output", "input_gradient", "weight_gradient"):
+            columns |= {f"{name}_size": size, f"{name}_error": abs(size - 1)}
+        curves = {"relations": {name: column.tolist() for name, column in columns.items()}}
+        final = {"variance": WU_VARIANCE, "cosine": 1e-5}
+    else:
+        low, high = WORKING[config.variant]
+        # The second seed manages one step of the grid less at the top.
+        works = low <= config.lr <= high / (10 if seed and config.variant == "bn" else 1)
+        squares = [1.0, 1 + GROWN * config.lr]
+        curves = {"norms": {"step": [0, config.steps]} | {f"layer_{k}": squares for k in (1, 2, 3)}}
+        final = {"chance_accuracy": 0.1, "validation_accuracy": 0.95 if works else 0.2}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves=curves,
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, {})
+
+
+@pytest.fixture(scope="session")
+def synthetic_scale(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("scale_runs"), scale.PROFILES["smoke"]
+    for config, seed in scale.jobs(profile):
+        write_scale_record(runs, config, seed)
+    return scale.results(profile, [runs])
+
+
 @pytest.fixture(scope="session")
 def all_synthetic(
     synthetic,
@@ -489,6 +536,7 @@ def all_synthetic(
     synthetic_algorithm2,
     synthetic_jacobian,
     synthetic_convolutional,
+    synthetic_scale,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
     return {
@@ -501,6 +549,7 @@ def all_synthetic(
         algorithm2.EXPERIMENT: synthetic_algorithm2,
         jacobian.EXPERIMENT: synthetic_jacobian,
         convolutional.EXPERIMENT: synthetic_convolutional,
+        scale.EXPERIMENT: synthetic_scale,
     }
 
 

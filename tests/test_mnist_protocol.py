@@ -97,5 +97,6 @@ def test_table_of_names():
         "algorithm1_line_by_line": ("12_algorithm1_line_by_line", "3"),
         "algorithm2_inference": ("13_algorithm2_inference", "3.1"),
         "convolutional_norm": ("14_convolutional_norm", "3.2"),
+        "scale_invariance": ("15_scale_invariance", "3.3"),
         "jacobian_conjecture": ("16_jacobian_conjecture", "3.3"),
     }

@@ -39,6 +39,7 @@ EXPERIMENTS = {
         Experiment(12, "algorithm1_line_by_line", "3", "algorithm1"),
         Experiment(13, "algorithm2_inference", "3.1", "algorithm2"),
         Experiment(14, "convolutional_norm", "3.2", "convolutional"),
+        Experiment(15, "scale_invariance", "3.3", "scale"),
         Experiment(16, "jacobian_conjecture", "3.3", "jacobian"),
     ]
 }

@@ -18,7 +18,17 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, style
+from bnbook.figures import (
+    ablation,
+    ensemble,
+    explain,
+    inception,
+    initialization,
+    mnist,
+    network,
+    outside,
+    style,
+)
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
@@ -92,11 +102,15 @@ FIGURES = {
         Figure("outside-toy", "2", outside.toy, "outside_the_gradient", "toy", TOY),
         Figure("outside-net", "2", outside.net, "outside_the_gradient", "net"),
         Figure("outside-cost", "2", outside.cost, "outside_the_gradient", "cost", "random numbers"),
+        Figure("initialization-map", "3.3", initialization.accuracy_map, "careless_initialization", "main"),
+        Figure("initialization-decades", "3.3", initialization.decades, "careless_initialization", "main"),
+        Figure("initialization-signal", "3.3", initialization.signal, "careless_initialization", "relu"),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
         Figure("pic-outside", "2", outside.march),
+        Figure("pic-initialization", "3.3", initialization.signal_bands),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),
         Figure("pic-averaging", "4.2.3", ensemble.averaging),

@@ -69,6 +69,22 @@ def test_the_scale_is_the_only_difference():
     assert one[0].bias is not None and normalized[0].bias is None
 
 
+def test_the_controls():
+    """They differ from one row of the map in what they are named after alone; the output layer's weights are
+    then those of scale 1, all others as before."""
+    base = CONFIGS["relu", "bn", str(SMOKE.depths[-2])].to_dict()
+    changed = {
+        name: {key for key, value in CONFIGS["control", name].to_dict().items() if value != base[key]}
+        for name in protocol.CONTROLS
+    }
+    assert changed["epsilon"] == {"variant", "norm_eps"} and changed["output"] == {"variant", "scale_output"}
+    assert changed["both"] == changed["epsilon"] | changed["output"]
+    config = CONFIGS["control", "output"]
+    small, one = (experiment.network(config, scale, INPUTS, 0) for scale in (0.01, 1.0))
+    assert torch.equal(small[-1].weight, one[-1].weight)
+    torch.testing.assert_close(small[0].weight, 0.01 * one[0].weight)
+
+
 def test_without_bn_the_scale_multiplies_in_every_layer(batch):
     """ReLUs pass a factor on: after k layers the signal is scale^k as large, exactly."""
     (one, _), (large, _) = (experiment.at_start(PLAIN, scale, 0, batch) for scale in (1.0, 100.0))
@@ -209,7 +225,9 @@ def test_numbers(synthetic_careless):
     assert numbers["relu.plain.deepest.at_one"] == pytest.approx(20)
     assert numbers["relu.gain_at_80"] == 0 and numbers["relu.gain_at_30"] == numbers["relu.gain"]
     assert numbers["relu.gain_one_rate_low"] == 0 < numbers["relu.gain_one_rate_high"]
-    assert numbers["trainings"] == 16 * 5 * 2
+    assert numbers["trainings"] == (8 + len(protocol.CONTROLS)) * 2 * 5 * 2
+    assert numbers["control.output.decades"] == SMOKE.decades == numbers["control.none.decades"]
+    assert numbers["control.both.at_largest"] == pytest.approx(75)
 
 
 # Figures
@@ -232,3 +250,13 @@ def test_the_map_shows_every_cell(synthetic_careless):
     assert len(table) == 2 * 2 * 2 * 2 * 5
     works = table[table["validation_accuracy"] > 50].groupby(["activation", "network", "depth"]).size() / 2
     assert works["relu", "without BN", 1] == 3 and works["relu", "with BN", 5] == 3.5
+
+
+def test_the_gaps_show_every_row(synthetic_careless):
+    table = drawn.gaps(synthetic_careless)[1]
+    assert table.groupby("control").size().to_dict() == {
+        "as in the map": 10,
+        "smaller epsilon": 10,
+        "output layer standard": 10,
+        "both": 10,
+    }

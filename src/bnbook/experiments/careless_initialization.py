@@ -5,7 +5,7 @@ Run it: `bnbook run careless_initialization --profile cpu --jobs 2`.
 Expected: without BN a deep network trains only where the scale is nearly right, and one of sigmoids hardly
 anywhere; with BN over decades, until epsilon (below) or the output layer, which is not normalized, (above)
 gets in the way.
-Takes: about eight minutes on one core at PROFILE=cpu, seconds at PROFILE=smoke.
+Takes: about ten minutes on one core at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import dataclasses
@@ -77,7 +77,7 @@ def network(config: Config, scale: float, inputs: int, seed: int) -> nn.Sequenti
     """Linear, BN where the row normalizes, and the activation, `depth` times; then the output layer.
 
     Weights are `scale` times N(0, 2 / inputs of the layer), biases 0; the same draw at every scale, and with
-    BN and without.
+    BN and without. Without `scale_output` those of the output layer are the draw itself.
     """
     layers: list[nn.Module] = []
     for a, b in itertools.pairwise([inputs] + [config.hidden] * config.depth):
@@ -87,7 +87,8 @@ def network(config: Config, scale: float, inputs: int, seed: int) -> nn.Sequenti
     generator = torch.Generator().manual_seed(seed)
     for layer in model:
         if isinstance(layer, nn.Linear):
-            nn.init.normal_(layer.weight, 0, scale * (2 / layer.in_features) ** 0.5, generator=generator)
+            factor = scale if layer is not model[-1] or config.scale_output else 1.0
+            nn.init.normal_(layer.weight, 0, factor * (2 / layer.in_features) ** 0.5, generator=generator)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
     return model

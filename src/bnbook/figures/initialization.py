@@ -1,4 +1,4 @@
-"""The figures of careless initialization: the map, the decades, the signal at the start."""
+"""The figures of careless initialization: the map, the signal at the start, what ends the freedom."""
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator
 
 from bnbook.figures import style
-from bnbook.figures.style import COLOURS, GREY, NAMES, PALE, SMALL
+from bnbook.figures.style import BN, COLOURS, GREEN, GREY, NAMES, PALE, SMALL, WU, YELLOW
 from bnbook.measures import careless_initialization as initialization
 from bnbook.protocols.careless_initialization import ACTIVATIONS, VARIANTS, WORKS
 from bnbook.protocols.grid import Results
@@ -18,6 +18,13 @@ from bnbook.protocols.grid import Results
 Drawn = tuple[Figure, pd.DataFrame]
 
 UNITS = {"relu": "ReLU", "sigmoid": "Sigmoid"}
+CONTROL_NAMES = {
+    "none": "as in the map",
+    "epsilon": "smaller epsilon",
+    "output": "output layer standard",
+    "both": "both",
+}
+CONTROL_COLOURS = {"none": BN, "epsilon": YELLOW, "output": GREEN, "both": WU}
 DETAILS = {"spread": "of a layer's outputs", "gradient": "of the loss by a layer's outputs"}
 
 
@@ -60,7 +67,9 @@ def signal_bands(_: None = None) -> Drawn:
 
 def accuracy_map(results: Results) -> Drawn:
     """Validation accuracy by scale and depth, and where training works."""
-    figure = style.figure(4.7, "dot: training works with every seed;  ring: with some")
+    figure = style.figure(
+        4.7, "dot: training works with every seed;  ring: with some;  right: in how many decades"
+    )
     axes = figure.subplots(2, 2, sharex=True, sharey=True)
     depths, scales = initialization.depths(results), initialization.scales(results)
     position, rows = np.log10(scales), []
@@ -71,6 +80,16 @@ def accuracy_map(results: Results) -> Drawn:
                 position, range(len(depths)), 100 * found.mean(0), vmin=10, vmax=100, cmap="cividis"
             )
             works = (found > WORKS).mean(0)
+            decades = initialization.decades(results, activation, variant).mean(0)
+            for level, value in enumerate(decades):
+                ax.text(
+                    1.02,
+                    level,
+                    f"{value:.1f}",
+                    transform=ax.get_yaxis_transform(),
+                    va="center",
+                    fontsize=SMALL,
+                )
             for level, scale in np.ndindex(works.shape):
                 if works[level, scale]:
                     _mark(ax, position[scale], level, filled=works[level, scale] == 1)
@@ -96,32 +115,29 @@ def accuracy_map(results: Results) -> Drawn:
     return figure, pd.DataFrame(rows)
 
 
-def decades(results: Results) -> Drawn:
-    """In how many decades training works, by depth; a dot a seed."""
-    figure = style.figure(3.2)
-    axes = figure.subplots(1, 2, sharey=True)
-    depths, rows = initialization.depths(results), []
-    for ax, activation in zip(axes, ACTIVATIONS, strict=True):
-        for variant in VARIANTS:
-            found = initialization.decades(results, activation, variant)
-            ax.plot(range(len(depths)), found.mean(0), color=COLOURS[variant], lw=1.8, label=NAMES[variant])
-            for seed, values in enumerate(found):
-                shift = 0.06 * (seed - (len(found) - 1) / 2)
-                ax.scatter(
-                    np.arange(len(depths)) + shift, values, color=COLOURS[variant], s=14, alpha=0.7, lw=0
-                )
-                rows += [
-                    {"activation": activation, "network": NAMES[variant], "seed": seed}
-                    | {"depth": depth, "decades": value}
-                    for depth, value in zip(depths, values, strict=True)
-                ]
-        ax.set_xticks(range(len(depths)), depths)
-        ax.set(xlabel="hidden layers", ylim=(-0.2, initialization.span(results) + 0.2))
-        style.heading(ax, UNITS[activation], "line: mean; dots: seeds")
-        ax.grid(color=PALE, lw=0.6)
-        ax.set_axisbelow(True)
-    axes[0].set_ylabel(f"decades, of {initialization.span(results):g}, that work")
-    axes[1].legend(frameon=False, fontsize=SMALL, loc="best", labelcolor="linecolor")
+def gaps(results: Results) -> Drawn:
+    """Validation accuracy by scale of a network with BN, and with what limits its freedom changed."""
+    figure = style.figure(3.5)
+    ax = figure.subplots()
+    scales, rows = initialization.scales(results), []
+    for name, found in initialization.controls(results).items():
+        for seed, values in enumerate(100 * found):
+            ax.scatter(scales, values, color=CONTROL_COLOURS[name], s=9, alpha=0.5, lw=0)
+            rows += [
+                {"control": CONTROL_NAMES[name], "seed": seed, "scale": scale, "validation_accuracy": value}
+                for scale, value in zip(scales, values, strict=True)
+            ]
+        mean = 100 * found.mean(0)
+        dashes = (0, (4, 2)) if name in ("epsilon", "both") else "-"  # what lies beneath shows through
+        ax.plot(scales, mean, color=CONTROL_COLOURS[name], lw=1.8, ls=dashes, label=CONTROL_NAMES[name])
+    ax.axhline(100 * WORKS, color=GREY, lw=0.8, ls=(0, (4, 3)))
+    ax.set_xscale("log")
+    ax.set(xlabel="initial weights (standard: 1)", ylabel="validation accuracy (%)", ylim=(0, 130))
+    ax.set_yticks([0, 25, 50, 75, 100])
+    style.heading(ax, "What ends the freedom", "with BN; line: mean, dots: seeds; dashed: works above it")
+    ax.grid(color=PALE, lw=0.6)
+    ax.set_axisbelow(True)
+    ax.legend(frameon=False, fontsize=SMALL, loc="upper center", ncols=2, labelcolor="linecolor")
     return figure, pd.DataFrame(rows)
 
 

@@ -7,14 +7,14 @@ import numpy as np
 from bnbook import stats
 from bnbook.measures import Estimate, data_name, interval, prefixed
 from bnbook.paper import Number
-from bnbook.protocols.careless_initialization import ACTIVATIONS, VARIANTS, WORKS, Config, Profile
+from bnbook.protocols.careless_initialization import ACTIVATIONS, CONTROLS, VARIANTS, WORKS, Config, Profile
 from bnbook.protocols.grid import Results
 
 OTHER_THRESHOLDS = (0.3, 0.8)  # to see whether WORKS decides the result
 
 
 def depths(results: Results) -> list[int]:
-    return sorted({int(key[2]) for key in results.main})
+    return sorted({int(key[2]) for key in results.main if key[0] in ACTIVATIONS})
 
 
 def scales(results: Results) -> np.ndarray:
@@ -36,6 +36,17 @@ def accuracies(results: Results, activation: str, variant: str, rate: int | None
     """(seeds, depths, scales): validation accuracy (0 to 1) at the best of the rates, or at the `rate`-th."""
     found = np.stack(rows(results, activation, variant, "accuracy"), axis=1)
     return found.max(-1) if rate is None else found[..., rate]
+
+
+def controls(results: Results) -> dict[str, np.ndarray]:
+    """(seeds, scales): validation accuracy at the best rate of the row that the controls change ("none"), and
+    of each control by name."""
+    depth = depths(results)[-2]
+    found = {"none": ("relu", "bn", str(depth))} | {name: ("control", name) for name in CONTROLS}
+    return {
+        name: np.stack([record.arrays["accuracy"].max(1) for record in results.main[key]])
+        for name, key in found.items()
+    }
 
 
 def span(results: Results) -> float:
@@ -105,7 +116,9 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "rates": len(profile.lrs),
         "shallowest": min(profile.depths),
         "deepest": max(profile.depths),
+        "controlled": profile.depths[-2],
         "works": 100 * WORKS,
+        "small_epsilon": CONTROLS["epsilon"]["norm_eps"],
     }
 
 
@@ -127,6 +140,15 @@ def numbers(results: Results) -> dict[str, Number]:
         for variant in VARIANTS:
             ours |= prefixed(variant, _of_variant(results, activation, variant))
         found |= prefixed(activation, ours)
+    for name, accuracy in controls(results).items():
+        found |= prefixed(
+            f"control.{name}",
+            {
+                "decades": (accuracy > WORKS).mean() * span(results),
+                "at_smallest": 100 * accuracy[:, 0].mean(),
+                "at_largest": 100 * accuracy[:, -1].mean(),
+            },
+        )
     return found
 
 

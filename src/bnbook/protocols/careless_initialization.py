@@ -6,8 +6,11 @@ cell is a short training of a small network at each of a few learning rates. One
 map, all scales and rates of one depth: a cell takes a fraction of a second, and a record of its own would be
 provenance and little else.
 
+Beside the map a few *controls*, rows with BN whose freedom should end where theory says that it does: with a
+smaller epsilon, with an output layer of standard weights, and with both.
+
 The scale 1 is the initialization made for ReLUs, N(0, 2 / inputs) in every layer (He et al. 2015); a cell's
-weights, those of the output layer too, are `scale` times as large.
+weights, those of the output layer too but for the controls, are `scale` times as large.
 """
 
 import dataclasses
@@ -22,6 +25,12 @@ DATA = ("mnist", "digits")
 
 ACTIVATIONS = ("relu", "sigmoid")
 VARIANTS = ("plain", "bn")
+# What a control changes in the configuration of a row with BN.
+CONTROLS = {
+    "epsilon": {"norm_eps": 1e-12},
+    "output": {"scale_output": False},
+    "both": {"norm_eps": 1e-12, "scale_output": False},
+}
 WORKS = 0.5  # a cell works where validation accuracy ends above it; fixed before the runs
 
 
@@ -39,6 +48,7 @@ class Config(RunConfig):
     decades: int  # that the scales span, half of them to each side of 1
     per_decade: int
     lrs: tuple[float, ...]
+    scale_output: bool = True  # else the output layer's weights are always those of scale 1
     norm_eps: float = 1e-5
     population_batches: int = 10  # for the statistics of Algorithm 2, by which a network with BN is judged
 
@@ -86,8 +96,9 @@ PROFILES = {
 
 
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:
-    """The configurations by (activation, variant, depth)."""
-    return {
+    """The configurations by (activation, variant, depth); those of the controls, with ReLUs and at the depth
+    next to the deepest, by ("control", name)."""
+    rows = {
         (activation, variant, str(depth)): Config(
             variant=f"{activation}_{variant}_{depth}",
             data=profile.data,
@@ -105,6 +116,12 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
         for variant in VARIANTS
         for depth in profile.depths
     }
+    base = rows["relu", "bn", str(profile.depths[-2])]
+    controls = {
+        ("control", name): dataclasses.replace(base, variant=f"control_{name}", **changes)
+        for name, changes in CONTROLS.items()
+    }
+    return rows | controls
 
 
 def traces(steps: int) -> list[Config]:

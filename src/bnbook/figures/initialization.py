@@ -77,7 +77,13 @@ def accuracy_map(results: Results) -> Drawn:
         for ax, variant in zip(axes[line], VARIANTS, strict=True):
             found = initialization.accuracies(results, activation, variant)
             mesh = ax.pcolormesh(
-                position, range(len(depths)), 100 * found.mean(0), vmin=10, vmax=100, cmap="cividis"
+                position,
+                range(len(depths)),
+                100 * found.mean(0),
+                vmin=10,
+                vmax=100,
+                cmap="cividis",
+                edgecolors="face",
             )
             works = (found > WORKS).mean(0)
             decades = initialization.decades(results, activation, variant).mean(0)

@@ -1,6 +1,9 @@
-"""Synthetic records with a known truth, for everything that reads records."""
+"""Synthetic records with a known truth, for everything that reads records; the built book in a browser."""
 
 import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -9,9 +12,13 @@ import pytest
 
 from bnbook import records
 from bnbook.protocols import accelerating_ablation as ablation
+from bnbook.protocols import algorithm1_line_by_line as algorithm1
+from bnbook.protocols import algorithm2_inference as algorithm2
 from bnbook.protocols import bn_ensemble as ensemble
 from bnbook.protocols import careless_initialization as careless
+from bnbook.protocols import convolutional_norm as convolutional
 from bnbook.protocols import inception_speedups as inception
+from bnbook.protocols import jacobian_conjecture as jacobian
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.protocols import outside_the_gradient as outside
 
@@ -96,6 +103,7 @@ UNDOING = {
     "shuffling": (0.01, 1),
     "photometric": (0.0, 1),
 }
+FLOAT32_LOSS = 0.003  # of accuracy, in the pair of Section 4.2
 HIGHEST_USABLE = {"rate_plain": 0.05, "rate_bn": 0.1}
 
 
@@ -108,6 +116,7 @@ def write_inception_record(runs: Path, config: inception.Config, seed: int) -> r
         end, half = full - cost - 0.0002 * seed, half * times
     learns = config.lr <= HIGHEST_USABLE.get(config.variant, float("inf"))
     end = end + 0.002 * seed if learns and end > 0.1 else 0.1
+    end -= FLOAT32_LOSS * (config.precision == "float32")
     steps = np.unique(np.geomspace(1, config.steps, 60).round().astype(int))
     rise = 0.1 + (end - 0.1) * (steps / (steps + half)) * (config.steps + half) / config.steps
     diverged = config.variant == "inception_x5"
@@ -233,6 +242,243 @@ def synthetic_outside(tmp_path_factory):
     return outside.results(profile, [runs])
 
 
+# The truth of Algorithm 1's claims, in right digits: the two variances differ by two alone.
+ALGORITHM1_DIGITS = {"identity": 5.0, "deviations": 2.0, "normalized": 4.0, "gradient": 8.0}
+
+
+def write_algorithm1_record(runs: Path, config: algorithm1.Config, seed: int) -> records.Record:
+    """One record of Section 3's as the experiment would write it, its errors made up."""
+    shift = 10.0 ** (0.1 * (seed - (algorithm1.PROFILES["smoke"].seeds - 1) / 2))  # 1 on average
+    curves, final = {}, {}
+    if config.part == "input":
+        for dtype in algorithm1.DTYPES:
+            for way in algorithm1.WAYS:
+                final |= {f"{way}.{dtype}.{what}": 1e-4 * shift for what in ("y", "d_x", "moments")}
+            for how in algorithm1.VARIANCES:
+                final[f"{how}.{dtype}.lost"] = 0.5 * (how == "naive")
+                final[f"{how}.{dtype}.negative"] = 1.0 * (how == "naive")
+        final |= {"identity": 1e-5 * shift, "identity_eps": 1e-12}
+    else:
+        steps = list(range(1, len(config.sweep) + 1))
+        curves[config.part] = {"step": steps}
+    if config.part == "variance":
+        own = curves["variance"]
+        own["distance"] = list(config.sweep)
+        for dtype in ("float64", "float32"):
+            own |= {f"{how}.{dtype}": [1e-3 * shift] * len(steps) for how in ("ours", "deviations")}
+            own[f"naive.{dtype}"] = [1e-5 * distance * shift for distance in config.sweep]
+    if config.part == "differences":
+        shown = {"float64": 1e-8 * shift, "float32": 1e-3 * shift, "ignored": 0.2}
+        curves["differences"] |= {"stride": list(config.sweep)}
+        curves["differences"] |= {name: [error] * len(steps) for name, error in shown.items()}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves=curves,
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, {})
+
+
+@pytest.fixture(scope="session")
+def synthetic_algorithm1(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("algorithm1_runs"), algorithm1.PROFILES["smoke"]
+    for config, seed in algorithm1.jobs(profile):
+        write_algorithm1_record(runs, config, seed)
+    return algorithm1.results(profile, [runs])
+
+
+# The truth of Section 3.1: accuracies by the way of asking, what the factor m / (m - 1) brings, and the time
+# of an answer over that with the normalization folded away.
+ANSWERS = {
+    "population": 0.97,
+    "population_1": 0.95,
+    "population_10": 0.969,
+    "moving_10": 0.9695,
+    "moving_100": 0.969,
+    "moving_1000": 0.96,
+    "moving_all": 0.8,
+    "test_60": 0.965,
+    "test_8": 0.9,
+    "test_1": 0.1,
+    "test_sorted": 0.2,
+}
+FACTOR, TIMES_FOLDED = -0.01, 1.6
+
+
+def write_algorithm2_record(runs: Path, config: algorithm2.Config, seed: int) -> records.Record:
+    """One record of Section 3.1 as the experiment would write it, its numbers made up."""
+    steps = np.unique(np.geomspace(1, config.steps, 20).round().astype(int))
+    late, m = steps > 0.1 * config.steps, config.batch_size
+    columns = {"step": steps.tolist()}
+    for way, end in ANSWERS.items():
+        # Seeds shift all ways alike; averages begin at chance.
+        right = np.where(late | (way == "population"), end - 0.001 * seed, 0.1)
+        columns[f"{way}_accuracy"] = right.tolist()
+        columns[f"{way}_disagreement"] = (ANSWERS["population"] - 0.001 * seed - right).tolist()
+    for way in algorithm2.TEST_BATCHES:
+        columns[f"{way}_company"] = np.full(len(steps), 0.1).tolist()
+    if config.part == "fold":
+        final = {"microseconds": 50.0, "times_folded": TIMES_FOLDED * (1 + 0.01 * seed)}
+    else:
+        final = {"chance_accuracy": 0.1, "test_accuracy": 0.9, "fold_difference": 1e-6, "fold_otherwise": 0.0}
+        for name, variance, right in (
+            ("unbiased", 1.01, 0.9 + FACTOR),
+            ("biased", (m - 1) / m, 0.9),
+            ("gain", 0.5, 0.91),
+        ):
+            final |= {f"{name}_variance": variance, f"{name}_accuracy": right, f"{name}_loss": 0.3}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves={"answers": columns} if config.part == "net" else {},
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, {})
+
+
+@pytest.fixture(scope="session")
+def synthetic_algorithm2(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("algorithm2_runs"), algorithm2.PROFILES["smoke"]
+    for config, seed in algorithm2.jobs(profile):
+        write_algorithm2_record(runs, config, seed)
+    return algorithm2.results(profile, [runs])
+
+
+# The truth of Section 3.3's: percent of singular values near 1, by variant; spectra are even, from 0 to 2.
+NEARNESS = {
+    "linear_null": 70.0,
+    "linear_bn": 68.0,
+    "linear_whiten": 100.0,
+    "net_sigmoid_plain": 50.0,
+    "net_sigmoid_bn": 40.0,
+    "net_relu_plain": 35.0,
+    "net_relu_bn": 45.0,
+}
+
+
+def write_jacobian_record(runs: Path, config: jacobian.Config, seed: int) -> records.Record:
+    """One record of Section 3.3 as the experiment would write it, its numbers made up."""
+    spectrum = np.linspace(0, 2, len(jacobian.LEVELS), dtype=np.float32)
+    final = {"near": NEARNESS[config.variant] + seed, "rms": 1.0}
+    curves, arrays = {}, {"spectrum": spectrum}
+    if config.part == "net":
+        steps = [1, config.steps // 2, config.steps]
+        curves["spectra"] = {"step": steps, "near": [final["near"] + 9, final["near"] + 5, final["near"]]}
+        final |= {
+            "chance_accuracy": 0.1,
+            "test_accuracy": 0.9,
+            "near_mean": 60.0,
+            "directions": 5.0,
+            "gain": 0.5,
+        }
+        arrays = {"spectra": np.stack([spectrum * 0.8, spectrum * 0.9, spectrum])}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves=curves,
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, arrays)
+
+
+@pytest.fixture(scope="session")
+def synthetic_jacobian(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("jacobian_runs"), jacobian.PROFILES["smoke"]
+    for config, seed in jacobian.jobs(profile):
+        write_jacobian_record(runs, config, seed)
+    return jacobian.results(profile, [runs])
+
+
+# The truth of Section 3.2's. `best_lr` has the best validation accuracy, and the worst test accuracy.
+CONVOLUTIONAL = {
+    "accuracy": {
+        "none": 0.94,
+        "per_map": 0.97,
+        "per_activation": 0.96,
+        "biased": 0.97,
+        "after": 0.965,
+        "input": 0.95,
+    },
+    "small_batch_loss": {"none": 0.01, "per_map": 0.01, "per_activation": 0.05},
+    "shift_error": {"per_activation": 0.5},
+    "worth_1": 30.0,
+    "worth_2": 8.0,
+    "best_lr": 0.1,
+}
+
+
+def write_convolutional_record(runs: Path, config: convolutional.Config, seed: int) -> records.Record:
+    """One record of Section 3.2 as the experiment would write it, its numbers made up."""
+    truth, best = CONVOLUTIONAL, config.lr == CONVOLUTIONAL["best_lr"]
+    loss = truth["small_batch_loss"].get(config.variant, 0) if config.batch_size < 10 else 0
+    # Seeds lie evenly around the truth.
+    accuracy = truth["accuracy"][config.variant] - loss + 0.002 * (seed - 0.5)
+    side = convolutional.SIDES[config.data]
+    steps = np.unique(np.geomspace(1, config.steps, 10).round().astype(int)).tolist()
+    final = {
+        "chance_accuracy": 0.1,
+        "test_accuracy": accuracy if best else 0.99,
+        "validation_accuracy": 0.95 if best else 0.9,
+        "shifted_accuracy": 0.5,
+        "shift_error": truth["shift_error"].get(config.variant, 0.0),
+        "worth_1": truth["worth_1"],
+        "worth_2": truth["worth_2"],
+        "u_distance": 0.3,
+        "wu_distance": 0.1,
+    }
+    if config.bias:
+        final["bias_moved"] = 1e-7 if config.variant == "biased" else 0.1
+    ramp = np.arange(side**2, dtype=np.float16).reshape(side, side) / side**2
+    arrays = {"map": ramp, "map_moved": ramp * (1 + final["shift_error"])}
+    arrays |= {f"{name}_density": np.full(64, 1 / 64, np.float16) for name in ("u", "wu")}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves={"evaluation": {"step": steps, "train_loss": [1.0] * len(steps)}},
+        final=final,
+        first_losses=[2.3],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, arrays)
+
+
+@pytest.fixture(scope="session")
+def synthetic_convolutional(tmp_path_factory):
+    """With two learning rates to choose from."""
+    runs, lrs = tmp_path_factory.mktemp("convolutional_runs"), (0.1, 0.3)
+    profile = dataclasses.replace(convolutional.PROFILES["smoke"], lrs=lrs, small_batch_lrs=lrs)
+    for config, seed in convolutional.jobs(profile):
+        write_convolutional_record(runs, config, seed)
+    return convolutional.results(profile, [runs])
+
+
 # The truth of the map of initial scales: at how many of the five scales each network trains, by (activation,
 # variant, depth); and by how many times a gradient grows a layer.
 WORKING_SCALES = {
@@ -298,6 +544,10 @@ def all_synthetic(
     synthetic_ablation,
     synthetic_ensemble,
     synthetic_outside,
+    synthetic_algorithm1,
+    synthetic_algorithm2,
+    synthetic_jacobian,
+    synthetic_convolutional,
     synthetic_careless,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
@@ -307,6 +557,10 @@ def all_synthetic(
         ablation.EXPERIMENT: synthetic_ablation,
         ensemble.EXPERIMENT: synthetic_ensemble,
         outside.EXPERIMENT: synthetic_outside,
+        algorithm1.EXPERIMENT: synthetic_algorithm1,
+        algorithm2.EXPERIMENT: synthetic_algorithm2,
+        jacobian.EXPERIMENT: synthetic_jacobian,
+        convolutional.EXPERIMENT: synthetic_convolutional,
         careless.EXPERIMENT: synthetic_careless,
     }
 
@@ -315,3 +569,59 @@ def all_synthetic(
 def synthetic(tmp_path_factory) -> protocol.Results:
     """Results at the smallest profile, whose truth is known."""
     return write_results(tmp_path_factory.mktemp("runs"), protocol.PROFILES["smoke"])
+
+
+# The built book in a real browser.
+
+DESK = {"width": 1280, "height": 900}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+@pytest.fixture(scope="session")
+def html() -> Path:
+    """The folder with the three editions; built from the committed records where none is given."""
+    given = os.environ.get("BNBOOK_HTML")
+    if given:
+        return Path(given).resolve()
+    from bnbook import book
+
+    return Path(book.build()).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Chromium, as the reader's browser; skips where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        message = (
+            f"no browser found: install one of {', '.join(BROWSERS)} to run the tests of the built pages"
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(html: Path, browser) -> Iterator:
+    """Opens an address below html/ in a fresh context: open_page("ko/index.html", viewport=..., ...)."""
+    contexts = []
+
+    def opener(address: str, **options):
+        context = browser.new_context(**{"viewport": DESK, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{html.as_uri()}/{address}")
+        return page
+
+    yield opener
+    for context in contexts:
+        context.close()

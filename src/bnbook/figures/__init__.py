@@ -20,13 +20,18 @@ from bnbook.claims import AllResults
 from bnbook.config import canonical
 from bnbook.figures import (
     ablation,
+    algorithm1,
+    algorithm2,
+    convolutional,
     ensemble,
     explain,
     inception,
     initialization,
+    jacobian,
     mnist,
     network,
     outside,
+    stepper,
     style,
 )
 from bnbook.records import FIELDS, Record
@@ -76,6 +81,10 @@ def _ensemble(name: str, draw: Callable) -> Figure:
     return Figure(name, "4.2.3", draw, "bn_ensemble", "main")
 
 
+def _algorithm1(name: str, draw: Callable, stage: str) -> Figure:
+    return Figure(name, "3", draw, "algorithm1_line_by_line", stage, "random numbers")
+
+
 def _inception(name: str, draw: Callable, stage: str = "main") -> Figure:
     return Figure(name, "4.2", draw, "inception_speedups", stage)
 
@@ -102,6 +111,18 @@ FIGURES = {
         Figure("outside-toy", "2", outside.toy, "outside_the_gradient", "toy", TOY),
         Figure("outside-net", "2", outside.net, "outside_the_gradient", "net"),
         Figure("outside-cost", "2", outside.cost, "outside_the_gradient", "cost", "random numbers"),
+        _algorithm1("algorithm1-differences", algorithm1.differences, "differences"),
+        _algorithm1("algorithm1-variance", algorithm1.variance, "variance"),
+        _algorithm1("algorithm1-precision", algorithm1.precision, "input"),
+        Figure("algorithm2-training", "3.1", algorithm2.training, "algorithm2_inference", "net"),
+        Figure("algorithm2-ends", "3.1", algorithm2.ends, "algorithm2_inference", "net"),
+        Figure("algorithm2-small-batches", "3.1", algorithm2.small_batches, "algorithm2_inference", "main"),
+        Figure("convolutional-batch", "3.2", convolutional.batch, "convolutional_norm", "main"),
+        Figure("convolutional-shift", "3.2", convolutional.shift, "convolutional_norm", "main"),
+        Figure("convolutional-place", "3.2", convolutional.place, "convolutional_norm", "main"),
+        Figure("jacobian-linear", "3.3", jacobian.linear, "jacobian_conjecture", "linear", "random numbers"),
+        Figure("jacobian-spectra", "3.3", jacobian.spectra, "jacobian_conjecture", "net"),
+        Figure("jacobian-training", "3.3", jacobian.training, "jacobian_conjecture", "net"),
         Figure("initialization-map", "3.3", initialization.accuracy_map, "careless_initialization", "main"),
         Figure("initialization-signal", "3.3", initialization.signal, "careless_initialization", "relu"),
         Figure("initialization-gaps", "3.3", initialization.gaps, "careless_initialization", "main"),
@@ -109,7 +130,14 @@ FIGURES = {
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
+        Figure("pic-stepper", "3", stepper.lines),
         Figure("pic-outside", "2", outside.march),
+        Figure("pic-algorithm1", "3", algorithm1.graph),
+        Figure("pic-gradient-left", "3", algorithm1.left_over),
+        Figure("pic-alone", "3.1", algorithm2.company),
+        Figure("pic-trailing", "3.1", algorithm2.trailing),
+        Figure("pic-convolutional", "3.2", convolutional.blocks),
+        Figure("pic-jacobian", "3.3", jacobian.circles),
         Figure("pic-initialization", "3.3", initialization.signal_bands),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),

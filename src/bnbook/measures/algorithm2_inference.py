@@ -1,0 +1,218 @@
+"""Section 3.1: what is measured of a network's answers by different statistics."""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from bnbook import paper, stats
+from bnbook.measures import Estimate, data_name, interval, prefixed
+from bnbook.paper import Number
+from bnbook.protocols.algorithm2_inference import ESTIMATES, JUDGED, MOVING, TEST_BATCHES, WAYS, Profile
+from bnbook.protocols.grid import Results
+from bnbook.records import Record
+
+USUAL = "moving_10"  # momentum 0.1, which most libraries have
+SETTLED = 0.1  # moving averages are judged after this share of the steps
+
+
+def net(results: Results) -> list[Record]:
+    """The runs that were asked along the way and did not diverge."""
+    return [record for record in results.main["net", "bn"] if not record.diverged]
+
+
+def column(record: Record, name: str) -> np.ndarray:
+    """A column of the answers' curve, shares in percent."""
+    values = np.array(record.curves["answers"][name], dtype=float)
+    return values if name == "step" else 100 * values
+
+
+def ends(results: Results, name: str) -> np.ndarray:
+    """The last value of a column, by seed."""
+    return np.array([column(record, name)[-1] for record in net(results)])
+
+
+def tracking_error(record: Record, way: str) -> float:
+    """Mean size in points of the difference between the accuracies by `way` and by the population statistics,
+    over the evaluations after the first tenth of the steps."""
+    steps = column(record, "step")
+    late = steps > SETTLED * steps[-1]
+    gap = column(record, f"{way}_accuracy") - column(record, "population_accuracy")
+    return float(np.abs(gap[late]).mean())
+
+
+def small_batches(results: Results) -> list[int]:
+    """The sizes of training's mini-batches, the usual one last."""
+    return sorted(record.config["batch_size"] for record, *_ in _trained(results).values())
+
+
+def small(results: Results, m: int, name: str) -> np.ndarray:
+    """A final number of the networks trained on mini-batches of m, by seed; of diverged ones NaN."""
+    (found,) = (found for found in _trained(results).values() if found[0].config["batch_size"] == m)
+    return np.array([record.final.get(name, np.nan) for record in found])
+
+
+def _trained(results: Results) -> dict[tuple[str, ...], list[Record]]:
+    return {key: found for key, found in results.main.items() if key[0] != "fold"}
+
+
+def fold_batches(results: Results) -> list[int]:
+    return sorted(int(key[1]) for key in results.main if key[0] == "fold")
+
+
+def times_folded(results: Results, images: int) -> np.ndarray:
+    """Time of an answer with batch normalization as a layer over that with it folded away, by seed."""
+    return np.array([record.final["times_folded"] for record in results.main["fold", str(images)]])
+
+
+# Statistics
+
+
+def test_batch_loss(results: Results) -> Estimate:
+    company = ends(results, "test_8_company").mean()
+    return Estimate(
+        stats.paired_difference(ends(results, "population_accuracy"), ends(results, "test_8_accuracy")),
+        {
+            "ko": f"테스트 배치를 다르게 짜기만 해도 이미지의 {company:.1f}%가 다른 답을 받는다.",
+            "en": f"Other company in the test batch alone changes the answer to {company:.1f}% of images.",
+        },
+    )
+
+
+def nearer_variance(results: Results) -> Estimate:
+    off = {
+        name: 100 * np.abs(small(results, JUDGED, f"{name}_variance") - 1) for name in ("biased", "unbiased")
+    }
+    return Estimate(
+        stats.paired_difference(off["biased"], off["unbiased"]),
+        {
+            "ko": f"참값에서 벗어난 정도: 곱하지 않으면 {off['biased'].mean():.1f}%, "
+            f"곱하면 {off['unbiased'].mean():.1f}%.",
+            "en": f"Off the truth by {off['biased'].mean():.1f}% without the factor, "
+            f"by {off['unbiased'].mean():.1f}% with it.",
+        },
+    )
+
+
+def factor_gain(results: Results) -> Estimate:
+    with_it, without, gain = (100 * small(results, JUDGED, f"{name}_accuracy") for name in ESTIMATES)
+    return Estimate(
+        stats.paired_difference(with_it, without),
+        {
+            "ko": f"곱하면 {with_it.mean():.1f}%, 곱하지 않으면 {without.mean():.1f}%, "
+            f"학습할 때의 평균 배율을 쓰면 {gain.mean():.1f}%.",
+            "en": f"{with_it.mean():.1f}% with the factor, {without.mean():.1f}% without it, "
+            f"{gain.mean():.1f}% with the mean gain of training.",
+        },
+    )
+
+
+def tracking(results: Results) -> Estimate:
+    errors = [tracking_error(record, USUAL) for record in net(results)]
+    slow = np.mean([tracking_error(record, "moving_1000") for record in net(results)])
+    return Estimate(
+        stats.mean_interval([-error for error in errors]),
+        {
+            "ko": f"모멘텀 0.1에서. 0.001이면 평균 {slow:.2f}%p 어긋난다.",
+            "en": f"With momentum 0.1; with 0.001 they are off by {slow:.2f} points on average.",
+        },
+    )
+
+
+def folding(results: Results) -> Estimate:
+    otherwise = [100 * record.final["fold_otherwise"] for record in net(results)]
+    worst = max(record.final["fold_difference"] for record in net(results))
+    images = fold_batches(results)[0]
+    faster = np.median(times_folded(results, images))
+    return Estimate(
+        stats.mean_interval([-share for share in otherwise]),
+        {
+            "ko": f"로짓의 차이는 많아야 가장 큰 로짓의 {1e6 * worst:.1f}ppm이다. "
+            f"한 번에 {images}장씩 답하면 접지 않은 쪽이 {faster:.2f}배 걸린다.",
+            "en": f"Logits differ by at most {1e6 * worst:.1f} millionths of the largest. "
+            f"Unfolded, an answer to {images} at once takes {faster:.2f} times as long.",
+        },
+    )
+
+
+# By the name that paper.yml gives.
+STATISTICS: dict[str, Callable[[Results], Estimate]] = {
+    "test_batch_loss": test_batch_loss,
+    "nearer_variance": nearer_variance,
+    "factor_gain": factor_gain,
+    "tracking": tracking,
+    "folding": folding,
+}
+
+
+def sizes(profile: Profile) -> dict[str, Number]:
+    """What is known before any run."""
+    return {
+        "seeds": profile.seeds,
+        "steps": profile.steps,
+        "population_batches": profile.population_batches,
+        "judged": JUDGED,
+        "effect.tracking": -paper.effect("c-3.1-moving-average"),
+        "repetitions": profile.repetitions,
+    }
+
+
+def numbers(results: Results) -> dict[str, Number]:
+    """Our numbers by key; accuracies and disagreements in percent, times as ratios."""
+    everything = results.records("main")
+    found: dict[str, Number] = {
+        "data": data_name(results.main["net", "bn"]),
+        "runs": len(everything),
+        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
+        "fold.millionths": 1e6 * max(record.final["fold_difference"] for record in net(results)),
+    }
+    for way in WAYS:
+        found |= prefixed(f"net.{way}", _way(results, way))
+    for m in small_batches(results):
+        for name in ESTIMATES:
+            found |= prefixed(f"small.{m}.{name}", _small(results, m, name))
+    for images in fold_batches(results):
+        found |= prefixed(f"fold.{images}", _fold(results.main["fold", str(images)]))
+    return found
+
+
+def _way(results: Results, way: str) -> dict[str, Number]:
+    known: dict[str, Number] = interval("accuracy", stats.mean_interval(ends(results, f"{way}_accuracy")))
+    known["disagreement"] = float(ends(results, f"{way}_disagreement").mean())
+    known["tracking"] = float(np.mean([tracking_error(record, way) for record in net(results)]))
+    if way != WAYS[0]:
+        gap = ends(results, f"{way}_accuracy") - ends(results, f"{WAYS[0]}_accuracy")
+        known |= interval("gap", stats.mean_interval(gap))
+    if way in TEST_BATCHES:
+        known["company"] = float(ends(results, f"{way}_company").mean())
+    if way in MOVING:
+        known["first"] = float(_first(net(results), way))
+    return known
+
+
+def _first(records: Sequence[Record], way: str) -> float:
+    """The step from which on the accuracy by `way` stays within a point of that by the population statistics,
+    the mean over seeds; the last step where it never does."""
+    found = []
+    for record in records:
+        gap = np.abs(column(record, f"{way}_accuracy") - column(record, "population_accuracy"))
+        off = np.flatnonzero(gap > 1)
+        steps = column(record, "step")
+        found.append(steps[min(off[-1] + 1, len(steps) - 1)] if len(off) else steps[0])
+    return float(np.mean(found))
+
+
+def _small(results: Results, m: int, name: str) -> dict[str, Number]:
+    own, with_factor = (100 * small(results, m, f"{one}_accuracy") for one in (name, ESTIMATES[0]))
+    known: dict[str, Number] = interval("accuracy", stats.mean_interval(own))
+    known |= interval("gap", stats.paired_difference(own, with_factor))  # to Algorithm 2 as it stands
+    return known | {
+        "variance": float(small(results, m, f"{name}_variance").mean()),
+        "loss": float(small(results, m, f"{name}_loss").mean()),
+    }
+
+
+def _fold(records: Sequence[Record]) -> dict[str, Number]:
+    return {
+        "times": float(np.median([record.final["times_folded"] for record in records])),
+        "microseconds": float(np.median([record.final["microseconds"] for record in records])),
+    }

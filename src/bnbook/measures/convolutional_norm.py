@@ -1,0 +1,209 @@
+"""Section 3.2: what is measured of batch normalization per map and per activation, and of its place."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bnbook import stats
+from bnbook.measures import Estimate, accuracies, data_name, interval, prefixed
+from bnbook.paper import Number
+from bnbook.protocols.convolutional_norm import SIDES, SMALL_BATCH_VARIANTS, VARIANTS, Profile
+from bnbook.protocols.grid import Results
+from bnbook.records import Record
+
+
+def rates(results: Results, variant: str, batch_size: int) -> dict[float, list[Record]]:
+    """The records of a variant by learning rate, from the smallest."""
+    found = {
+        float(lr): records
+        for (name, batch, lr), records in results.main.items()
+        if (name, batch) == (variant, str(batch_size))
+    }
+    return dict(sorted(found.items()))
+
+
+def validation(records: list[Record]) -> float:
+    """Mean validation accuracy (0 to 1); chance for a run that diverged."""
+    return float(
+        np.mean([r.final["chance_accuracy" if r.diverged else "validation_accuracy"] for r in records])
+    )
+
+
+def chosen_rate(results: Results, variant: str, batch_size: int) -> float:
+    """The learning rate with the best mean validation accuracy; of equals the smaller."""
+    found = rates(results, variant, batch_size)
+    return max(found, key=lambda lr: validation(found[lr]))
+
+
+def chosen(results: Results, variant: str, batch_size: int | None = None) -> list[Record]:
+    """The records at the chosen learning rate, with the larger mini-batches unless told. A network with an
+    idle bias has the rate of that without."""
+    batch_size = batch_size or results.profile.batch_size
+    like = "per_map" if variant == "biased" else variant
+    return rates(results, variant, batch_size)[chosen_rate(results, like, batch_size)]
+
+
+def inside(results: Results, variant: str, name: str) -> np.ndarray:
+    """A measure of `final` by seed, with the larger mini-batches; NaN where the run diverged."""
+    return np.array([r.final.get(name, np.nan) for r in chosen(results, variant)])
+
+
+def shift_errors(results: Results, variant: str) -> np.ndarray:
+    """In percent of the maps' standard deviation, by seed."""
+    return 100 * inside(results, variant, "shift_error")
+
+
+# Statistics
+
+
+def placement_gain(results: Results) -> Estimate:
+    wu, u = (accuracies(chosen(results, name)) for name in ("per_map", "input"))
+    after = accuracies(chosen(results, "after")).mean()
+    return Estimate(
+        stats.paired_difference(wu, u),
+        {
+            "ko": f"Wu {wu.mean():.2f}%, u {u.mean():.2f}%, 비선형성 뒤 {after:.2f}%.",
+            "en": f"Wu {wu.mean():.2f}%, u {u.mean():.2f}%, after the nonlinearity {after:.2f}%.",
+        },
+    )
+
+
+def gaussian_ratio(results: Results) -> Estimate:
+    u, wu = (inside(results, "none", f"{name}_distance") for name in ("u", "wu"))
+    return Estimate(
+        stats.paired_ratio(u, wu),
+        {
+            "ko": f"정규 분포까지의 거리: u {u.mean():.3f}, Wu {wu.mean():.3f}.",
+            "en": f"Distance from the normal distribution: u {u.mean():.3f}, Wu {wu.mean():.3f}.",
+        },
+    )
+
+
+def bias_dropped(results: Results) -> Estimate:
+    without, biased = (accuracies(chosen(results, name)) for name in ("per_map", "biased"))
+    moved = inside(results, "biased", "bias_moved").max()
+    return Estimate(
+        stats.paired_difference(without, biased),
+        {
+            "ko": f"편향은 학습하는 동안 평균 {moved:.1g} 넘게 움직이지 않았다.",
+            "en": f"While training, the biases moved by no more than {moved:.1g} on average.",
+        },
+    )
+
+
+def shift_gap(results: Results) -> Estimate:
+    activation, each_map = (shift_errors(results, name) for name in ("per_activation", "per_map"))
+    return Estimate(
+        stats.paired_difference(activation, each_map),
+        {
+            "ko": f"값마다 {activation.mean():.1f}%, 맵마다 {each_map.max():.5f}% 이하.",
+            "en": f"Per activation {activation.mean():.1f}%, per map no more than {each_map.max():.5f}%.",
+        },
+    )
+
+
+def image_worth(results: Results) -> Estimate:
+    first, second = (inside(results, "per_map", f"worth_{layer}") for layer in (1, 2))
+    places = layer_places(results.profile)
+    return Estimate(
+        stats.paired_ratio(np.minimum(first, second), np.ones(len(first))),
+        {
+            "ko": f"첫 층 {np.median(first):.0f}(자리 {places[0]}곳), 둘째 층 {np.median(second):.0f}"
+            f"(자리 {places[1]}곳), 시드의 중앙값.",
+            "en": f"First layer {np.median(first):.0f} ({places[0]} places), second layer "
+            f"{np.median(second):.0f} ({places[1]} places), medians over seeds.",
+        },
+    )
+
+
+def per_map_gain(results: Results) -> Estimate:
+    small = results.profile.small_batch
+    each_map, activation = (
+        accuracies(chosen(results, name, small)) for name in ("per_map", "per_activation")
+    )
+    return Estimate(
+        stats.paired_difference(each_map, activation),
+        {
+            "ko": f"미니배치 {small}에서 맵마다 {each_map.mean():.2f}%, 값마다 {activation.mean():.2f}%.",
+            "en": f"With mini-batches of {small}, per map {each_map.mean():.2f}%, per activation "
+            f"{activation.mean():.2f}%.",
+        },
+    )
+
+
+# By the name that paper.yml gives.
+STATISTICS: dict[str, Callable[[Results], Estimate]] = {
+    "placement_gain": placement_gain,
+    "gaussian_ratio": gaussian_ratio,
+    "bias_dropped": bias_dropped,
+    "shift_gap": shift_gap,
+    "image_worth": image_worth,
+    "per_map_gain": per_map_gain,
+}
+
+
+def layer_places(profile: Profile) -> tuple[int, int]:
+    """p q, the places of a map, of the two layers."""
+    side = SIDES[profile.data]
+    return side**2, (side // 2) ** 2
+
+
+def sizes(profile: Profile) -> dict[str, Number]:
+    """What is known before any run; also how many gamma and beta there are, and the m p q of each layer."""
+    places, maps = layer_places(profile), (profile.maps, 2 * profile.maps)
+    found: dict[str, Number] = {
+        "seeds": profile.seeds,
+        "steps": profile.steps,
+        "small_batch_steps": profile.small_batch_steps,
+        "batch_size": profile.batch_size,
+        "small_batch": profile.small_batch,
+        "lrs": list(profile.lrs),
+        "small_batch_lrs": list(profile.small_batch_lrs),
+        "shift": profile.shift,
+        "parameters.per_map": 2 * sum(maps),
+        "parameters.per_activation": 2 * sum(m * p for m, p in zip(maps, places, strict=True)),
+    }
+    for layer in (1, 2):
+        own = {
+            "maps": maps[layer - 1],
+            "side": round(places[layer - 1] ** 0.5),
+            "places": places[layer - 1],
+            "effective_small": profile.small_batch * places[layer - 1],
+            "effective_large": profile.batch_size * places[layer - 1],
+        }
+        found |= prefixed(f"layer_{layer}", own)
+    return found
+
+
+def numbers(results: Results) -> dict[str, Number]:
+    """Our numbers by key; accuracies and shift errors in percent."""
+    everything = results.records("main")
+    found: dict[str, Number] = {
+        "data": data_name(everything),
+        "runs": len(everything),
+        "diverged": sum(record.diverged for record in everything),
+        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
+    }
+    batches = {"large": (results.profile.batch_size, VARIANTS)}
+    batches["small"] = (results.profile.small_batch, SMALL_BATCH_VARIANTS)
+    for batch, (batch_size, variants) in batches.items():
+        for name in variants:
+            records = chosen(results, name, batch_size)
+            own: dict[str, Number] = {"lr": records[0].config["lr"]}
+            own |= interval("accuracy", stats.mean_interval(accuracies(records)))
+            found |= prefixed(f"{batch}.{name}", own)
+    for name in VARIANTS:
+        own = {
+            "shift_error": float(shift_errors(results, name).max()),
+            "shifted_accuracy": float(100 * inside(results, name, "shifted_accuracy").mean()),
+            "u_distance": float(inside(results, name, "u_distance").mean()),
+            "wu_distance": float(inside(results, name, "wu_distance").mean()),
+            "worth_1": float(np.median(inside(results, name, "worth_1"))),
+            "worth_2": float(np.median(inside(results, name, "worth_2"))),
+        }
+        found |= prefixed(f"inside.{name}", own)
+    found["bias_moved"] = float(inside(results, "biased", "bias_moved").max())
+    found["plain_bias_moved"] = float(inside(results, "none", "bias_moved").mean())
+    for name, statistic in STATISTICS.items():
+        found |= interval(name, statistic(results).interval)
+    return found

@@ -1,0 +1,223 @@
+"""Section 3.1: averages side by side, a mini-batch of one, the factor m / (m - 1), and folding."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import ANSWERS, FACTOR, TIMES_FOLDED
+from torch import nn
+from torch.nn.utils.fusion import fuse_linear_bn_eval
+
+from bnbook import claims
+from bnbook.data.batches import Batches
+from bnbook.data.datasets import Split
+from bnbook.experiments import algorithm2_inference as experiment
+from bnbook.measures import algorithm2_inference as measures
+from bnbook.nn.batchnorm import BatchNorm, BatchNormFunction, batch_statistics, population_statistics
+from bnbook.nn.inference import AveragedBatchNorm, alone, biased, fold, folded, mean_gain
+from bnbook.nn.mlp import MLP
+from bnbook.protocols import algorithm2_inference as protocol
+
+SMOKE = protocol.PROFILES["smoke"]
+CONFIGS = protocol.main(SMOKE)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    """As the runs are made: two threads wait for each other longer than such small networks compute."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def images(n, inputs=12, seed=0):
+    return torch.rand(n, inputs, generator=torch.Generator().manual_seed(seed)).double()
+
+
+@pytest.fixture
+def model():
+    """A network in float64 with gammas, betas and statistics of its own."""
+    torch.manual_seed(1)
+    net = MLP(12, 8, 3, 10, lambda units: AveragedBatchNorm(units, tuple(protocol.MOVING.values()))).double()
+    for layer in net.hidden:
+        nn.init.normal_(layer.norm.weight, 1, 0.5)
+        nn.init.normal_(layer.norm.bias, 0, 0.5)
+    population_statistics(net, images(90).split(30))
+    return net.eval()
+
+
+def test_averages_are_those_of_layers_with_one_each():
+    """Side by side or apart: the same moving averages, by momentum and over all mini-batches."""
+    momenta = (0.1, 0.01, None)
+    together = AveragedBatchNorm(12, momenta)
+    apart = [BatchNorm(12, momentum=momentum) for momentum in momenta]
+    for number in range(7):
+        x = images(6, seed=number).float() * number
+        for layer in (together, *apart):
+            layer(x)
+    for number, layer in enumerate(apart):
+        together.use(number)
+        torch.testing.assert_close(together.running_mean, layer.running_mean)
+        torch.testing.assert_close(together.running_var, layer.running_var)
+    assert {"means", "variances"} <= together.state_dict().keys()  # a checkpoint has them
+
+
+def test_a_moving_average_trails_by_its_momentum():
+    """Behind statistics that rise by 1 a step, momentum a stays (1 - a) / a steps."""
+    layer = AveragedBatchNorm(1, (0.1, 0.01))
+    for number in range(3000):
+        layer(torch.tensor([[number - 1.0], [number + 1.0]]))
+    np.testing.assert_allclose(number - layer.means[:, 0], [9, 99], rtol=1e-3)
+
+
+def test_a_batch_of_one_gets_beta_whatever_it_is(model):
+    norm = model.hidden[-1].norm
+    for seed in range(3):
+        y, _, variance = BatchNormFunction.apply(images(1, 8, seed), norm.weight, norm.bias, norm.eps)
+        torch.testing.assert_close(y[0], norm.bias)
+        assert not variance.any()
+    torch.testing.assert_close(alone(model), model.output(torch.sigmoid(norm.bias)))
+
+
+@pytest.mark.parametrize("layer", [BatchNorm, nn.BatchNorm1d])
+def test_layers_refuse_a_batch_of_one(layer):
+    with pytest.raises(ValueError):
+        layer(8)(torch.ones(1, 8))
+
+
+def test_only_test_batches_depend_on_company(model):
+    x = images(24)
+    orders = [torch.randperm(24, generator=torch.Generator().manual_seed(seed)) for seed in range(2)]
+    one, other = (experiment.in_batches(model, x, order, 4) for order in orders)
+    assert (one != other).any()
+    first, second = (experiment.by_fixed(model, x[order])[order.argsort()] for order in orders)
+    assert torch.equal(first, second)
+
+
+def test_test_batches_are_cut_in_order_and_answered_in_place(model):
+    x, order = images(10), torch.arange(10).flip(0)
+    found = experiment.in_batches(model, x, order, 4)
+    with torch.no_grad(), batch_statistics(model):
+        expected = [model(x[order[part]]).argmax(1) for part in (slice(4), slice(4, 8), slice(8, 10))]
+    assert torch.equal(found, torch.cat(expected)[order.argsort()])
+
+
+def test_the_factor_makes_the_mean_variance_that_of_the_population():
+    """Over all mini-batches of 3 with replacement, E[sigma^2_B] is 2/3 of the variance, exactly."""
+    values = torch.tensor([0.0, 1.0, 5.0], dtype=torch.float64)
+    batches = torch.cartesian_prod(values, values, values)
+    net = MLP(1, 1, 1, 2, lambda units: AveragedBatchNorm(units, (None,))).double()
+    nn.init.ones_(net.hidden[0].linear.weight)
+    population_statistics(net, [batch[:, None] for batch in batches])
+    true = values.var(unbiased=False)
+    torch.testing.assert_close(net.hidden[0].norm.running_var[0], true)
+    biased(net, 3)
+    torch.testing.assert_close(net.hidden[0].norm.running_var[0], true * 2 / 3)
+
+
+def test_mean_gain_is_that_of_training(model):
+    """1 / sqrt(Var + eps) becomes the mean over mini-batches of what they are multiplied by, and beats both
+    estimates of the variance: the mean of a reciprocal is the larger."""
+    batches = images(40).split(4)
+    population_statistics(model, batches)
+    layer = model.hidden[0]
+    unbiased = layer.norm.running_var.clone()
+    mean_gain(model, batches)
+    gains = [1 / (layer.linear(x).var(0, unbiased=False) + layer.norm.eps).sqrt() for x in batches]
+    expected = torch.stack(gains).mean(0).detach()
+    torch.testing.assert_close(1 / (layer.norm.running_var + layer.norm.eps).sqrt(), expected)
+    assert (layer.norm.running_var < unbiased * 3 / 4).all()
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_folding_one_layer(bias):
+    torch.manual_seed(0)
+    linear, norm = nn.Linear(12, 8, bias=bias), nn.BatchNorm1d(8)
+    nn.init.normal_(norm.weight)
+    for seed in range(20):
+        norm(linear(images(30, seed=seed).float()))
+    norm.eval()
+    made, theirs = fold(linear, norm), fuse_linear_bn_eval(linear.eval(), norm)
+    torch.testing.assert_close(made.weight, theirs.weight)
+    torch.testing.assert_close(made.bias, theirs.bias)
+    x = images(50, seed=99).float()
+    torch.testing.assert_close(made(x), norm(linear(x)), rtol=1e-5, atol=1e-5)
+
+
+def test_folding_a_network(model):
+    """Equal to rounding, in float32 to 1e-5; the network itself is left as it is."""
+    before = copy.deepcopy(model.state_dict())
+    small, x = copy.deepcopy(model).float(), images(50)
+    torch.testing.assert_close(folded(small)(x.float()), small(x.float()), rtol=1e-5, atol=1e-5)
+    assert not any(isinstance(module, BatchNorm) for module in folded(model).modules())
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+def test_asking_leaves_the_network_alone(model):
+    """A probe changes nothing that training can notice."""
+    split = Split(images(120).float(), torch.arange(120) % 10)
+    net, config = model.float().train(), dataclasses.replace(CONFIGS["net", "bn"], population_batches=3)
+    before = copy.deepcopy(net.state_dict())
+    asked = experiment.Answers(split, Batches(split, 12, seed=0), config, [1])
+    asked(experiment.Moment(step=1, train_loss=0.0, train_seconds=0.0), net)
+    assert net.training and all(module.training for module in net.modules())
+    assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
+    (row,) = asked.rows
+    assert {name.removesuffix("_accuracy") for name in row if name.endswith("_accuracy")} == set(
+        protocol.WAYS
+    )
+    assert row["population_disagreement"] == 0 and row["test_1_accuracy"] == pytest.approx(0.1)
+
+
+def test_a_run_of_each_part():
+    net = dataclasses.replace(CONFIGS["net", "bn"], steps=8)
+    measured = experiment.train_run(net, 0, None)
+    assert measured.curves["answers"]["step"][-1] == 8
+    assert measured.final["fold_difference"] < 1e-5 and measured.final["fold_otherwise"] == 0
+    small = experiment.train_run(dataclasses.replace(CONFIGS["small", "4"], steps=8), 0, None).final
+    assert small["biased_variance"] == pytest.approx(small["unbiased_variance"] * 3 / 4)
+    timed = experiment.train_run(CONFIGS["fold", "1"], 0, None).final
+    assert timed["microseconds"] > 0 and timed["times_folded"] > 0
+
+
+# Measures
+
+
+def test_measures_tell_the_truth(synthetic_algorithm2):
+    results = synthetic_algorithm2
+    loss = measures.test_batch_loss(results).interval.estimate
+    assert loss == pytest.approx(100 * (ANSWERS["population"] - ANSWERS["test_8"]))
+    assert measures.nearer_variance(results).interval.estimate == pytest.approx(25 - 1)
+    assert measures.factor_gain(results).interval.estimate == pytest.approx(100 * FACTOR)
+    tracked = measures.tracking(results).interval.estimate
+    assert tracked == pytest.approx(-100 * (ANSWERS["population"] - ANSWERS["moving_10"]))
+    assert measures.folding(results).interval.estimate == 0
+
+
+def test_tracking_forgets_the_beginning(synthetic_algorithm2):
+    """The synthetic moving averages begin at chance: before the first tenth of the steps alone."""
+    record = synthetic_algorithm2.main["net", "bn"][0]
+    gap = measures.column(record, "population_accuracy") - measures.column(record, "moving_10_accuracy")
+    assert gap[0] > 10 * measures.tracking_error(record, "moving_10")
+
+
+def test_board(synthetic_algorithm2):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_algorithm2})}
+    assert board["c-3.1-test-batch"].verdict == board["c-3.1-unbiased"].verdict == "reproduced"
+    assert board["c-3.1-unbiased-accuracy"].verdict == "not reproduced"
+    assert board["c-3.1-moving-average"].verdict == board["c-3.1-linear"].verdict == "reproduced"
+
+
+def test_numbers(synthetic_algorithm2):
+    numbers = measures.numbers(synthetic_algorithm2)
+    assert numbers["net.test_8.gap"] == pytest.approx(100 * (ANSWERS["test_8"] - ANSWERS["population"]))
+    assert numbers["net.population.disagreement"] == 0
+    assert numbers["small.4.biased.variance"] == pytest.approx(0.75)
+    assert numbers["small.4.biased.gap"] == pytest.approx(-100 * FACTOR)
+    assert numbers[f"small.{SMOKE.batch_size}.unbiased.variance"] == pytest.approx(1.01)
+    assert numbers["fold.1.times"] == pytest.approx(TIMES_FOLDED, rel=0.1)
+    # Seven steps of the synthetic grid lie within a tenth of its steps.
+    assert 1 < numbers["net.moving_10.first"] < SMOKE.steps and numbers["net.population_10.gap"] < 0

@@ -15,6 +15,7 @@ from bnbook.protocols import accelerating_ablation as ablation
 from bnbook.protocols import algorithm1_line_by_line as algorithm1
 from bnbook.protocols import algorithm2_inference as algorithm2
 from bnbook.protocols import bn_ensemble as ensemble
+from bnbook.protocols import careless_initialization as careless
 from bnbook.protocols import convolutional_norm as convolutional
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import jacobian_conjecture as jacobian
@@ -525,6 +526,64 @@ def synthetic_scale(tmp_path_factory):
     return scale.results(profile, [runs])
 
 
+# The truth of the map of initial scales: at how many of the five scales each network trains, by (activation,
+# variant, depth); and by how many times a gradient grows a layer.
+WORKING_SCALES = {
+    ("relu", "plain", 1): 3,
+    ("relu", "plain", 5): 1,
+    ("relu", "bn", 1): 5,
+    ("relu", "bn", 5): 4,
+    ("sigmoid", "plain", 1): 2,
+    ("sigmoid", "plain", 5): 0,
+    ("sigmoid", "bn", 1): 2,
+    ("sigmoid", "bn", 5): 0,
+}
+GRADIENT_GROWTH = 1.5
+
+
+def write_careless_record(runs: Path, config: careless.Config, seed: int) -> records.Record:
+    """One row of the map as the experiment would write it, its numbers made up. Only the last rate works, and
+    the first seed loses one scale with BN in the deepest network of ReLUs. Of the controls those with a
+    standard output layer work everywhere."""
+    count = (
+        len(config.scales)
+        if not config.scale_output
+        else WORKING_SCALES[config.activation, "bn" if config.norm else "plain", config.depth]
+    )
+    count -= count == 4 and seed == 0
+    accuracy = np.full((len(config.scales), len(config.lrs)), 0.2, dtype=np.float32)
+    accuracy[:count, -1] = 0.75
+    layers = np.arange(config.depth)
+    arrays = {
+        "accuracy": accuracy,
+        "steps": np.full(accuracy.shape, config.steps, dtype=np.int32),
+        "spread": np.outer(config.scales, np.ones(config.depth)),
+        "gradient": np.outer(config.scales, GRADIENT_GROWTH**-layers),
+    }
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves={},
+        final={"chance_accuracy": 0.1, "mean_accuracy": 0.5},
+        first_losses=[2.3],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, arrays)
+
+
+@pytest.fixture(scope="session")
+def synthetic_careless(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("careless_runs"), careless.PROFILES["smoke"]
+    for config, seed in careless.jobs(profile):
+        write_careless_record(runs, config, seed)
+    return careless.results(profile, [runs])
+
+
 @pytest.fixture(scope="session")
 def all_synthetic(
     synthetic,
@@ -537,6 +596,7 @@ def all_synthetic(
     synthetic_jacobian,
     synthetic_convolutional,
     synthetic_scale,
+    synthetic_careless,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
     return {
@@ -550,6 +610,7 @@ def all_synthetic(
         jacobian.EXPERIMENT: synthetic_jacobian,
         convolutional.EXPERIMENT: synthetic_convolutional,
         scale.EXPERIMENT: synthetic_scale,
+        careless.EXPERIMENT: synthetic_careless,
     }
 
 

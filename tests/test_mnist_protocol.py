@@ -94,6 +94,7 @@ def test_table_of_names():
         "accelerating_ablation": ("03_accelerating_ablation", "4.2.1"),
         "bn_ensemble": ("04_bn_ensemble", "4.2.3"),
         "outside_the_gradient": ("11_outside_the_gradient", "2"),
+        "careless_initialization": ("18_careless_initialization", "3.3"),
         "algorithm1_line_by_line": ("12_algorithm1_line_by_line", "3"),
         "algorithm2_inference": ("13_algorithm2_inference", "3.1"),
         "convolutional_norm": ("14_convolutional_norm", "3.2"),

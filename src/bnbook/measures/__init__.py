@@ -24,6 +24,7 @@ UNITS = {
     "points": {"ko": "%p", "en": " points"},
     "times": {"ko": "배", "en": " times"},
     "digits": {"ko": "자리", "en": " digits"},
+    "decades": {"ko": "자릿수", "en": " decades"},  # powers of ten
 }
 
 
@@ -83,7 +84,7 @@ def crossing(record: Record, goal: float) -> Crossing:
 
 def quantity(estimate: Estimate, unit: str, lang: str) -> str:
     """ "2.1 times (95% interval 1.8 to 2.4)", or the same in Korean."""
-    form = {"points": "+.2f", "times": ".2f", "digits": ".1f"}[unit]
+    form = {"points": "+.2f", "times": ".2f", "digits": ".1f", "decades": "+.2f"}[unit]
     middle, low, high = (
         format(value, form).replace("inf", "∞").replace("-", "−")
         for value in (estimate.interval.estimate, estimate.interval.low, estimate.interval.high)

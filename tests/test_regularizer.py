@@ -14,6 +14,7 @@ from bnbook.protocols import bn_regularizer as protocol
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)
+LR = f"{SMOKE.lrs['bn'][0]:g}"
 
 
 def values(*shape, seed=0):
@@ -96,23 +97,21 @@ def test_dropout_stands_behind_the_nonlinearity_of_every_hidden_layer():
 
 
 def test_networks_start_alike_and_see_the_same_images():
-    plain, bn = (CONFIGS["dropout", name, "0", f"{SMOKE.lrs[0]:g}"] for name in ("plain", "bn"))
+    plain, bn = (CONFIGS["dropout", name, "0", LR] for name in ("plain", "bn"))
     one, other = (experiment.network(config, 64, seed=3) for config in (plain, bn))
     assert torch.equal(one[0].weight, other[0].weight)
     assert one[0].bias is not None and other[0].bias is None
-    data = experiment.datasets.load("digits")
-    first, again, another = (experiment.subset(data, 300, seed) for seed in (3, 3, 4))
+    first, again, another = (experiment.subset("digits", 300, seed) for seed in (3, 3, 4))
     assert len(first) == 300 and torch.equal(first.x, again.x) and not torch.equal(first.y, another.y)
 
 
 def test_the_whole_group_is_bn_without_dropout():
-    lr = f"{SMOKE.lrs[0]:g}"
-    assert CONFIGS["statistics", str(SMOKE.batch_size), lr] == CONFIGS["dropout", "bn", "0", lr]
+    assert CONFIGS["statistics", str(SMOKE.batch_size), LR] == CONFIGS["dropout", "bn", "0", LR]
 
 
 def test_a_run_repeats_itself_whatever_ran_before():
     """Dropout's random numbers are the run's own."""
-    config = CONFIGS["dropout", "bn", "0.3", f"{SMOKE.lrs[0]:g}"]
+    config = CONFIGS["dropout", "bn", "0.3", LR]
     config = dataclasses.replace(config, steps=5)
     losses = []
     for other in (1, 2):
@@ -127,9 +126,3 @@ def test_larger_company_less_noise():
         noise = [final[f"noise_{m}_layer_{layer}"] for m in SMOKE.sizes]
         assert noise == sorted(noise, reverse=True)
     assert 0 <= final["changed_60"] <= 1
-
-
-def test_evaluated_eight_times_and_at_the_end():
-    config = dataclasses.replace(CONFIGS["noise", "bn"], steps=17)
-    assert experiment.evaluated(config)[-1] == 17
-    assert len(experiment.evaluated(dataclasses.replace(config, steps=800))) == 8

@@ -6,6 +6,7 @@ generalize better; Dropout gains less where there is BN than where there is none
 Takes: about six minutes of one core at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -14,7 +15,7 @@ from torch.nn import functional as F
 
 from bnbook.data import datasets
 from bnbook.data.batches import Batches
-from bnbook.data.datasets import Dataset, Split
+from bnbook.data.datasets import Split
 from bnbook.experiments.measured import Measured
 from bnbook.nn import ghost
 from bnbook.nn.batchnorm import population_statistics
@@ -22,7 +23,7 @@ from bnbook.nn.mlp import initialise
 from bnbook.protocols.bn_regularizer import Config
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import train
-from bnbook.train.probes import Evaluation, evaluate
+from bnbook.train.probes import evaluate
 
 
 def train_run(
@@ -33,10 +34,8 @@ def train_run(
     measure: bool = True,
 ) -> Measured:
     """Train one network and measure it. A run takes seconds, so that there is no checkpoint."""
-    dataset = datasets.load(config.data)
-    training, test = subset(dataset, config.images, seed), prepare(dataset.test)
+    training = subset(config.data, config.images, seed)
     model = network(config, training.x.shape[1], seed)
-    evaluation = Evaluation({"train": training, "test": test}, evaluated(config))
     torch.manual_seed(seed)  # what Dropout drops
     progress = train(
         model=model,
@@ -44,7 +43,6 @@ def train_run(
         optimizer=torch.optim.SGD(model.parameters(), lr=config.lr),
         batches=Batches(training, config.batch_size, seed),
         steps=config.steps,
-        probes=[evaluation] if measure and config.part == "net" else [],
         report=report,
     )
     if not measure:
@@ -53,19 +51,11 @@ def train_run(
     if not progress.diverged:
         if config.group:
             settle(model, training, config, seed)
-        held_out = {"train": training, "validation": prepare(dataset.validation), "test": test}
-        for name, split in held_out.items():
+        for name, split in ({"train": training} | held_out(config.data)).items():
             final[f"{name}_loss"], final[f"{name}_accuracy"] = evaluate(model, split)
         if config.part == "noise":
             final |= noise(model, training.x, config, seed)
-    curves = {"evaluation": evaluation.columns()} if config.part == "net" else {}
-    return Measured(progress, curves, final, {})
-
-
-def evaluated(config: Config) -> list[int]:
-    """Eight steps, evenly spaced, the last among them."""
-    every = max(1, config.steps // 8)
-    return [*range(every, config.steps, every), config.steps]
+    return Measured(progress, {}, final, {})
 
 
 def prepare(split: Split) -> Split:
@@ -73,12 +63,21 @@ def prepare(split: Split) -> Split:
     return Split((split.x.flatten(1) > 127).float(), split.y)
 
 
-def subset(dataset: Dataset, images: int, seed: int) -> Split:
+load = functools.cache(datasets.load)  # a process makes many short runs
+
+
+@functools.cache
+def held_out(data: str) -> dict[str, Split]:
+    return {"validation": prepare(load(data).validation), "test": prepare(load(data).test)}
+
+
+def subset(data: str, images: int, seed: int) -> Split:
     """That many training images, drawn by the seed; all for 0."""
+    train = load(data).train
     if not images:
-        return prepare(dataset.train)
-    order = torch.randperm(len(dataset.train), generator=torch.Generator().manual_seed(seed))
-    return prepare(dataset.train[order[:images]])
+        return prepare(train)
+    order = torch.randperm(len(train), generator=torch.Generator().manual_seed(seed))
+    return prepare(train[order[:images]])
 
 
 def network(config: Config, inputs: int, seed: int) -> nn.Sequential:

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, style
+from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, regularizer, style
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
@@ -92,11 +92,15 @@ FIGURES = {
         Figure("outside-toy", "2", outside.toy, "outside_the_gradient", "toy", TOY),
         Figure("outside-net", "2", outside.net, "outside_the_gradient", "net"),
         Figure("outside-cost", "2", outside.cost, "outside_the_gradient", "cost", "random numbers"),
+        Figure("regularizer-noise", "3.4", regularizer.noise, "bn_regularizer", "noise"),
+        Figure("regularizer-dropout", "3.4", regularizer.dropout, "bn_regularizer", "dropout"),
+        Figure("regularizer-statistics", "3.4", regularizer.statistics, "bn_regularizer", "statistics"),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
         Figure("pic-outside", "2", outside.march),
+        Figure("pic-company", "3.4", regularizer.company),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),
         Figure("pic-averaging", "4.2.3", ensemble.averaging),

@@ -180,7 +180,8 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "judged_group": JUDGED_GROUP,
         "rates": [round(100 * rate) for rate in profile.rates],
         "groups": [*profile.groups, profile.batch_size],
-        "lrs": list(profile.lrs),
+        "lrs.plain": list(profile.lrs["plain"]),
+        "lrs.bn": list(profile.lrs["bn"]),
     }
 
 

@@ -21,6 +21,7 @@ SHORT = {
     "03_accelerating_ablation": {"profile": "smoke", "data": "digits", "seeds": 1, "epochs": 1},
     "04_bn_ensemble": {"profile": "smoke", "data": "digits", "members": "2", "epochs": 1},
     "11_outside_the_gradient": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
+    "17_bn_regularizer": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
 }
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -5,8 +5,10 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from conftest import CHANGED, DROPOUT_GAIN, GROUP_GAIN, SPREAD
 from torch import nn
 
+from bnbook import claims
 from bnbook.experiments import bn_regularizer as experiment
 from bnbook.measures import bn_regularizer as measures
 from bnbook.nn.ghost import GhostBatchNorm, in_company, network, normalized
@@ -126,3 +128,49 @@ def test_larger_company_less_noise():
         noise = [final[f"noise_{m}_layer_{layer}"] for m in SMOKE.sizes]
         assert noise == sorted(noise, reverse=True)
     assert 0 <= final["changed_60"] <= 1
+
+
+# Measures
+
+
+def test_the_learning_rate_is_the_best_on_validation(synthetic_regularizer):
+    """The synthetic networks lose at the high one."""
+    for record in measures.with_dropout(synthetic_regularizer, "bn", 0.3):
+        assert record.config["lr"] == 0.3 and record.config["dropout"] == 0.3
+
+
+def test_a_run_that_diverged_counts_as_chance_when_choosing(synthetic_regularizer):
+    record = measures.noisy(synthetic_regularizer)[0]
+    diverged = dataclasses.replace(record, final={"chance_accuracy": 0.1}, outcome={"status": "diverged"})
+    assert measures.validation([diverged]) == pytest.approx(10)
+    assert measures.train_accuracies([diverged]) == pytest.approx(10)
+
+
+def test_measures_tell_the_truth(synthetic_regularizer):
+    changed = measures.company_changes_answers(synthetic_regularizer)
+    assert changed.interval.estimate == pytest.approx(100 * CHANGED / SMOKE.batch_size)
+    assert f"{SPREAD / np.sqrt(60):.2f}" in changed.detail["en"]
+    gain = measures.noise_gain(synthetic_regularizer).interval.estimate
+    assert gain == pytest.approx(100 * GROUP_GAIN)
+    spared = measures.dropout_spared(synthetic_regularizer).interval.estimate
+    assert spared == pytest.approx(100 * (DROPOUT_GAIN["plain"] - DROPOUT_GAIN["bn"]))
+
+
+def test_the_exponent_of_the_law(synthetic_regularizer):
+    assert measures.exponent(synthetic_regularizer, 2).estimate == pytest.approx(-0.5)
+
+
+def test_board(synthetic_regularizer):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_regularizer})}
+    names = ("noise", "generalization", "dropout")
+    assert [board[f"c-3.4-{name}"].verdict for name in names] == ["reproduced"] * 3
+
+
+def test_numbers(synthetic_regularizer):
+    numbers = measures.numbers(synthetic_regularizer)
+    assert numbers["dropout.bn.30.accuracy"] - numbers["dropout.bn.0.accuracy"] == pytest.approx(0.5)
+    assert numbers["dropout.plain.0.gap"] == pytest.approx(100 - numbers["dropout.plain.0.accuracy"])
+    assert numbers["gain.plain.rate"] == 30 and numbers["gain.plain.points"] == pytest.approx(2)
+    assert numbers["statistics.60.accuracy"] == numbers["dropout.bn.0.accuracy"]
+    assert (numbers["lowest.lr"], numbers["lowest.points"]) == (0.3, pytest.approx(100 * GROUP_GAIN))
+    assert numbers["runs"] == len(protocol.jobs(SMOKE))

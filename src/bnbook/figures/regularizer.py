@@ -44,7 +44,7 @@ def company(_: None = None) -> Drawn:
     raw.invert_yaxis()
     for ax in (raw, small, large):
         ax.axvline(value, color=PLAIN, lw=0.8, ls=(0, (2, 2)), zorder=0)
-        ax.set(xlim=(-2.9, 2.9), xticks=[-2, 0, 2])
+        ax.set(xlim=(-3.2, 3.2), xticks=[-2, 0, 2])
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
     for ax in (small, large):
@@ -141,7 +141,7 @@ def _test_and_gap(
         _dots(ax, at, values, colour)
         _plain(ax)
     axes[0].set_ylabel("test accuracy (%)")
-    axes[1].set_ylabel("training less test accuracy (points)")
+    axes[1].set_ylabel("training less test (points)")
     style.heading(axes[0], "On images never seen", "dots: seeds")
     style.heading(axes[1], "Learned by heart", "the gap between training and test")
     return _rows(at, found, name)

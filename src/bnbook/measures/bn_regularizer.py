@@ -213,7 +213,18 @@ def numbers(results: Results) -> dict[str, Number]:
     for group in groups(results):
         found |= prefixed(f"statistics.{group}", described(chosen(results, "statistics", str(group))))
     plain, bn = (accuracies(with_dropout(results, network, 0.0)) for network in NETWORKS)
-    return found | prefixed("bn_alone", interval("points", stats.paired_difference(bn, plain)))
+    found |= prefixed("bn_alone", interval("points", stats.paired_difference(bn, plain)))
+    return found | prefixed("lowest", at_the_lowest_rate(results))
+
+
+def at_the_lowest_rate(results: Results) -> dict[str, Number]:
+    """At the lowest learning rate with BN: test accuracy by the statistics of the whole mini-batch and of the
+    small group, and what the small group gains. No rule judges it: it was looked at after the results."""
+    whole = noisy(results)[0].config["batch_size"]
+    lr = min((key[2] for key in results.main if key[0] == "statistics"), key=float)
+    small, large = (accuracies(results.main["statistics", str(m), lr]) for m in (JUDGED_GROUP, whole))
+    gain = interval("points", stats.paired_difference(small, large))
+    return gain | {"lr": float(lr), "small": float(small.mean()), "whole": float(large.mean())}
 
 
 def described(records: Sequence[Record]) -> dict[str, Number]:

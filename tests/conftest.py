@@ -1,6 +1,9 @@
-"""Synthetic records with a known truth, for everything that reads records."""
+"""Synthetic records with a known truth, for everything that reads records; the built book in a browser."""
 
 import dataclasses
+import os
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -9,9 +12,11 @@ import pytest
 
 from bnbook import records
 from bnbook.protocols import accelerating_ablation as ablation
+from bnbook.protocols import algorithm1_line_by_line as algorithm1
 from bnbook.protocols import bn_ensemble as ensemble
 from bnbook.protocols import bn_regularizer as regularizer
 from bnbook.protocols import inception_speedups as inception
+from bnbook.protocols import jacobian_conjecture as jacobian
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.protocols import outside_the_gradient as outside
 
@@ -96,6 +101,7 @@ UNDOING = {
     "shuffling": (0.01, 1),
     "photometric": (0.0, 1),
 }
+FLOAT32_LOSS = 0.003  # of accuracy, in the pair of Section 4.2
 HIGHEST_USABLE = {"rate_plain": 0.05, "rate_bn": 0.1}
 
 
@@ -108,6 +114,7 @@ def write_inception_record(runs: Path, config: inception.Config, seed: int) -> r
         end, half = full - cost - 0.0002 * seed, half * times
     learns = config.lr <= HIGHEST_USABLE.get(config.variant, float("inf"))
     end = end + 0.002 * seed if learns and end > 0.1 else 0.1
+    end -= FLOAT32_LOSS * (config.precision == "float32")
     steps = np.unique(np.geomspace(1, config.steps, 60).round().astype(int))
     rise = 0.1 + (end - 0.1) * (steps / (steps + half)) * (config.steps + half) / config.steps
     diverged = config.variant == "inception_x5"
@@ -251,6 +258,35 @@ def write_regularizer_record(runs: Path, config: regularizer.Config, seed: int) 
         final |= {f"noise_{m}_layer_{layer}": SPREAD / np.sqrt(m) for layer in (1, 2, 3)}
     if config.part == "noise":
         final |= {f"kurtosis_layer_{layer}": 3.0 for layer in (1, 2, 3)}
+# The truth of Algorithm 1's claims, in right digits: the two variances differ by two alone.
+ALGORITHM1_DIGITS = {"identity": 5.0, "deviations": 2.0, "normalized": 4.0, "gradient": 8.0}
+
+
+def write_algorithm1_record(runs: Path, config: algorithm1.Config, seed: int) -> records.Record:
+    """One record of Section 3's as the experiment would write it, its errors made up."""
+    shift = 10.0 ** (0.1 * (seed - (algorithm1.PROFILES["smoke"].seeds - 1) / 2))  # 1 on average
+    curves, final = {}, {}
+    if config.part == "input":
+        for dtype in algorithm1.DTYPES:
+            for way in algorithm1.WAYS:
+                final |= {f"{way}.{dtype}.{what}": 1e-4 * shift for what in ("y", "d_x", "moments")}
+            for how in algorithm1.VARIANCES:
+                final[f"{how}.{dtype}.lost"] = 0.5 * (how == "naive")
+                final[f"{how}.{dtype}.negative"] = 1.0 * (how == "naive")
+        final |= {"identity": 1e-5 * shift, "identity_eps": 1e-12}
+    else:
+        steps = list(range(1, len(config.sweep) + 1))
+        curves[config.part] = {"step": steps}
+    if config.part == "variance":
+        own = curves["variance"]
+        own["distance"] = list(config.sweep)
+        for dtype in ("float64", "float32"):
+            own |= {f"{how}.{dtype}": [1e-3 * shift] * len(steps) for how in ("ours", "deviations")}
+            own[f"naive.{dtype}"] = [1e-5 * distance * shift for distance in config.sweep]
+    if config.part == "differences":
+        shown = {"float64": 1e-8 * shift, "float32": 1e-3 * shift, "ignored": 0.2}
+        curves["differences"] |= {"stride": list(config.sweep)}
+        curves["differences"] |= {name: [error] * len(steps) for name, error in shown.items()}
     record = records.Record(
         schema=records.SCHEMA,
         run_id=config.run_id,
@@ -258,6 +294,7 @@ def write_regularizer_record(runs: Path, config: regularizer.Config, seed: int) 
         seed=seed,
         outcome={"status": "done", "step": config.steps},
         curves={},
+        curves=curves,
         final=final,
         first_losses=[],
         provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
@@ -273,6 +310,63 @@ def synthetic_regularizer(tmp_path_factory):
     for config, seed in regularizer.jobs(profile):
         write_regularizer_record(runs, config, seed)
     return regularizer.results(profile, [runs])
+def synthetic_algorithm1(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("algorithm1_runs"), algorithm1.PROFILES["smoke"]
+    for config, seed in algorithm1.jobs(profile):
+        write_algorithm1_record(runs, config, seed)
+    return algorithm1.results(profile, [runs])
+
+
+# The truth of Section 3.3's: percent of singular values near 1, by variant; spectra are even, from 0 to 2.
+NEARNESS = {
+    "linear_null": 70.0,
+    "linear_bn": 68.0,
+    "linear_whiten": 100.0,
+    "net_sigmoid_plain": 50.0,
+    "net_sigmoid_bn": 40.0,
+    "net_relu_plain": 35.0,
+    "net_relu_bn": 45.0,
+}
+
+
+def write_jacobian_record(runs: Path, config: jacobian.Config, seed: int) -> records.Record:
+    """One record of Section 3.3 as the experiment would write it, its numbers made up."""
+    spectrum = np.linspace(0, 2, len(jacobian.LEVELS), dtype=np.float32)
+    final = {"near": NEARNESS[config.variant] + seed, "rms": 1.0}
+    curves, arrays = {}, {"spectrum": spectrum}
+    if config.part == "net":
+        steps = [1, config.steps // 2, config.steps]
+        curves["spectra"] = {"step": steps, "near": [final["near"] + 9, final["near"] + 5, final["near"]]}
+        final |= {
+            "chance_accuracy": 0.1,
+            "test_accuracy": 0.9,
+            "near_mean": 60.0,
+            "directions": 5.0,
+            "gain": 0.5,
+        }
+        arrays = {"spectra": np.stack([spectrum * 0.8, spectrum * 0.9, spectrum])}
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves=curves,
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, arrays)
+
+
+@pytest.fixture(scope="session")
+def synthetic_jacobian(tmp_path_factory):
+    runs, profile = tmp_path_factory.mktemp("jacobian_runs"), jacobian.PROFILES["smoke"]
+    for config, seed in jacobian.jobs(profile):
+        write_jacobian_record(runs, config, seed)
+    return jacobian.results(profile, [runs])
 
 
 @pytest.fixture(scope="session")
@@ -283,6 +377,8 @@ def all_synthetic(
     synthetic_ensemble,
     synthetic_outside,
     synthetic_regularizer,
+    synthetic_algorithm1,
+    synthetic_jacobian,
 ) -> dict:
     """The results of all experiments, as `claims.results` gives them."""
     return {
@@ -292,6 +388,8 @@ def all_synthetic(
         ensemble.EXPERIMENT: synthetic_ensemble,
         outside.EXPERIMENT: synthetic_outside,
         regularizer.EXPERIMENT: synthetic_regularizer,
+        algorithm1.EXPERIMENT: synthetic_algorithm1,
+        jacobian.EXPERIMENT: synthetic_jacobian,
     }
 
 
@@ -299,3 +397,59 @@ def all_synthetic(
 def synthetic(tmp_path_factory) -> protocol.Results:
     """Results at the smallest profile, whose truth is known."""
     return write_results(tmp_path_factory.mktemp("runs"), protocol.PROFILES["smoke"])
+
+
+# The built book in a real browser.
+
+DESK = {"width": 1280, "height": 900}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+
+
+@pytest.fixture(scope="session")
+def html() -> Path:
+    """The folder with the three editions; built from the committed records where none is given."""
+    given = os.environ.get("BNBOOK_HTML")
+    if given:
+        return Path(given).resolve()
+    from bnbook import book
+
+    return Path(book.build()).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator:
+    """Chromium, as the reader's browser; skips where there is none."""
+    sync_api = pytest.importorskip("playwright.sync_api")
+    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if executable is None:
+        message = (
+            f"no browser found: install one of {', '.join(BROWSERS)} to run the tests of the built pages"
+        )
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def open_page(html: Path, browser) -> Iterator:
+    """Opens an address below html/ in a fresh context: open_page("ko/index.html", viewport=..., ...)."""
+    contexts = []
+
+    def opener(address: str, **options):
+        context = browser.new_context(**{"viewport": DESK, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.goto(f"{html.as_uri()}/{address}")
+        return page
+
+    yield opener
+    for context in contexts:
+        context.close()

@@ -5,16 +5,14 @@ the width of a phone; most tests then ask what was seen on that walk.
 """
 
 import gzip
-import os
 import re
-import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
+from conftest import DESK
 
 from bnbook.sphinxext.korean_search import SearchKorean, root
 
@@ -24,13 +22,7 @@ Page = sync_api.Page
 
 EDITIONS = ("ko", "en", "ko-en")
 PHONE = {"width": 375, "height": 740}
-DESK = {"width": 1280, "height": 900}
 FIRST_PAGE_LIMIT = 300_000  # bytes after gzip, everything the page asks for
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = [
-    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-]
 # Pages read by axe: between them the claims, a table of choices, figures with their boxes, math, the search.
 CHECKED = (
     *("index.html", "ko/index.html", "ko/figures/fig1a-test-accuracy.html", "ko/search.html"),
@@ -48,50 +40,6 @@ class Visit:
     requests: set[str] = field(default_factory=set)
     bad_math: int = 0
     typeset: int = 0
-
-
-@pytest.fixture(scope="session")
-def html() -> Path:
-    """The folder with the three editions; built from the committed records where none is given."""
-    given = os.environ.get("BNBOOK_HTML")
-    if given:
-        return Path(given).resolve()
-    from bnbook import book
-
-    return Path(book.build()).resolve().parent
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        message = (
-            f"no browser found: install one of {', '.join(BROWSERS)} to run the tests of the built pages"
-        )
-        if os.environ.get("CI") == "true":
-            pytest.fail(message)
-        pytest.skip(message)
-    with sync_api.sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
-        yield started
-        started.close()
-
-
-@pytest.fixture
-def open_page(html: Path, browser: Browser) -> Iterator:
-    """Opens an address below html/ in a fresh context: open_page("ko/index.html", viewport=..., ...)."""
-    contexts = []
-
-    def opener(address: str, **options) -> Page:
-        context = browser.new_context(**{"viewport": DESK, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.goto(f"{html.as_uri()}/{address}")
-        return page
-
-    yield opener
-    for context in contexts:
-        context.close()
 
 
 @pytest.fixture(scope="session")

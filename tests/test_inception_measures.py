@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import HIGHEST_USABLE, SPEEDS
+from conftest import FLOAT32_LOSS, HIGHEST_USABLE, SPEEDS
 
 from bnbook import claims
 from bnbook.measures import inception_speedups as measures
@@ -105,7 +105,8 @@ def test_numbers(numbers):
     assert numbers["speedup.bn_x5.ratio"] > numbers["speedup.bn_baseline.ratio"] > 1
     assert (numbers["lr"], numbers["lr_decay"], numbers["weight_decay"]) == (0.05, 0.5, 1e-4)
     assert numbers["rates.gap_at_plain_best"] == pytest.approx(0.0)
-    distinct = 2 * len(STEPS) + 2 * len(SMOKE.lrs) * SMOKE.rates_seeds + 1
+    assert numbers["float32.bn_x5.gap"] == pytest.approx(100 * FLOAT32_LOSS)
+    distinct = 2 * len(STEPS) + 2 * len(SMOKE.lrs) * SMOKE.rates_seeds + 1 + 2
     assert numbers["runs"] == distinct
 
 

@@ -70,6 +70,15 @@ def test_bn_baseline_differs_in_batch_normalization_alone():
         assert differing == {"variant", "norm"}
 
 
+def test_the_float32_pair_differs_in_precision_alone():
+    """One seed each, and the last of the main stage."""
+    pair = protocol.float32(CPU, CHOICE)
+    assert list(pair) == ["inception", "bn_x5"]
+    for name, one in pair.items():
+        assert dataclasses.replace(one, precision="auto") == CONFIGS[name] and one.precision == "float32"
+    assert protocol.jobs(CPU, CHOICE)[-2:] == [(one, 0) for one in pair.values()]
+
+
 def test_the_grid_has_factor_two():
     for profile in PROFILES.values():
         assert all(b / a == pytest.approx(2) for a, b in itertools.pairwise(profile.lrs))

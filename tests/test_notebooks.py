@@ -22,6 +22,8 @@ SHORT = {
     "04_bn_ensemble": {"profile": "smoke", "data": "digits", "members": "2", "epochs": 1},
     "11_outside_the_gradient": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
     "17_bn_regularizer": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
+    "12_algorithm1_line_by_line": {"profile": "smoke", "data": "digits", "seeds": 2, "batch_size": 6},
+    "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
 }
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 

@@ -23,7 +23,7 @@ from bnbook.protocols import EXPERIMENTS
 from bnbook.records import MissingRecord
 
 RULE_FIELDS = ("experiment", "statistic", "effect", "unit", "type", "rule")
-NEUTRAL = {"points": 0.0, "times": 1.0}  # no effect
+NEUTRAL = {"points": 0.0, "times": 1.0, "digits": 0.0}  # no effect
 
 # The `Results` of each experiment, by its name.
 AllResults = dict[str, Any]
@@ -217,7 +217,7 @@ def _direction(claim: ClaimResult) -> int:
 
 
 def _short(claim: ClaimResult) -> str:
-    form = {"points": "{:+.2f}", "times": "{:.2f}"}[claim.unit]
+    form = {"points": "{:+.2f}", "times": "{:.2f}", "digits": "{:.1f}"}[claim.unit]
     middle, low, high = (form.format(value) for value in (claim.estimate, claim.low, claim.high))
     return f"{middle}{UNITS[claim.unit]['en']} ({low} to {high})"
 

@@ -24,7 +24,7 @@ from bnbook.train.precision import device, multiplies_bfloat16
 
 TRACES = paths.RESULTS / "replay.json"
 TRACE_STEPS = 60
-# Processors sum in different orders, so losses agree to about 1e-6 in float32; a changed recipe shows at once.
+# Processors sum in different orders, so float32 losses agree to about 1e-6; a changed recipe shows at once.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
 # Of accuracies, where one image more or less counts, and of all that comes after a protocol's STEADY_STEPS.
 LOOSE = 0.1

@@ -19,6 +19,19 @@ from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
 from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, regularizer, style
+from bnbook.figures import (
+    ablation,
+    algorithm1,
+    ensemble,
+    explain,
+    inception,
+    jacobian,
+    mnist,
+    network,
+    outside,
+    stepper,
+    style,
+)
 from bnbook.records import FIELDS, Record
 
 LICENCE = "CC BY 4.0"
@@ -66,6 +79,10 @@ def _ensemble(name: str, draw: Callable) -> Figure:
     return Figure(name, "4.2.3", draw, "bn_ensemble", "main")
 
 
+def _algorithm1(name: str, draw: Callable, stage: str) -> Figure:
+    return Figure(name, "3", draw, "algorithm1_line_by_line", stage, "random numbers")
+
+
 def _inception(name: str, draw: Callable, stage: str = "main") -> Figure:
     return Figure(name, "4.2", draw, "inception_speedups", stage)
 
@@ -95,12 +112,22 @@ FIGURES = {
         Figure("regularizer-noise", "3.4", regularizer.noise, "bn_regularizer", "noise"),
         Figure("regularizer-dropout", "3.4", regularizer.dropout, "bn_regularizer", "dropout"),
         Figure("regularizer-statistics", "3.4", regularizer.statistics, "bn_regularizer", "statistics"),
+        _algorithm1("algorithm1-differences", algorithm1.differences, "differences"),
+        _algorithm1("algorithm1-variance", algorithm1.variance, "variance"),
+        _algorithm1("algorithm1-precision", algorithm1.precision, "input"),
+        Figure("jacobian-linear", "3.3", jacobian.linear, "jacobian_conjecture", "linear", "random numbers"),
+        Figure("jacobian-spectra", "3.3", jacobian.spectra, "jacobian_conjecture", "net"),
+        Figure("jacobian-training", "3.3", jacobian.training, "jacobian_conjecture", "net"),
         Figure("pic-sgd", "1", explain.sgd),
         Figure("pic-covariate-shift", "1", explain.covariate_shift),
         Figure("pic-saturation", "1", explain.saturation),
         Figure("pic-batchnorm", "3", explain.batchnorm),
+        Figure("pic-stepper", "3", stepper.lines),
         Figure("pic-outside", "2", outside.march),
         Figure("pic-company", "3.4", regularizer.company),
+        Figure("pic-algorithm1", "3", algorithm1.graph),
+        Figure("pic-gradient-left", "3", algorithm1.left_over),
+        Figure("pic-jacobian", "3.3", jacobian.circles),
         Figure("pic-inception", "4.2", network.inception),
         Figure("pic-learning-rates", "4.2.1", network.learning_rates),
         Figure("pic-averaging", "4.2.3", ensemble.averaging),

@@ -44,13 +44,16 @@ def march(_: None = None) -> Drawn:
         right.scatter(x - x.mean(), [step] * len(u), s=26, color=GREEN, alpha=0.8, lw=0)
         right.plot([0, 0], [step - 0.3, step + 0.3], color=GREY, lw=1.6)
         rows += [{"step": step, "u": a, "x": b, "x_hat": b - x.mean()} for a, b in zip(u, x, strict=True)]
+    edge = u.max() + 0.7
     left.annotate(
         "",
-        (u.mean() + stride * (steps - 1) + 2.3, steps - 1),
-        (u.mean() + 2.3, 0),
+        (edge + stride * (steps - 1), steps - 1),
+        (edge, 0),
         arrowprops={"arrowstyle": "-|>", "color": GREY, "lw": 1.2},
+        annotation_clip=False,
     )
-    left.text(u.mean() + stride * 2.1 + 2.7, 2.1, "b grows", color=GREY, fontsize=SMALL, va="center")
+    left.set_xlim(right=edge + stride * (steps - 1) + 0.3)
+    left.text(edge + stride * 2 + 0.6, 2, "b grows", color=GREY, fontsize=SMALL, va="center")
     left.set(xlabel=r"$x = u + b$", ylabel="step of gradient descent", yticks=range(steps), xticks=[])
     right.set(xlabel=r"$\hat{x} = x - \mathrm{E}[x]$", xticks=[])
     left.invert_yaxis()
@@ -96,7 +99,7 @@ def toy(results: Results) -> Drawn:
 
 def net(results: Results) -> Drawn:
     """The same inside the network of Section 4.1: accuracy, and the mean size of the biases."""
-    figure = style.figure(3.7)
+    figure = style.figure(4.1)
     left, right = figure.subplots(1, 2)
     rows = []
     for name in NAMES:
@@ -121,9 +124,10 @@ def net(results: Results) -> Drawn:
         _plain(ax)
     for name, colour in COLOURS.items():
         left.plot([], [], color=colour, lw=2, label=NAMES[name])
-    left.set_ylim(top=125)
     left.set_yticks([20, 40, 60, 80, 100])
-    left.legend(frameon=False, fontsize=SMALL - 0.5, loc="upper left", handlelength=1.2, labelspacing=0.25)
+    figure.legend(
+        *left.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False, fontsize=SMALL
+    )
     return figure, pd.DataFrame(rows)
 
 

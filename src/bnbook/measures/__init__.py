@@ -20,7 +20,11 @@ DATA_NAMES = {
     "cifar10-jpeg": "CIFAR-10 (JPEG copy)",
     "digits": "8×8 digits (scikit-learn)",
 }
-UNITS = {"points": {"ko": "%p", "en": " points"}, "times": {"ko": "배", "en": " times"}}
+UNITS = {
+    "points": {"ko": "%p", "en": " points"},
+    "times": {"ko": "배", "en": " times"},
+    "digits": {"ko": "자리", "en": " digits"},
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +83,7 @@ def crossing(record: Record, goal: float) -> Crossing:
 
 def quantity(estimate: Estimate, unit: str, lang: str) -> str:
     """ "2.1 times (95% interval 1.8 to 2.4)", or the same in Korean."""
-    form = {"points": "+.2f", "times": ".2f"}[unit]
+    form = {"points": "+.2f", "times": ".2f", "digits": ".1f"}[unit]
     middle, low, high = (
         format(value, form).replace("inf", "∞").replace("-", "−")
         for value in (estimate.interval.estimate, estimate.interval.low, estimate.interval.high)

@@ -143,6 +143,15 @@ def best_rate(results: Results, norm: bool) -> float:
     return max(lrs, key=lambda lr: np.mean([end_validation(r) for r in results.rates[norm, lr]]))
 
 
+def float32_pair(results: Results) -> dict[str, tuple[float, float]]:
+    """By variant of the float32 pair: its highest test accuracy in percent, and that of the main run of the
+    same seed."""
+    return {
+        name: (best(record), best(results.main[name][record.seed]))
+        for name, record in results.float32.items()
+    }
+
+
 # Statistics: each takes the results and says how large the paper's claim turns out here
 
 
@@ -232,9 +241,8 @@ def sizes(profile: Profile) -> dict[str, Number]:
 def numbers(results: Results) -> dict[str, Number]:
     """Our numbers by key; accuracies in percent, gaps in points."""
     choice = results.choice
-    everything = {
-        (r.run_id, r.seed): r for stage in ("main", "rates", "tuning") for r in results.records(stage)
-    }.values()
+    made = [r for stage in ("main", "rates", "tuning") for r in results.records(stage)]
+    everything = {(r.run_id, r.seed): r for r in [*made, *results.float32.values()]}.values()
     first = results.main[BASELINE][0]
     found: dict[str, Number] = {
         "data": data_name([first]),
@@ -254,6 +262,8 @@ def numbers(results: Results) -> dict[str, Number]:
             f"speedup.{variant}", interval("ratio", speedup(results, BASELINE, variant).interval)
         )
     found |= prefixed("rates", _rate_numbers(results))
+    for name, (float32, main) in float32_pair(results).items():
+        found |= prefixed(f"float32.{name}", {"best": float32, "main": main, "gap": main - float32})
     claimed = ("same-rate", "changes", "accuracy")
     return found | {f"effect.{name}": float(effect(f"c-4.2-{name}")) for name in claimed}
 

@@ -14,6 +14,8 @@ under-tuned baseline would make batch normalization look fast.
    networks train three times as long as the others, whose learning rate falls six times as fast. The tuning
    runs chose the slowest decay and were still rising at their end. So, before any main run, the main runs
    were made half as long again as these: the baseline is to reach its plateau.
+   Where the hardware has bfloat16 they use it; last comes one seed of the baseline and of BN-x5 in float32,
+   to see whether the precision favours either.
 4. *control*: the batch-normalized network in the rates' place, all else equal: what is left of the gain at
    equal learning rates?
 
@@ -68,6 +70,7 @@ VARIANTS = {
     "inception_x5": Variant(name="Inception-x5", norm=False, lr_factor=5),
     "inception_sigmoid": Variant(name="Inception-Sigmoid", norm=False, activation="sigmoid"),
 }
+FLOAT32_VARIANTS = ("inception", "bn_x5")
 FIGURE_VARIANTS = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
 
 
@@ -185,13 +188,15 @@ class Choice:
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """The records of one profile: `main[variant]` by seed, `rates[norm, lr]` by seed, `tuning` as planned."""
+    """The records of one profile: `main[variant]` and `rates[norm, lr]` by seed, `tuning` as planned,
+    `float32[variant]` of the first seed."""
 
     profile: Profile
     choice: Choice
     main: dict[str, list[Record]]
     rates: dict[tuple[bool, float], list[Record]]
     tuning: list[Record]
+    float32: dict[str, Record]
 
     def records(self, stage: str) -> list[Record]:
         """The records of "main", of "rates" (with the control) or of "tuning"."""
@@ -288,6 +293,12 @@ def main(profile: Profile, choice: Choice) -> dict[str, Config]:
 TRACED = Choice(lr=0.001, lr_decay=0.5, weight_decay=0.1)
 
 
+def float32(profile: Profile, choice: Choice) -> dict[str, Config]:
+    """The configurations of the float32 pair by variant: those of the main runs but for the precision."""
+    configs = main(profile, choice)
+    return {name: dataclasses.replace(configs[name], precision="float32") for name in FLOAT32_VARIANTS}
+
+
 def traces(steps: int) -> list[Config]:
     """A short run on the embedded digits for each variant, for replay (`bnbook.experiments.replay`)."""
     profile = dataclasses.replace(PROFILES["smoke"], lrs=(TRACED.lr,), rates_weight_decay=TRACED.weight_decay)
@@ -312,9 +323,10 @@ def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tupl
 
 
 def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
-    """The main runs, seed-major."""
+    """The main runs, seed-major, and the float32 pair."""
     configs = main(profile, choice).values()
-    return [(one, seed) for seed in range(profile.seeds) for one in configs]
+    pair = [(one, 0) for one in float32(profile, choice).values()]
+    return [(one, seed) for seed in range(profile.seeds) for one in configs] + pair
 
 
 def best_rate(profile: Profile, folders: Sequence[Path]) -> float:
@@ -358,4 +370,7 @@ def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | Non
             for lr, one in rates(profile, norm).items()
         },
         tuning=[records.load(folders, one, range(1))[0] for one in tuning(profile, choice.lr)],
+        float32={
+            name: records.load(folders, one, range(1))[0] for name, one in float32(sizes, choice).items()
+        },
     )

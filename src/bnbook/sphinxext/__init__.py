@@ -17,12 +17,25 @@ from bnbook.sphinxext import (
     notebooks,
     numbers,
     speedups,
+    stepper,
     theme,
 )
 
 
 def setup(app: Sphinx) -> dict[str, Any]:
-    for module in (html, builder, editions, glossary, notebooks, numbers, figures, claims, speedups, theme):
+    for module in (
+        html,
+        builder,
+        editions,
+        glossary,
+        notebooks,
+        numbers,
+        figures,
+        claims,
+        speedups,
+        stepper,
+        theme,
+    ):
         module.setup(app)
     return {
         "version": bnbook.__version__,

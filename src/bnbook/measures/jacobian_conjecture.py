@@ -1,0 +1,142 @@
+"""Section 3.3: how near 1 the singular values of the layer Jacobians lie."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from bnbook import stats
+from bnbook.measures import Estimate, data_name, interval, prefixed
+from bnbook.paper import Number
+from bnbook.protocols.grid import Results
+from bnbook.protocols.jacobian_conjecture import ACTIVATIONS, LEVELS, LINEAR, NORMALIZATIONS, Profile
+from bnbook.records import Record
+
+TINY = 1e-6  # a singular value below it is 0
+
+
+def near(record: Record) -> float:
+    """Percent of singular values within NEAR at the end; 0 where the network diverged."""
+    return 0.0 if record.diverged else record.final["near"]
+
+
+def shares(results: Results, *key: str) -> np.ndarray:
+    """`near` of the runs at `key`, by seed."""
+    return np.array([near(record) for record in results.main[key]])
+
+
+def at(spectrum: np.ndarray, level: float) -> float:
+    """The quantile `level` of a spectrum (LEVELS,)."""
+    return float(np.interp(level, LEVELS, spectrum))
+
+
+def steps(record: Record) -> list[int]:
+    """When the spectra were taken."""
+    return record.curves["spectra"]["step"]
+
+
+def linear_spectrum(results: Results, name: str) -> np.ndarray:
+    """(LEVELS,): the spectrum of the linear networks, averaged over seeds."""
+    return np.mean([record.arrays["spectrum"] for record in results.main["linear", name]], axis=0)
+
+
+def end_spectrum(results: Results, activation: str, name: str) -> np.ndarray:
+    """(LEVELS,): the spectrum of the trained networks that did not diverge, averaged over seeds."""
+    found = [r.arrays["spectra"][-1] for r in results.main["net", activation, name] if not r.diverged]
+    return np.mean(found, axis=0) if found else np.zeros(len(LEVELS))
+
+
+# Statistics
+
+
+def _beside(own: np.ndarray, other: np.ndarray, names: tuple[tuple[str, str], tuple[str, str]]) -> Estimate:
+    """The difference of two shares, and both of them in words; `names` are (ko, en) of each."""
+    (ko, en), (ko_other, en_other) = names
+    a, b = own.mean(), other.mean()
+    return Estimate(
+        stats.paired_difference(own, other),
+        {
+            "ko": f"특잇값이 1/2과 2 사이에 드는 비율. {ko} {a:.1f}%, {ko_other} {b:.1f}%.",
+            "en": f"Singular values between 1/2 and 2: {a:.1f}% {en}, {b:.1f}% {en_other}.",
+        },
+    )
+
+
+NULL = ("무작위 행렬", "of random matrices")
+WITH, WITHOUT = ("배치 정규화", "with batch normalization"), ("배치 정규화 없음", "without")
+
+
+def linear_nearness(results: Results) -> Estimate:
+    own, null = shares(results, "linear", "whiten"), shares(results, "linear", "null")
+    return _beside(own, null, (("화이트닝한 선형 층", "of whitened linear layers"), NULL))
+
+
+def nearness(results: Results) -> Estimate:
+    own, null = shares(results, "net", "sigmoid", "bn"), shares(results, "linear", "null")
+    return _beside(own, null, (WITH, NULL))
+
+
+def nearness_gain(results: Results) -> Estimate:
+    own, plain = (shares(results, "net", "sigmoid", name) for name in ("bn", "plain"))
+    return _beside(own, plain, (WITH, WITHOUT))
+
+
+# By the name that paper.yml gives.
+STATISTICS: dict[str, Callable[[Results], Estimate]] = {
+    "linear_nearness": linear_nearness,
+    "nearness": nearness,
+    "nearness_gain": nearness_gain,
+}
+
+
+def sizes(profile: Profile) -> dict[str, Number]:
+    """What is known before any run."""
+    return {
+        "seeds": profile.seeds,
+        "steps": profile.steps,
+        "hidden": profile.hidden,
+        "depth": profile.depth,
+        "examples": profile.examples,
+        "reference": profile.reference,
+    }
+
+
+def numbers(results: Results) -> dict[str, Number]:
+    """Our numbers by key. Shares and accuracies in percent; `low`, `median` and `high` are the 10th, 50th and
+    90th percentiles of the singular values, `spread` the last over the first, `least` and `most` the
+    outermost."""
+    everything = results.records("main")
+    found: dict[str, Number] = {
+        "data": data_name(results.records("net")),
+        "runs": len(everything),
+        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
+    }
+    for name in LINEAR:
+        rms = float(np.mean([r.final["rms"] for r in results.main["linear", name]]))
+        own = interval("near", stats.mean_interval(shares(results, "linear", name))) | {"rms": rms}
+        found |= prefixed(f"linear.{name}", own | _described(linear_spectrum(results, name)))
+    for activation in ACTIVATIONS:
+        for name in NORMALIZATIONS:
+            found |= prefixed(f"{activation}.{name}", _net(results, activation, name))
+    return found
+
+
+def _net(results: Results, activation: str, name: str) -> dict[str, Number]:
+    records = results.main["net", activation, name]
+    own: dict[str, Number] = {"diverged": sum(r.diverged for r in records)}
+    own |= interval("near", stats.mean_interval(shares(results, "net", activation, name)))
+    own |= {"accuracy": 100 * float(np.mean([r.accuracy for r in records]))}
+    alive = [r for r in records if not r.diverged]
+    for key in ("near_mean", "rms", "directions", "gain") if alive else ():
+        own[key] = float(np.mean([r.final[key] for r in alive]))
+    if alive:
+        own["near_first"] = float(np.mean([r.curves["spectra"]["near"][0] for r in alive]))
+        own["near_best"] = float(np.mean([max(r.curves["spectra"]["near"]) for r in alive]))
+    return own | _described(end_spectrum(results, activation, name))
+
+
+def _described(spectrum: np.ndarray) -> dict[str, Number]:
+    levels = {"least": 0.0, "low": 0.1, "median": 0.5, "high": 0.9, "most": 1.0}
+    found = {name: at(spectrum, level) for name, level in levels.items()}
+    if found["low"] > TINY:
+        found["spread"] = found["high"] / found["low"]
+    return found

@@ -94,7 +94,7 @@ def test_table_of_names():
         "accelerating_ablation": ("03_accelerating_ablation", "4.2.1"),
         "bn_ensemble": ("04_bn_ensemble", "4.2.3"),
         "outside_the_gradient": ("11_outside_the_gradient", "2"),
-        "bn_regularizer": ("17_bn_regularizer", "3.4"),
         "algorithm1_line_by_line": ("12_algorithm1_line_by_line", "3"),
         "jacobian_conjecture": ("16_jacobian_conjecture", "3.3"),
+        "bn_regularizer": ("17_bn_regularizer", "3.4"),
     }

@@ -36,8 +36,8 @@ EXPERIMENTS = {
         Experiment(3, "accelerating_ablation", "4.2.1", "ablation"),
         Experiment(4, "bn_ensemble", "4.2.3", "ensemble"),
         Experiment(11, "outside_the_gradient", "2", "outside"),
-        Experiment(17, "bn_regularizer", "3.4", "regularizer"),
         Experiment(12, "algorithm1_line_by_line", "3", "algorithm1"),
         Experiment(16, "jacobian_conjecture", "3.3", "jacobian"),
+        Experiment(17, "bn_regularizer", "3.4", "regularizer"),
     ]
 }

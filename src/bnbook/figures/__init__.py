@@ -18,7 +18,6 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.figures import ablation, ensemble, explain, inception, mnist, network, outside, regularizer, style
 from bnbook.figures import (
     ablation,
     algorithm1,
@@ -29,6 +28,7 @@ from bnbook.figures import (
     mnist,
     network,
     outside,
+    regularizer,
     stepper,
     style,
 )

@@ -100,4 +100,5 @@ def test_table_of_names():
         "convolutional_norm": ("14_convolutional_norm", "3.2"),
         "scale_invariance": ("15_scale_invariance", "3.3"),
         "jacobian_conjecture": ("16_jacobian_conjecture", "3.3"),
+        "bn_regularizer": ("17_bn_regularizer", "3.4"),
     }

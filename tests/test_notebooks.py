@@ -22,6 +22,7 @@ SHORT = {
     "04_bn_ensemble": {"profile": "smoke", "data": "digits", "members": "2", "epochs": 1},
     "11_outside_the_gradient": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
     "18_careless_initialization": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
+    "17_bn_regularizer": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
     "12_algorithm1_line_by_line": {"profile": "smoke", "data": "digits", "seeds": 2, "batch_size": 6},
     "13_algorithm2_inference": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
     "14_convolutional_norm": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},

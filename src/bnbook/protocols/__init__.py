@@ -42,5 +42,6 @@ EXPERIMENTS = {
         Experiment(14, "convolutional_norm", "3.2", "convolutional"),
         Experiment(15, "scale_invariance", "3.3", "scale"),
         Experiment(16, "jacobian_conjecture", "3.3", "jacobian"),
+        Experiment(17, "bn_regularizer", "3.4", "regularizer"),
     ]
 }

@@ -36,12 +36,12 @@ EXPERIMENTS = {
         Experiment(3, "accelerating_ablation", "4.2.1", "ablation"),
         Experiment(4, "bn_ensemble", "4.2.3", "ensemble"),
         Experiment(11, "outside_the_gradient", "2", "outside"),
-        Experiment(18, "careless_initialization", "3.3", "initialization"),
         Experiment(12, "algorithm1_line_by_line", "3", "algorithm1"),
         Experiment(13, "algorithm2_inference", "3.1", "algorithm2"),
         Experiment(14, "convolutional_norm", "3.2", "convolutional"),
         Experiment(15, "scale_invariance", "3.3", "scale"),
         Experiment(16, "jacobian_conjecture", "3.3", "jacobian"),
         Experiment(17, "bn_regularizer", "3.4", "regularizer"),
+        Experiment(18, "careless_initialization", "3.3", "initialization"),
     ]
 }

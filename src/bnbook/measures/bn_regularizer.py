@@ -199,6 +199,10 @@ def numbers(results: Results) -> dict[str, Number]:
         for layer in layers(results):
             found[f"noise.{m}.layer_{layer}"] = float(spread(results, layer)[place].mean())
         found[f"law.{m}"] = float(law(m))
+    for name, place in (("smallest", 0), ("largest", -1)):
+        found[f"changed.{name}"] = float(changed(results)[place].mean())
+        for layer in layers(results):
+            found[f"noise.{name}.layer_{layer}"] = float(spread(results, layer)[place].mean())
     for layer in layers(results):
         found |= interval(f"exponent.layer_{layer}", exponent(results, layer))
         found[f"kurtosis.layer_{layer}"] = float(

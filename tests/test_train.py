@@ -7,8 +7,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn import functional as F
 
 from bnbook import paths, records
+from bnbook.data.batches import Batches
+from bnbook.data.datasets import Split
 from bnbook.experiments import mnist_activation_shift as experiment
 from bnbook.experiments import plans, runs
 from bnbook.nn.mlp import MLP
@@ -17,6 +20,7 @@ from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.records import RecordError
 from bnbook.train import checkpoint as checkpoints
 from bnbook.train.checkpoint import Checkpoint
+from bnbook.train.loop import at_most, train
 from bnbook.train.probes import Moment, SigmoidInputs
 from bnbook.train.schedules import log_then_even
 
@@ -211,3 +215,24 @@ def test_plans_in_parallel_and_resumed(tmp_path):
     assert set(made) == set(jobs)
     found = records.find([tmp_path], *jobs[0])
     assert found is not None and found.first_losses == made[jobs[0]].first_losses
+
+
+def test_at_most_stops_without_changing_the_run():
+    """A rate that falls over the whole run is what it was, and only within the context is there an end."""
+
+    def first_losses(**limits):
+        torch.manual_seed(0)
+        model, data = nn.Linear(4, 2), Split(torch.randn(40, 4), torch.arange(40) % 2)
+        return train(
+            model,
+            F.cross_entropy,
+            torch.optim.SGD(model.parameters(), lr=0.1),
+            Batches(data, 8, seed=0),
+            steps=10,
+            learning_rate=lambda step: 1 - step / 10,
+        ).first_losses
+
+    whole = first_losses()
+    with at_most(3):
+        assert first_losses() == whole[:3]
+    assert first_losses() == whole

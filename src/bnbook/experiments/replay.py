@@ -5,7 +5,6 @@ the real data is at hand, so are the first steps of a record itself. Comments ma
 unless the recipe version is raised and the runs are made again.
 """
 
-import dataclasses
 import importlib
 import json
 import math
@@ -19,7 +18,7 @@ from bnbook.data import sources
 from bnbook.experiments import runs
 from bnbook.protocols import EXPERIMENTS, Experiment
 from bnbook.records import Record
-from bnbook.train.loop import FIRST_LOSSES
+from bnbook.train.loop import FIRST_LOSSES, at_most
 from bnbook.train.precision import device, multiplies_bfloat16
 
 TRACES = paths.RESULTS / "replay.json"
@@ -91,8 +90,10 @@ def first_losses(experiment: Experiment, record: Record, steps: int) -> list[flo
     values = dict(record.config)
     if "precision" in values:
         values["precision"] = record.provenance["precision"]  # what "auto" was there
-    config = dataclasses.replace(experiment.protocol.Config.from_dict(values), steps=max(steps, 1))
-    measured = _train(experiment, config, record.seed, measure=False)
+    with at_most(steps):
+        measured = _train(
+            experiment, experiment.protocol.Config.from_dict(values), record.seed, measure=False
+        )
     return measured.progress.first_losses[:steps]
 
 

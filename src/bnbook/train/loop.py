@@ -2,9 +2,11 @@
 
 import dataclasses
 import math
+import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Protocol
 
 import torch
@@ -27,6 +29,20 @@ class Progress:
     loss_sum: float = 0.0  # since a probe last asked
     loss_count: int = 0
     diverged: bool = False
+
+
+_most: ContextVar[int] = ContextVar("most", default=sys.maxsize)
+
+
+@contextmanager
+def at_most(steps: int) -> Iterator[None]:
+    """Within it, training stops after `steps` steps. To ask for a shorter run would not do: where the rate
+    falls over the length of the run, its first steps would be others."""
+    token = _most.set(steps)
+    try:
+        yield
+    finally:
+        _most.reset(token)
 
 
 class Stream(Protocol):
@@ -60,7 +76,8 @@ def train(
     model.train()
     began = time.perf_counter() - progress.seconds
     due = frozenset().union(*(probe.steps for probe in probes))
-    while progress.step < steps and not progress.diverged:
+    last = min(steps, _most.get())
+    while progress.step < last and not progress.diverged:
         x, y = batches[progress.step]
         if learning_rate:
             for group in optimizer.param_groups:

@@ -10,7 +10,7 @@ import nbformat
 import papermill
 import pytest
 
-from bnbook import paths
+from bnbook import notebooks, paths
 from bnbook.protocols import EXPERIMENTS
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
@@ -110,6 +110,17 @@ def test_papermill_from_another_folder_with_other_parameters(path, tmp_path):
     shown = json.dumps([cell.get("outputs") for cell in executed["cells"]])
     assert "digits" in shown and "Traceback" not in shown
     assert "image/svg+xml" in shown or "image/png" in shown
+
+
+def test_every_kernel_has_sockets_of_its_own(tmp_path, monkeypatch):
+    """Two that start at once in one folder would otherwise take the same, and neither would get far."""
+    taken = []
+    monkeypatch.setattr(
+        papermill, "execute_notebook", lambda *_, config, **__: taken.append(config.KernelManager.ip)
+    )
+    for _ in range(2):
+        notebooks.run(NOTEBOOKS[0], {}, tmp_path / "out.ipynb")
+    assert len(set(taken)) == 2
 
 
 def test_members_that_are_not_there_are_refused(tmp_path):

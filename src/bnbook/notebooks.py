@@ -1,6 +1,7 @@
 """Running a notebook with checked parameters: papermill, but strict, and a failure is one line."""
 
 import ast
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -30,17 +31,19 @@ def run(path: Path, given: dict[str, str], out: Path, progress: bool = False) ->
     from papermill.exceptions import PapermillExecutionError
     from traitlets.config import Config
 
-    # Sockets in files, for this user alone: kernels warn of unencrypted TCP ports otherwise, and rightly.
-    config = Config(KernelManager={"transport": "ipc"})
     values = parameters(papermill.inspect_notebook(str(path)), given)
     out.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        papermill.execute_notebook(
-            str(path), str(out), values, progress_bar=progress, log_output=False, config=config
-        )
-    except PapermillExecutionError as error:
-        reason = f"{error.ename}: {error.evalue}".replace("\n", " ")
-        raise NotebookRunError(f"{path.name}: cell {error.exec_count}: {reason} (see {out})") from None
+    # Sockets in files, for this user alone: kernels warn of unencrypted TCP ports otherwise, and rightly.
+    # In a folder of their own: two kernels that start at once in one folder would take the same.
+    with tempfile.TemporaryDirectory() as folder:
+        config = Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})
+        try:
+            papermill.execute_notebook(
+                str(path), str(out), values, progress_bar=progress, log_output=False, config=config
+            )
+        except PapermillExecutionError as error:
+            reason = f"{error.ename}: {error.evalue}".replace("\n", " ")
+            raise NotebookRunError(f"{path.name}: cell {error.exec_count}: {reason} (see {out})") from None
     return out
 
 

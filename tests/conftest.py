@@ -197,6 +197,26 @@ def synthetic_inception(tmp_path_factory) -> inception.Results:
     return write_all(tmp_path_factory.mktemp("inception_runs"), inception, inception.PROFILES["smoke"])
 
 
+def write_finished(
+    runs: Path, config, seed: int, curves: dict, final: dict, arrays: dict | None = None
+) -> records.Record:
+    """The record of a run of Sections 2 and 3 that ended well, with these measurements."""
+    record = records.Record(
+        schema=records.SCHEMA,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves=curves,
+        final=final,
+        first_losses=[],
+        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        arrays_sha256=None,
+        path=records.path(runs, config, seed),
+    )
+    return records.write(record, arrays or {})
+
+
 # The truth of Section 2's: how fast a bias grows a step, and how often the loss leaps to LEAP times its size.
 GROWTH, LEAP, WHITENING_COST = 0.1, 3.0, {"mean_std_through": 2.0, "whiten_through": 9.0}
 
@@ -220,20 +240,7 @@ def write_outside_record(runs: Path, config: outside.Config, seed: int) -> recor
         final |= {"test_accuracy": rise[-1], "bias": float(bias[-1])}
     else:
         final = {"times_bare": WHITENING_COST[config.variant.removeprefix("cost_")] * (1 + 0.1 * seed)}
-    record = records.Record(
-        schema=records.SCHEMA,
-        run_id=config.run_id,
-        config=config.to_dict(),
-        seed=seed,
-        outcome={"status": "done", "step": config.steps},
-        curves=curves,
-        final=final,
-        first_losses=[],
-        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
-        arrays_sha256=None,
-        path=records.path(runs, config, seed),
-    )
-    return records.write(record, {})
+    return write_finished(runs, config, seed, curves, final)
 
 
 @pytest.fixture(scope="session")
@@ -273,20 +280,7 @@ def write_algorithm1_record(runs: Path, config: algorithm1.Config, seed: int) ->
         shown = {"float64": 1e-8 * shift, "float32": 1e-3 * shift, "ignored": 0.2}
         curves["differences"] |= {"stride": list(config.sweep)}
         curves["differences"] |= {name: [error] * len(steps) for name, error in shown.items()}
-    record = records.Record(
-        schema=records.SCHEMA,
-        run_id=config.run_id,
-        config=config.to_dict(),
-        seed=seed,
-        outcome={"status": "done", "step": config.steps},
-        curves=curves,
-        final=final,
-        first_losses=[],
-        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
-        arrays_sha256=None,
-        path=records.path(runs, config, seed),
-    )
-    return records.write(record, {})
+    return write_finished(runs, config, seed, curves, final)
 
 
 @pytest.fixture(scope="session")
@@ -337,20 +331,7 @@ def write_algorithm2_record(runs: Path, config: algorithm2.Config, seed: int) ->
             ("gain", 0.5, 0.91),
         ):
             final |= {f"{name}_variance": variance, f"{name}_accuracy": right, f"{name}_loss": 0.3}
-    record = records.Record(
-        schema=records.SCHEMA,
-        run_id=config.run_id,
-        config=config.to_dict(),
-        seed=seed,
-        outcome={"status": "done", "step": config.steps},
-        curves={"answers": columns} if config.part == "net" else {},
-        final=final,
-        first_losses=[],
-        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
-        arrays_sha256=None,
-        path=records.path(runs, config, seed),
-    )
-    return records.write(record, {})
+    return write_finished(runs, config, seed, {"answers": columns} if config.part == "net" else {}, final)
 
 
 @pytest.fixture(scope="session")
@@ -389,20 +370,7 @@ def write_jacobian_record(runs: Path, config: jacobian.Config, seed: int) -> rec
             "gain": 0.5,
         }
         arrays = {"spectra": np.stack([spectrum * 0.8, spectrum * 0.9, spectrum])}
-    record = records.Record(
-        schema=records.SCHEMA,
-        run_id=config.run_id,
-        config=config.to_dict(),
-        seed=seed,
-        outcome={"status": "done", "step": config.steps},
-        curves=curves,
-        final=final,
-        first_losses=[],
-        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
-        arrays_sha256=None,
-        path=records.path(runs, config, seed),
-    )
-    return records.write(record, arrays)
+    return write_finished(runs, config, seed, curves, final, arrays)
 
 
 @pytest.fixture(scope="session")
@@ -455,20 +423,9 @@ def write_convolutional_record(runs: Path, config: convolutional.Config, seed: i
     ramp = np.arange(side**2, dtype=np.float16).reshape(side, side) / side**2
     arrays = {"map": ramp, "map_moved": ramp * (1 + final["shift_error"])}
     arrays |= {f"{name}_density": np.full(64, 1 / 64, np.float16) for name in ("u", "wu")}
-    record = records.Record(
-        schema=records.SCHEMA,
-        run_id=config.run_id,
-        config=config.to_dict(),
-        seed=seed,
-        outcome={"status": "done", "step": config.steps},
-        curves={"evaluation": {"step": steps, "train_loss": [1.0] * len(steps)}},
-        final=final,
-        first_losses=[2.3],
-        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
-        arrays_sha256=None,
-        path=records.path(runs, config, seed),
+    return write_finished(
+        runs, config, seed, {"evaluation": {"step": steps, "train_loss": [1.0] * len(steps)}}, final, arrays
     )
-    return records.write(record, arrays)
 
 
 @pytest.fixture(scope="session")
@@ -503,20 +460,7 @@ def write_scale_record(runs: Path, config: scale.Config, seed: int) -> records.R
         squares = [1.0, 1 + GROWN * config.lr]
         curves = {"norms": {"step": [0, config.steps]} | {f"layer_{k}": squares for k in (1, 2, 3)}}
         final = {"chance_accuracy": 0.1, "validation_accuracy": 0.95 if works else 0.2}
-    record = records.Record(
-        schema=records.SCHEMA,
-        run_id=config.run_id,
-        config=config.to_dict(),
-        seed=seed,
-        outcome={"status": "done", "step": config.steps},
-        curves=curves,
-        final=final,
-        first_losses=[],
-        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
-        arrays_sha256=None,
-        path=records.path(runs, config, seed),
-    )
-    return records.write(record, {})
+    return write_finished(runs, config, seed, curves, final)
 
 
 @pytest.fixture(scope="session")
@@ -561,20 +505,7 @@ def write_careless_record(runs: Path, config: careless.Config, seed: int) -> rec
         "spread": np.outer(config.scales, np.ones(config.depth)),
         "gradient": np.outer(config.scales, GRADIENT_GROWTH**-layers),
     }
-    record = records.Record(
-        schema=records.SCHEMA,
-        run_id=config.run_id,
-        config=config.to_dict(),
-        seed=seed,
-        outcome={"status": "done", "step": config.steps},
-        curves={},
-        final={"chance_accuracy": 0.1, "mean_accuracy": 0.5},
-        first_losses=[2.3],
-        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
-        arrays_sha256=None,
-        path=records.path(runs, config, seed),
-    )
-    return records.write(record, arrays)
+    return write_finished(runs, config, seed, {}, {"chance_accuracy": 0.1, "mean_accuracy": 0.5}, arrays)
 
 
 @pytest.fixture(scope="session")
@@ -603,20 +534,7 @@ def write_regularizer_record(runs: Path, config: regularizer.Config, seed: int) 
         final |= {f"noise_{m}_layer_{layer}": SPREAD / np.sqrt(m) for layer in (1, 2, 3)}
     if config.part == "noise":
         final |= {f"kurtosis_layer_{layer}": 3.0 for layer in (1, 2, 3)}
-    record = records.Record(
-        schema=records.SCHEMA,
-        run_id=config.run_id,
-        config=config.to_dict(),
-        seed=seed,
-        outcome={"status": "done", "step": config.steps},
-        curves={},
-        final=final,
-        first_losses=[],
-        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
-        arrays_sha256=None,
-        path=records.path(runs, config, seed),
-    )
-    return records.write(record, {})
+    return write_finished(runs, config, seed, {}, final)
 
 
 @pytest.fixture(scope="session")

@@ -118,7 +118,7 @@ def write_inception_record(runs: Path, config: inception.Config, seed: int) -> r
         end, half = full - cost - 0.0002 * seed, half * times
     learns = config.lr <= HIGHEST_USABLE.get(config.variant, float("inf"))
     end = end + 0.002 * seed if learns and end > 0.1 else 0.1
-    end -= FLOAT32_LOSS * (config.precision == "float32")
+    end -= FLOAT32_LOSS * (config.precision == "float32" and config.variant in inception.FLOAT32_VARIANTS)
     steps = np.unique(np.geomspace(1, config.steps, 60).round().astype(int))
     rise = 0.1 + (end - 0.1) * (steps / (steps + half)) * (config.steps + half) / config.steps
     diverged = config.variant == "inception_x5"

@@ -97,14 +97,32 @@ def test_nothing_is_tuned_on_what_it_is_tested_on():
     assert {config.train_on for config in [*tuned, *CONFIGS.values()]} == {"train"}
 
 
+def test_the_control_is_in_the_precision_of_the_rates(monkeypatch):
+    """Where the rates' "auto" was float32, a processor with bfloat16 that makes the control later is not to
+    compute in another."""
+    monkeypatch.setattr(protocol.records, "load", lambda *_: [Computed({"precision": "float32"})])
+    control, planned = protocol.control(CPU, []), protocol.rates(CPU, norm=True)
+    assert {one.precision for one in control.values()} == {"float32"}
+    assert {lr: dataclasses.replace(one, precision="auto") for lr, one in control.items()} == planned
+    assert [one for one, seed in protocol.plan("control", CPU, []) if seed == 0] == list(control.values())
+
+
+@dataclasses.dataclass
+class Computed:
+    """As much of a record as tells in which precision it was made."""
+
+    provenance: dict
+
+
 @pytest.mark.parametrize("stage", ["rates", "control"])
-def test_plans_are_seed_major(stage):
+def test_plans_are_seed_major(stage, monkeypatch):
+    monkeypatch.setattr(protocol.records, "load", lambda *_: [Computed({"precision": "float32"})])
     plan = list(protocol.plan(stage, CPU, []))
     seeds = [seed for _, seed in plan]
     assert seeds == sorted(seeds) and len(set(plan)) == len(plan) == len(CPU.lrs) * CPU.rates_seeds
 
 
-@pytest.mark.parametrize("stage", ["tuning", "main"])
+@pytest.mark.parametrize("stage", ["tuning", "main", "control"])
 def test_chosen_stages_need_the_ones_before(stage, tmp_path):
     with pytest.raises(MissingRecord):
         list(protocol.plan(stage, CPU, [tmp_path]))

@@ -16,8 +16,8 @@ under-tuned baseline would make batch normalization look fast.
    were made half as long again as these: the baseline is to reach its plateau.
    Where the hardware has bfloat16 they use it; last comes one seed of the baseline and of BN-x5 in float32,
    to see whether the precision favours either.
-4. *control*: the batch-normalized network in the rates' place, all else equal: what is left of the gain at
-   equal learning rates?
+4. *control*: the batch-normalized network in the rates' place, all else equal, the precision they were
+   computed in included: what is left of the gain at equal learning rates?
 
 Width 0.25 is what two cores without bfloat16 can pay for: a step of two runs side by side costs 0.13 s there
 and 0.32 s at width 0.5, and all of the above takes 10 hours instead of 25.
@@ -258,6 +258,16 @@ def rates(profile: Profile, norm: bool) -> dict[float, Config]:
     }
 
 
+def control(profile: Profile, folders: Sequence[Path]) -> dict[float, Config]:
+    """The control's configurations by learning rate, in the precision that the rates were computed in: "auto"
+    may be another where the control is run. Raises MissingRecord."""
+    first, *_ = rates(profile, norm=False).values()
+    (record,) = records.load(folders, first, range(1))
+    precision = record.provenance["precision"]
+    configs = rates(profile, norm=True)
+    return {lr: dataclasses.replace(one, precision=precision) for lr, one in configs.items()}
+
+
 def only_the_end(config: Config) -> Config:
     """The same run with few evaluations on the way: they cost time, and only the ends are compared."""
     return dataclasses.replace(config, evaluate_from=config.steps, evaluate_every=config.steps)
@@ -309,10 +319,11 @@ def traces(steps: int) -> list[Config]:
 
 def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[Config, int]]:
     """The (configuration, seed) pairs of `stage`, seed-major: every configuration has one seed before any
-    has two. Tuning and main need the records of the stages before them in `folders`; raises MissingRecord."""
-    if stage in ("rates", "control"):
-        configs = list(rates(profile, norm=stage == "control").values())
-        seeds = profile.rates_seeds
+    has two. All but the rates need the records of stages before them in `folders`; raises MissingRecord."""
+    if stage == "rates":
+        configs, seeds = list(rates(profile, norm=False).values()), profile.rates_seeds
+    elif stage == "control":
+        configs, seeds = list(control(profile, folders).values()), profile.rates_seeds
     elif stage == "tuning":
         configs, seeds = tuning(profile, best_rate(profile, folders)), 1
     else:
@@ -358,6 +369,7 @@ def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | Non
     """
     sizes = main_sizes or profile
     choice = choose(profile, folders)
+    matched = {False: rates(profile, norm=False), True: control(profile, folders)}
     return Results(
         profile=sizes,
         choice=choice,
@@ -366,8 +378,8 @@ def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | Non
         },
         rates={
             (norm, lr): records.load(folders, one, range(profile.rates_seeds))
-            for norm in (False, True)
-            for lr, one in rates(profile, norm).items()
+            for norm, configs in matched.items()
+            for lr, one in configs.items()
         },
         tuning=[records.load(folders, one, range(1))[0] for one in tuning(profile, choice.lr)],
         float32={

@@ -132,6 +132,7 @@ def test_l2_falls_on_weights_alone():
     assert len(weights["params"]) + len(free["params"]) == len(list(model.parameters()))
     gammas = [m.weight for m in model.modules() if isinstance(m, nn.BatchNorm2d)]
     assert gammas and {id(g) for g in gammas} <= {id(p) for p in free["params"]}
+    assert weights["lr_factor"] == free["lr_factor"] == 1
 
 
 def test_evaluations_are_fine_enough_for_steps_to_target():

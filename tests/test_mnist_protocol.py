@@ -93,6 +93,7 @@ def test_table_of_names():
         "inception_speedups": ("02_inception_speedups", "4.2"),
         "accelerating_ablation": ("03_accelerating_ablation", "4.2.1"),
         "bn_ensemble": ("04_bn_ensemble", "4.2.3"),
+        "unprotected_parameters": ("05_unprotected_parameters", "4.2"),
         "outside_the_gradient": ("11_outside_the_gradient", "2"),
         "careless_initialization": ("18_careless_initialization", "3.3"),
         "algorithm1_line_by_line": ("12_algorithm1_line_by_line", "3"),

@@ -20,6 +20,7 @@ SHORT = {
     "02_inception_speedups": {"profile": "smoke", "data": "digits", "seeds": 1, "epochs": 1},
     "03_accelerating_ablation": {"profile": "smoke", "data": "digits", "seeds": 1, "epochs": 1},
     "04_bn_ensemble": {"profile": "smoke", "data": "digits", "members": "2", "epochs": 1},
+    "05_unprotected_parameters": {"profile": "smoke", "data": "digits", "seeds": 1},
     "11_outside_the_gradient": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
     "18_careless_initialization": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
     "17_bn_regularizer": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},

@@ -19,12 +19,12 @@ from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
 from bnbook.experiments.measured import Measured
 from bnbook.nn.batchnorm import population_statistics
-from bnbook.nn.inception import Inception, initialise
-from bnbook.protocols.inception_speedups import Config
+from bnbook.nn.inception import Conv, Inception, initialise
+from bnbook.protocols.inception_speedups import Config, SlowedConfig
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import train
 from bnbook.train.precision import autocast, device, resolve
-from bnbook.train.probes import Evaluation, evaluate
+from bnbook.train.probes import Evaluation, Probe, evaluate
 from bnbook.train.schedules import exponential, log_then_even
 
 CHUNK = 250  # images evaluated at a time: their activations fit into memory beside a second run's
@@ -32,6 +32,9 @@ CHUNK = 250  # images evaluated at a time: their activations fit into memory bes
 
 # (model, data, context to compute in) -> arrays to be recorded.
 Arrays = Callable[[nn.Module, datasets.Dataset, AbstractContextManager], dict[str, np.ndarray]]
+# (data, context to compute in) -> a probe with `columns()`.
+Watch = Callable[[datasets.Dataset, AbstractContextManager], Probe]
+CURVES = {"test": "evaluation"}  # the record's names of probes, where they differ
 
 
 def train_run(
@@ -55,9 +58,11 @@ def train_inception(
     report: Callable[[int], None],
     measure: bool,
     last: Arrays = lambda model, data, computing: {},
+    watch: Watch | None = None,
 ) -> Measured:
     """The same for any initialised `model`; `last` measures arrays when all else is done, in evaluation mode
-    with population statistics. The caller has seeded torch's own generator, which Dropout draws from."""
+    with population statistics; `watch(data, computing)` makes a probe more, whose columns are the record's
+    curve "watch". The caller has seeded torch's own generator, which Dropout draws from."""
     on = device()
     precision = resolve(config.precision, on)
     computing = autocast(precision, on)
@@ -73,6 +78,8 @@ def train_inception(
     probes = {
         name: Evaluation({name: split}, schedules[name], CHUNK, computing) for name, split in held_out.items()
     }
+    if watch:
+        probes["watch"] = watch(data, computing)
     progress = train(
         model=model,
         loss_function=F.cross_entropy,
@@ -87,7 +94,7 @@ def train_inception(
     )
     if not measure:
         return Measured(progress, {}, {}, {}, precision, on.type)
-    curves = {"evaluation": probes["test"].columns(), "validation": probes["validation"].columns()}
+    curves = {CURVES.get(name, name): probe.columns() for name, probe in probes.items()}
     final = {"chance_accuracy": 1 / datasets.CLASSES}
     if not progress.diverged:
         for name, split in held_out.items():
@@ -127,14 +134,28 @@ def network(config: Config, seed: int) -> Inception:
     return model
 
 
-def parameter_groups(model: nn.Module, config: Config) -> list[dict]:
-    """L2 falls on the weights; biases, gamma and beta, which are vectors, go free."""
-    weights = [parameter for parameter in model.parameters() if parameter.ndim > 1]
-    vectors = [parameter for parameter in model.parameters() if parameter.ndim == 1]
+def parameter_groups(model: Inception, config: Config) -> list[dict]:
+    """L2 falls on the weights; biases, gamma and beta, which are vectors, go free. "lr_factor" is what the
+    learning rate is multiplied by (`bnbook.train.loop`)."""
+    factors, groups = lr_factors(model, config), {}
+    for parameter in model.parameters():
+        kind = config.weight_decay if parameter.ndim > 1 else 0.0, factors.get(parameter, 1.0)
+        groups.setdefault(kind, []).append(parameter)
     return [
-        {"params": weights, "weight_decay": config.weight_decay},
-        {"params": vectors, "weight_decay": 0.0},
+        {"params": parameters, "weight_decay": weight_decay, "lr_factor": factor}
+        for (weight_decay, factor), parameters in groups.items()
     ]
+
+
+def lr_factors(model: Inception, config: Config) -> dict[nn.Parameter, float]:
+    """What has another learning rate than the rest, and how many times it."""
+    if not isinstance(config, SlowedConfig):
+        return {}
+    norms = [module.norm for module in model.modules() if isinstance(module, Conv)]
+    gamma_beta = [parameter for norm in norms for parameter in norm.parameters()]
+    return dict.fromkeys(model.output.parameters(), config.output_lr / config.lr) | dict.fromkeys(
+        gamma_beta, config.gamma_beta_lr / config.lr
+    )
 
 
 def evaluation_steps(config: Config) -> list[int]:

@@ -35,6 +35,7 @@ from bnbook.figures import (
     scale,
     stepper,
     style,
+    unprotected,
 )
 from bnbook.records import FIELDS, Record
 
@@ -106,6 +107,7 @@ FIGURES = {
         _inception("fig2-matched-rates", inception.matched_rates, "rates"),
         _inception("fig2-tuning", inception.tuning, "tuning"),
         _inception("fig3-steps-to-target", inception.steps_to_target),
+        Figure("unprotected-first-epoch", "4.2", unprotected.first_epoch, "unprotected_parameters", "main"),
         Figure("ablation-undo-one", "4.2.1", ablation.undo_one, "accelerating_ablation", "main"),
         _ensemble("fig4-ensemble-size", ensemble.size),
         _ensemble("fig4-disagreement", ensemble.disagreement),

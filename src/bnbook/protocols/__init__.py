@@ -35,6 +35,7 @@ EXPERIMENTS = {
         Experiment(2, "inception_speedups", "4.2", "inception"),
         Experiment(3, "accelerating_ablation", "4.2.1", "ablation"),
         Experiment(4, "bn_ensemble", "4.2.3", "ensemble"),
+        Experiment(5, "unprotected_parameters", "4.2", "unprotected"),
         Experiment(11, "outside_the_gradient", "2", "outside"),
         Experiment(12, "algorithm1_line_by_line", "3", "algorithm1"),
         Experiment(13, "algorithm2_inference", "3.1", "algorithm2"),

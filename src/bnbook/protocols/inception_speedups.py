@@ -103,6 +103,15 @@ class Config(RunConfig):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SlowedConfig(Config):
+    """With learning rates of their own, at the start, for the parameters whose scale batch normalization does
+    not take away again: those of the output layer, and its own gamma and beta. All rates fall alike."""
+
+    output_lr: float
+    gamma_beta_lr: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Profile:
     """The sizes of one profile; epochs are of the training split."""
 

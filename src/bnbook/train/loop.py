@@ -67,8 +67,9 @@ def train(
 
     `loss_function(logits, labels)` gives a scalar. A NaN or infinite loss ends the run there, with
     `diverged` set: that is a result, not an error. `report(step)` is called now and then, for progress.
-    `learning_rate(step)`, steps from 0, is set before each step; without it the optimizer's own stays. The
-    forward pass runs in the context `computing` (`bnbook.train.precision.autocast`).
+    `learning_rate(step)`, steps from 0, is set before each step, times the "lr_factor" of the optimizer's
+    group where that has one; without it the optimizer's own stays. The forward pass runs in the context
+    `computing` (`bnbook.train.precision.autocast`).
     """
     progress = Progress()
     if checkpoint:
@@ -81,7 +82,7 @@ def train(
         x, y = batches[progress.step]
         if learning_rate:
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(progress.step)
+                group["lr"] = learning_rate(progress.step) * group.get("lr_factor", 1.0)
         with computing:
             loss = loss_function(model(x), y)
         optimizer.zero_grad()

@@ -1,0 +1,146 @@
+"""BN-x30's first epoch: what learns at which rate, which maps are silent, what is read from the records."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from conftest import write_finished
+from torch import nn
+
+from bnbook.experiments import inception_speedups
+from bnbook.experiments import unprotected_parameters as experiment
+from bnbook.figures import unprotected as figures
+from bnbook.measures import unprotected_parameters as measures
+from bnbook.nn.inception import Conv, Inception
+from bnbook.protocols import inception_speedups as inception
+from bnbook.protocols import unprotected_parameters as protocol
+from bnbook.protocols.inception_speedups import PROFILES, Choice
+from bnbook.train.loop import train
+from bnbook.train.precision import autocast
+
+CHOICE = Choice(lr=0.1, lr_decay=0.9, weight_decay=1e-3)
+CONFIGS = protocol.main(PROFILES["smoke"], CHOICE)
+STEPS = [1, 2, 4, 8]
+# The truth of the records below: the share of silent maps at each step.
+SILENT = {"bn_x30": [0.0, 0.25, 0.5, 1.0], "slow_gamma_beta": [0.0, 0.0, 0.0, 0.5]}
+
+
+def test_the_networks_are_those_of_section_4_2():
+    """The same start as BN-x30 or BN-x5, but for the rates that are named; for one epoch."""
+    networks = inception.main(PROFILES["smoke"], CHOICE)
+    for name, config in CONFIGS.items():
+        network = networks[protocol.VARIANTS[name].network]
+        differing = {
+            field for field, value in network.to_dict().items() if config.to_dict()[field] != value
+        } - {"experiment", "variant"}
+        assert differing <= {"steps", "evaluate_from", "evaluate_every"}
+        assert config.steps == PROFILES["smoke"].steps_per_epoch
+
+
+@pytest.mark.parametrize(
+    ("name", "output", "gamma_beta"),
+    [
+        ("bn_x30", 3.0, 3.0),
+        ("slow_gamma_beta", 3.0, 0.1),
+        ("slow_output", 0.1, 3.0),
+        ("slow_both", 0.1, 0.1),
+        ("bn_x5", 0.5, 0.5),
+    ],
+)
+def test_which_parameter_learns_at_which_rate(name, output, gamma_beta):
+    """Followed through the training loop, whose schedule the factors multiply."""
+    config = CONFIGS[name]
+    model = inception_speedups.network(config, seed=0)
+    groups = inception_speedups.parameter_groups(model, config)
+    optimizer = torch.optim.SGD(groups, lr=config.lr)
+    batch = torch.randn(8, 3, 28, 28), torch.arange(8)
+    train(model, nn.functional.cross_entropy, optimizer, [batch], 1, learning_rate=lambda step: config.lr)
+    rates = {p: group["lr"] for group in optimizer.param_groups for p in group["params"]}
+    assert len(rates) == len(list(model.parameters()))
+    for parameter in model.output.parameters():
+        assert rates[parameter] == pytest.approx(output)
+    for layer in (module for module in model.modules() if isinstance(module, Conv)):
+        assert rates[layer.conv.weight] == pytest.approx(config.lr)
+        assert [rates[p] for p in layer.norm.parameters()] == pytest.approx([gamma_beta] * 2)
+
+
+def test_the_ensembles_networks_protect_what_is_not_normalized():
+    from bnbook.protocols import bn_ensemble
+
+    slow = CONFIGS["slow_both"]
+    for config in bn_ensemble.main(bn_ensemble.PROFILES["smoke"], CHOICE).values():
+        assert (config.lr, config.output_lr, config.gamma_beta_lr) == (
+            slow.lr,
+            slow.output_lr,
+            slow.gamma_beta_lr,
+        )
+
+
+def test_a_map_is_silent_where_no_image_moves_it():
+    """A beta far below zero silences a map; the others of the module stay heard."""
+    torch.manual_seed(0)
+    model = Inception(1 / 16, norm=nn.BatchNorm2d)
+    narrow = model.blocks[-1].narrow
+    with torch.no_grad():
+        narrow.norm.bias[:3] = -100.0
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    images = torch.randn(6, 3, 28, 28)
+    probe = experiment.SilentMaps(images, STEPS, autocast("float32", torch.device("cpu")))
+    silent = probe.silent(model)
+    assert silent[narrow].nonzero().flatten().tolist() == [0, 1, 2]
+    assert sum(int(of_layer.sum()) for of_layer in silent.values()) == 3
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(module._forward_hooks for module in model.modules())
+
+
+def test_a_short_run_is_watched():
+    config = dataclasses.replace(CONFIGS["slow_both"], steps=4, evaluate_from=4, evaluate_every=4)
+    measured = experiment.train_run(config, seed=0, checkpoint=None)
+    watch = measured.curves["watch"]
+    assert watch["step"] == [1, 2, 3, 4] and all(0 <= share <= 1 for share in watch["silent_last"])
+    assert {"evaluation", "validation", "watch"} == set(measured.curves)
+    assert 0 <= measured.final["validation_accuracy_population"] <= 1
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory) -> protocol.Results:
+    runs = tmp_path_factory.mktemp("unprotected_runs")
+    for config, seed in protocol.jobs(PROFILES["smoke"], CHOICE):
+        silent = SILENT.get(config.variant, [0.0] * 4)
+        watch = {
+            "step": STEPS,
+            "train_loss": [2.3, 2.2, 2.1, 2.0 + 0.1 * seed],
+            "silent_last": silent,
+            "silent": [share / 2 for share in silent],
+            "beta": [0.0, 0.1, 0.2, 0.3],
+            "output_norm": [1.0, 2.0, 3.0, 4.0],
+        }
+        accuracy = {"chance_accuracy": 0.1, "validation_accuracy_population": 0.4 + 0.1 * seed}
+        write_finished(runs, config, seed, {"watch": watch}, accuracy)
+    found = {
+        name: protocol.records.load([runs], config, range(PROFILES["smoke"].seeds))
+        for name, config in CONFIGS.items()
+    }
+    return protocol.Results(PROFILES["smoke"], CHOICE, found)
+
+
+def test_numbers(results):
+    numbers = measures.numbers(results)
+    assert numbers["runs"] == len(protocol.VARIANTS) * PROFILES["smoke"].seeds
+    assert numbers["bn_x30.half_silent"] == 4 and numbers["slow_gamma_beta.half_silent"] == 8
+    assert numbers["slow_both.half_silent"] == np.inf
+    assert numbers["bn_x30.silent_last"] == 100 and numbers["bn_x30.silent"] == 50
+    assert numbers["bn_x30.output_growth"] == 4
+    assert numbers["bn_x30.loss"] == pytest.approx(2.05)
+    assert numbers["bn_x30.accuracy"] == pytest.approx(45) and numbers[
+        "bn_x30.accuracy_max"
+    ] == pytest.approx(50)
+    assert (numbers["lr"], numbers["slow_lr"]) == (3.0, 0.1)
+
+
+def test_the_figures_table_has_every_seed_and_step(results):
+    _, table = figures.first_epoch(results)
+    assert len(table) == len(protocol.VARIANTS) * PROFILES["smoke"].seeds * len(STEPS)
+    last = table[(table["network"] == "BN-x30") & (table["step"] == 8)]
+    assert (last["silent_maps"] == 100).all()

@@ -23,6 +23,7 @@ from bnbook.protocols import jacobian_conjecture as jacobian
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.protocols import outside_the_gradient as outside
 from bnbook.protocols import scale_invariance as scale
+from bnbook.protocols import unprotected_parameters as unprotected
 
 matplotlib.use("Agg")
 
@@ -215,6 +216,37 @@ def write_finished(
         path=records.path(runs, config, seed),
     )
     return records.write(record, arrays or {})
+
+
+# The truth of BN-x30's first epoch: the share of the last module's maps that are silent at each step watched.
+WATCHED_STEPS = [1, 2, 4, 8]
+SILENT = {"bn_x30": [0.0, 0.25, 0.5, 1.0], "slow_gamma_beta": [0.0, 0.0, 0.0, 0.5]}
+
+
+@pytest.fixture(scope="session")
+def synthetic_unprotected(tmp_path_factory) -> unprotected.Results:
+    runs = tmp_path_factory.mktemp("unprotected_runs")
+    profile, choice = unprotected.PROFILES["smoke"], inception.Choice(lr=0.1, lr_decay=0.9, weight_decay=1e-3)
+    configs = unprotected.main(profile, choice)
+    found = {
+        name: [write_unprotected_record(runs, config, seed) for seed in range(profile.seeds)]
+        for name, config in configs.items()
+    }
+    return unprotected.Results(profile, choice, found)
+
+
+def write_unprotected_record(runs: Path, config: unprotected.Config, seed: int) -> records.Record:
+    silent = SILENT.get(config.variant, [0.0] * 4)
+    watch = {
+        "step": WATCHED_STEPS,
+        "train_loss": [2.3, 2.2, 2.1, 2.0 + 0.1 * seed],
+        "silent_last": silent,
+        "silent": [share / 2 for share in silent],
+        "beta": [0.0, 0.1, 0.2, 0.3],
+        "output_norm": [1.0, 2.0, 3.0, 4.0],
+    }
+    accuracy = {"chance_accuracy": 0.1, "validation_accuracy_population": 0.4 + 0.1 * seed}
+    return write_finished(runs, config, seed, {"watch": watch}, accuracy)
 
 
 # The truth of Section 2's: how fast a bias grows a step, and how often the loss leaps to LEAP times its size.
@@ -551,6 +583,7 @@ def all_synthetic(
     synthetic_inception,
     synthetic_ablation,
     synthetic_ensemble,
+    synthetic_unprotected,
     synthetic_outside,
     synthetic_algorithm1,
     synthetic_algorithm2,
@@ -566,6 +599,7 @@ def all_synthetic(
         inception.EXPERIMENT: synthetic_inception,
         ablation.EXPERIMENT: synthetic_ablation,
         ensemble.EXPERIMENT: synthetic_ensemble,
+        unprotected.EXPERIMENT: synthetic_unprotected,
         outside.EXPERIMENT: synthetic_outside,
         algorithm1.EXPERIMENT: synthetic_algorithm1,
         algorithm2.EXPERIMENT: synthetic_algorithm2,

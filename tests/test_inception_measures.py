@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 import pytest
-from conftest import FLOAT32_LOSS, HIGHEST_USABLE, SPEEDS
+from conftest import FLOAT32_LOSS, HIGHEST_USABLE, SPEEDS, write_inception_record
 
-from bnbook import claims
+from bnbook import claims, figures
 from bnbook.measures import inception_speedups as measures
 from bnbook.protocols import inception_speedups as protocol
 
@@ -97,6 +97,36 @@ def test_matched_rates(results):
     assert set(gaps) == set(SMOKE.lrs)
     assert gaps[0.05] == pytest.approx(0.0) and gaps[0.1] > 40
     assert measures.best_rate(results, norm=False) == 0.05
+
+
+def test_what_needs_the_control_waits_for_it(results):
+    """All else is judged and drawn without it."""
+    rates = {(norm, lr): found for (norm, lr), found in results.rates.items() if not norm}
+    found = {"inception_speedups": dataclasses.replace(results, rates=rates)}
+    verdicts = {claim.id: claim.verdict for claim in claims.board(found)}
+    assert verdicts["c-3.3-learning-rate"] == "not run yet" != verdicts["c-4.2-same-rate"]
+    assert "fig2-matched-rates" in figures.available({"inception_speedups": results})
+    available = figures.available(found)
+    assert "fig2-matched-rates" not in available and "fig2-test-accuracy" in available
+    numbers = measures.numbers(found["inception_speedups"])
+    assert "rates.bn.best" not in numbers and numbers["rates.seeds"] == SMOKE.rates_seeds
+
+
+def test_results_without_the_control(tmp_path, results):
+    for stage in protocol.STAGES[:-1]:
+        for config, seed in protocol.plan(stage, SMOKE, [tmp_path]):
+            if not protocol.records.path(tmp_path, config, seed).exists():
+                write_inception_record(tmp_path, config, seed)
+    found = protocol.results(SMOKE, [tmp_path])
+    assert not found.controlled and found.records("control") == [] and results.controlled
+    assert len(found.records("main")) == len(results.records("main"))
+
+
+def test_seeds_at_chance(results, numbers):
+    assert numbers["inception_x5.at_chance"] == SMOKE.seeds and numbers["bn_x5.at_chance"] == 0
+    assert numbers["bn_x5.best_min"] == pytest.approx(76.0) and numbers["bn_x5.best_max"] == pytest.approx(
+        76.2
+    )
 
 
 def test_numbers(numbers):

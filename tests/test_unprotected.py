@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import write_finished
+from conftest import WATCHED_STEPS
 from torch import nn
 
 from bnbook.experiments import inception_speedups
@@ -21,9 +21,6 @@ from bnbook.train.precision import autocast
 
 CHOICE = Choice(lr=0.1, lr_decay=0.9, weight_decay=1e-3)
 CONFIGS = protocol.main(PROFILES["smoke"], CHOICE)
-STEPS = [1, 2, 4, 8]
-# The truth of the records below: the share of silent maps at each step.
-SILENT = {"bn_x30": [0.0, 0.25, 0.5, 1.0], "slow_gamma_beta": [0.0, 0.0, 0.0, 0.5]}
 
 
 def test_the_networks_are_those_of_section_4_2():
@@ -86,7 +83,7 @@ def test_a_map_is_silent_where_no_image_moves_it():
         narrow.norm.bias[:3] = -100.0
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = torch.randn(6, 3, 28, 28)
-    probe = experiment.SilentMaps(images, STEPS, autocast("float32", torch.device("cpu")))
+    probe = experiment.SilentMaps(images, WATCHED_STEPS, autocast("float32", torch.device("cpu")))
     silent = probe.silent(model)
     assert silent[narrow].nonzero().flatten().tolist() == [0, 1, 2]
     assert sum(int(of_layer.sum()) for of_layer in silent.values()) == 3
@@ -103,26 +100,9 @@ def test_a_short_run_is_watched():
     assert 0 <= measured.final["validation_accuracy_population"] <= 1
 
 
-@pytest.fixture(scope="module")
-def results(tmp_path_factory) -> protocol.Results:
-    runs = tmp_path_factory.mktemp("unprotected_runs")
-    for config, seed in protocol.jobs(PROFILES["smoke"], CHOICE):
-        silent = SILENT.get(config.variant, [0.0] * 4)
-        watch = {
-            "step": STEPS,
-            "train_loss": [2.3, 2.2, 2.1, 2.0 + 0.1 * seed],
-            "silent_last": silent,
-            "silent": [share / 2 for share in silent],
-            "beta": [0.0, 0.1, 0.2, 0.3],
-            "output_norm": [1.0, 2.0, 3.0, 4.0],
-        }
-        accuracy = {"chance_accuracy": 0.1, "validation_accuracy_population": 0.4 + 0.1 * seed}
-        write_finished(runs, config, seed, {"watch": watch}, accuracy)
-    found = {
-        name: protocol.records.load([runs], config, range(PROFILES["smoke"].seeds))
-        for name, config in CONFIGS.items()
-    }
-    return protocol.Results(PROFILES["smoke"], CHOICE, found)
+@pytest.fixture
+def results(synthetic_unprotected):
+    return synthetic_unprotected
 
 
 def test_numbers(results):
@@ -141,6 +121,6 @@ def test_numbers(results):
 
 def test_the_figures_table_has_every_seed_and_step(results):
     _, table = figures.first_epoch(results)
-    assert len(table) == len(protocol.VARIANTS) * PROFILES["smoke"].seeds * len(STEPS)
+    assert len(table) == len(protocol.VARIANTS) * PROFILES["smoke"].seeds * len(WATCHED_STEPS)
     last = table[(table["network"] == "BN-x30") & (table["step"] == 8)]
     assert (last["silent_maps"] == 100).all()

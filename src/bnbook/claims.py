@@ -149,10 +149,7 @@ def board(results: AllResults) -> list[ClaimResult]:
 
 
 def _judge(name: str, entry: dict[str, Any], results: AllResults, known: dict[str, str]) -> ClaimResult:
-    estimate = None
-    if entry.get("experiment") in results and "statistic" in entry:
-        statistic = measured_by(entry["experiment"]).STATISTICS[entry["statistic"]]
-        estimate = statistic(results[entry["experiment"]])
+    if estimate := _measured(entry, results):
         judged = entry["type"] == "order"
         outcome = verdict(estimate, entry["effect"]) if judged else "not judged"
         text = _headline(entry, estimate)
@@ -181,6 +178,16 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, known: dict[st
         note=entry.get("note"),
         rule_changed=known.get(name, rule_hash(name)) != rule_hash(name),
     )
+
+
+def _measured(entry: dict[str, Any], results: AllResults) -> Estimate | None:
+    """What the claim's statistic finds; None where it has none, or records that it needs are missing."""
+    if entry.get("experiment") not in results or "statistic" not in entry:
+        return None
+    try:
+        return measured_by(entry["experiment"]).STATISTICS[entry["statistic"]](results[entry["experiment"]])
+    except MissingRecord:
+        return None
 
 
 def _filled(text: Text) -> Text:

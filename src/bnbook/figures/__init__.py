@@ -104,7 +104,7 @@ FIGURES = {
         _mnist("fig1-speedup", mnist.speedup),
         _inception("fig2-test-accuracy", inception.test_accuracy),
         _inception("fig2-wall-clock", inception.wall_clock),
-        _inception("fig2-matched-rates", inception.matched_rates, "rates"),
+        _inception("fig2-matched-rates", inception.matched_rates, "control"),
         _inception("fig2-tuning", inception.tuning, "tuning"),
         _inception("fig3-steps-to-target", inception.steps_to_target),
         Figure("unprotected-first-epoch", "4.2", unprotected.first_epoch, "unprotected_parameters", "main"),
@@ -176,8 +176,12 @@ def source(name: str) -> Path:
 
 
 def available(results: AllResults) -> list[str]:
-    """The figures that can be drawn: explaining pictures, and those of experiments with results."""
-    return [name for name, figure in FIGURES.items() if figure.experiment in (None, *results)]
+    """The figures that can be drawn: explaining pictures, and those whose records are there."""
+    return [
+        name
+        for name, figure in FIGURES.items()
+        if figure.experiment is None or (figure.experiment in results and figure.records(results))
+    ]
 
 
 def content_hash(name: str, results: AllResults) -> str:

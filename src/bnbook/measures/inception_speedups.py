@@ -29,7 +29,7 @@ from bnbook.protocols.inception_speedups import (
     Profile,
     Results,
 )
-from bnbook.records import Record
+from bnbook.records import MissingRecord, Record
 
 LEARNS = 2.0  # times chance: what counts as learning at all
 
@@ -46,6 +46,7 @@ class Row:
     chosen: np.ndarray  # test accuracy in percent at the step with the best validation accuracy
     seconds_per_step: float  # median over seeds; NaN where all diverged
     diverged: int
+    at_chance: int  # seeds that never learned anything to speak of
 
 
 def chance(records: Sequence[Record]) -> float:
@@ -108,6 +109,7 @@ def _row(results: Results, variant: str) -> Row:
         chosen=np.array([accuracy_at_chosen_step(r) for r in found]),
         seconds_per_step=float(np.median(speeds)) if speeds else float("nan"),
         diverged=sum(r.diverged for r in found),
+        at_chance=sum(best(r) <= LEARNS * chance([r]) for r in found),
     )
 
 
@@ -183,14 +185,17 @@ def gain(results: Results, higher: str, lower: str) -> Estimate:
 
 
 def usable_rates(results: Results) -> Estimate:
-    """Highest learning rate at which the network learns, with BN over without."""
+    """Highest learning rate at which the network learns, with BN over without; raises MissingRecord where the
+    control has not been made."""
+    if not results.controlled:
+        raise MissingRecord("the control of Section 4.2 has not been made yet")
     top = max(lr for _, lr in results.rates)
     plain, bn = (highest_usable(results, norm) for norm in (False, True))
     bounds = {(0, 0): None, (0, 1): "lower", (1, 0): "upper", (1, 1): "both"}
     # A network that learns nowhere counts with half of the lowest rate.
     floor = min(lr for _, lr in results.rates) / 2
     diverged = sum(r.diverged for r in results.main["inception_x5"])
-    at_chance = sum(best(r) <= LEARNS * chance([r]) for r in results.main["inception_x5"])
+    at_chance = _row(results, "inception_x5").at_chance
     n = len(results.main["inception_x5"])
     return Estimate(
         stats.paired_ratio(np.maximum(bn, floor), np.maximum(plain, floor)),
@@ -261,7 +266,7 @@ def numbers(results: Results) -> dict[str, Number]:
         found |= prefixed(
             f"speedup.{variant}", interval("ratio", speedup(results, BASELINE, variant).interval)
         )
-    found |= prefixed("rates", _rate_numbers(results))
+    found |= prefixed("rates", _rate_sizes(results) | (_rate_numbers(results) if results.controlled else {}))
     for name, (float32, main) in float32_pair(results).items():
         found |= prefixed(f"float32.{name}", {"best": float32, "main": main, "gap": main - float32})
     claimed = ("same-rate", "changes", "accuracy")
@@ -272,6 +277,7 @@ def _row_numbers(row: Row) -> dict[str, Number]:
     numbers = {
         "lr": row.lr,
         "diverged": row.diverged,
+        "at_chance": row.at_chance,
         "reached": sum(c.reached for c in row.crossings),
         "steps": int(np.median([c.step for c in row.crossings])),
         "best_steps": int(np.median(row.best_steps)),
@@ -279,17 +285,23 @@ def _row_numbers(row: Row) -> dict[str, Number]:
     }
     for name, values in (("best", row.best), ("chosen", row.chosen)):
         numbers |= interval(name, stats.mean_interval(values))
-    return numbers
+    return numbers | {"best_min": float(row.best.min()), "best_max": float(row.best.max())}
+
+
+def _rate_sizes(results: Results) -> dict[str, Number]:
+    lrs = [lr for _, lr in results.rates]
+    return {
+        "lowest": min(lrs),
+        "highest": max(lrs),
+        "seeds": len(results.rates[False, min(lrs)]),
+        "epochs": results.profile.rates_epochs,
+    }
 
 
 def _rate_numbers(results: Results) -> dict[str, Number]:
     gaps = matched_gaps(results)
     plain, bn = best_rate(results, False), best_rate(results, True)
     return {
-        "lowest": min(gaps),
-        "highest": max(gaps),
-        "seeds": len(gaps[min(gaps)]),
-        "epochs": results.profile.rates_epochs,
         "plain.best_lr": plain,
         "bn.best_lr": bn,
         "plain.best": float(np.mean([end_validation(r) for r in results.rates[False, plain]])),

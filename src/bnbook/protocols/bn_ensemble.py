@@ -5,10 +5,10 @@ Dropout of 5% or 10%, batch normalization per activation in the last hidden laye
 stated here, before the runs; the paper does not say. The control is six times BN-x30 that differ in the seed
 alone: is it the diversity of settings that helps, or just averaging? Member k and control k share the seed k.
 
-BN-x30 as Section 4.2's protocol has it stays at chance here, and six networks at chance answer nothing. What
-stops it are the parameters that no normalization protects (`bnbook.protocols.unprotected_parameters`). So
-here, in members and control alike, these keep the baseline's learning rate, and all others have thirty times
-it. That was decided before any run of this experiment.
+BN-x30 as Section 4.2's protocol has it stays at chance with some seeds, and such a network answers nothing.
+What stops it are the parameters that no normalization protects (`bnbook.protocols.unprotected_parameters`).
+So here, in members and control alike, these keep the baseline's learning rate, and all others have thirty
+times it. That was decided before any run of this experiment.
 """
 
 import dataclasses

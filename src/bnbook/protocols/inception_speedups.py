@@ -32,7 +32,7 @@ import numpy as np
 
 from bnbook import records
 from bnbook.config import RunConfig
-from bnbook.records import Record
+from bnbook.records import MissingRecord, Record
 
 EXPERIMENT = "inception_speedups"
 STAGES = ("rates", "tuning", "main", "control")
@@ -198,7 +198,7 @@ class Choice:
 @dataclasses.dataclass(frozen=True)
 class Results:
     """The records of one profile: `main[variant]` and `rates[norm, lr]` by seed, `tuning` as planned,
-    `float32[variant]` of the first seed."""
+    `float32[variant]` of the first seed. The control, `rates[True, lr]`, may not be there yet."""
 
     profile: Profile
     choice: Choice
@@ -208,10 +208,18 @@ class Results:
     float32: dict[str, Record]
 
     def records(self, stage: str) -> list[Record]:
-        """The records of "main", of "rates" (with the control) or of "tuning"."""
+        """The records of "main", "rates", "tuning" or "control" (and the rates that it is compared with; none
+        where it has not been made)."""
         if stage == "tuning":
             return self.tuning
+        if stage == "control" and not self.controlled:
+            return []
         return list(itertools.chain(*(self.main if stage == "main" else self.rates).values()))
+
+    @property
+    def controlled(self) -> bool:
+        """Whether the control has been made."""
+        return any(norm for norm, _ in self.rates)
 
 
 def config(
@@ -372,24 +380,30 @@ def validation(record: Record) -> float:
 
 
 def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | None = None) -> Results:
-    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord.
+    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord where
+    one is missing, but not for those of the control, which is the last to be made.
 
     `main_sizes` replaces the profile for the main runs: other seeds, lengths or data at the same choice.
     """
     sizes = main_sizes or profile
     choice = choose(profile, folders)
-    matched = {False: rates(profile, norm=False), True: control(profile, folders)}
+
+    def matched(norm: bool, configs: dict[float, Config]) -> dict[tuple[bool, float], list[Record]]:
+        seeds = range(profile.rates_seeds)
+        return {(norm, lr): records.load(folders, one, seeds) for lr, one in configs.items()}
+
+    plain = matched(False, rates(profile, norm=False))
+    try:
+        bn = matched(True, control(profile, folders))
+    except MissingRecord:
+        bn = {}
     return Results(
         profile=sizes,
         choice=choice,
         main={
             name: records.load(folders, one, range(sizes.seeds)) for name, one in main(sizes, choice).items()
         },
-        rates={
-            (norm, lr): records.load(folders, one, range(profile.rates_seeds))
-            for norm, configs in matched.items()
-            for lr, one in configs.items()
-        },
+        rates=plain | bn,
         tuning=[records.load(folders, one, range(1))[0] for one in tuning(profile, choice.lr)],
         float32={
             name: records.load(folders, one, range(1))[0] for name, one in float32(sizes, choice).items()

@@ -1,12 +1,12 @@
-"""Section 4.2: why BN-x30 stands still here, and what it takes to make it move.
+"""Section 4.2: why BN-x30 can stand still here, and what it takes to make it move.
 
 The paper argues that large steps are safe under batch normalization because BN(Wu) = BN((aW)u): a weight that
 has grown too large is scaled back (Section 3.3). That holds for the weights that a normalization follows. It
 does not hold for the output layer, which none follows, nor for gamma and beta, which come after it. In
-Section 4.2's protocol BN-x30 stays at chance. So its first epoch is run again, watched closely, with the
-learning rate of those unprotected parameters back at the baseline's: of one kind, of the other, of both.
-BN-x5 stands beside them. Begun after the first seed of BN-x30 was seen; no claim of the paper is judged
-by it.
+Section 4.2's protocol BN-x30 can stay at chance: its first seed did. So its first epoch is run again, watched
+closely, with the learning rate of those unprotected parameters back at the baseline's: of one kind, of the
+other, of both. BN-x5 stands beside them. Begun after that seed was seen; no claim of the paper is judged by
+it.
 """
 
 import dataclasses

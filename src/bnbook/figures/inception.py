@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from bnbook import measures, paper
 from bnbook.figures import style
@@ -81,7 +82,7 @@ def steps_to_target(results: Results) -> Drawn:
             zorder=3,
         )
         right.scatter(row.best, offsets, color=colour, s=26, zorder=3)
-        right.plot([row.best.mean()] * 2, [place - 0.3, place + 0.3], color=colour, lw=2)
+        right.plot([np.median(row.best)] * 2, [place - 0.3, place + 0.3], color=colour, lw=2)
         drawn += [
             {
                 "variant": VARIANTS[row.variant].name,
@@ -96,6 +97,7 @@ def steps_to_target(results: Results) -> Drawn:
         ]
     goal = inception.goal(results)
     left.set_xscale("log")
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     style.thousands(left.xaxis)
     left.xaxis.set_minor_formatter(lambda *_: "")
     left.set(xlabel=f"steps to {goal:.2f}%", yticks=range(len(rows)))
@@ -104,7 +106,7 @@ def steps_to_target(results: Results) -> Drawn:
     style.heading(left, "Steps to the baseline's best", "hollow: not reached, all its steps")
     right.axvline(goal, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     right.set(xlabel="maximum test accuracy (%)")
-    style.heading(right, "Best accuracy", "bar: mean over seeds")
+    style.heading(right, "Best accuracy", "bar: median over seeds")
     for ax in (left, right):
         ax.grid(axis="x", color=PALE, lw=0.6)
         ax.set_axisbelow(True)
@@ -194,7 +196,10 @@ def tuning(results: Results) -> Drawn:
 
 
 def _curves(ax: Axes, results: Results, place: Callable[[str, np.ndarray], np.ndarray]) -> list[dict]:
-    """Every seed and the mean of the five variants; `place(variant, steps)` gives the x of the steps."""
+    """Every seed and the median of the five variants; `place(variant, steps)` gives the x of the steps.
+
+    Not the mean: where some seeds learn and others do not, it is where none is.
+    """
     rows = []
     for variant in FIGURE_VARIANTS:
         colour, found = VARIANT_COLOURS[variant], results.main[variant]
@@ -212,19 +217,19 @@ def _curves(ax: Axes, results: Results, place: Callable[[str, np.ndarray], np.nd
                 }
                 for s, at, v in zip(steps, x, values, strict=True)
             ]
-        steps, mean = _mean(found)
-        ax.plot(place(variant, steps), mean, color=colour, ls=DASHES[variant], lw=1.8)
+        steps, middle = _median(found)
+        ax.plot(place(variant, steps), middle, color=colour, ls=DASHES[variant], lw=1.8)
     ax.set_ylim(bottom=0, top=100)
     ax.set_xlim(left=0)
     ax.grid(axis="y", color=PALE, lw=0.6)
     return rows
 
 
-def _mean(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
-    """The mean curve over the steps that all seeds have."""
+def _median(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
+    """The median curve over the steps that all seeds have."""
     curves = [measures.curve(record) for record in records]
     length = min(len(steps) for steps, _ in curves)
-    return curves[0][0][:length], np.mean([values[:length] for _, values in curves], axis=0)
+    return curves[0][0][:length], np.median([values[:length] for _, values in curves], axis=0)
 
 
 def _goal(ax: Axes, results: Results) -> None:

@@ -29,7 +29,7 @@ def first_epoch(results: Results) -> tuple[Figure, pd.DataFrame]:
             ax.plot(steps, np.transpose(values), color=COLOURS[name], lw=0.5, alpha=0.45)
             ax.plot(
                 steps,
-                np.mean(values, axis=0),
+                np.median(values, axis=0),
                 color=COLOURS[name],
                 ls=DASHES[name],
                 lw=1.8,

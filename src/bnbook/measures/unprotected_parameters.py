@@ -60,6 +60,8 @@ def _variant_numbers(records: list[Record]) -> dict[str, Number]:
         "accuracy_max": max(accuracies),
         "loss": float(np.mean(ends["train_loss"])),
         "silent_last": 100 * float(np.mean(ends["silent_last"])),
+        "silent_last_min": 100 * float(min(ends["silent_last"])),
+        "silent_last_max": 100 * float(max(ends["silent_last"])),
         "silent": 100 * float(np.mean(ends["silent"])),
         "half_silent": float(np.median([half_silent(r) for r in records])),
         "beta": float(np.mean([watched(r, "beta")[-1] for r in records])),

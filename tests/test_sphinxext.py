@@ -88,7 +88,7 @@ def made_up(monkeypatch):
         "board",
         lambda results: [FakeClaim("c-1", "reproduced"), FakeClaim("d-2", "not run yet", rule_changed=True)],
     )
-    monkeypatch.setattr(figures, "FIGURES", {"pic-one": None})
+    monkeypatch.setattr(figures, "FIGURES", {"pic-one": figures.Figure("pic-one", "1", draw=dict)})
     monkeypatch.setattr(figures, "source", lambda name: Path(__file__))
     monkeypatch.setattr(figures, "export_all", fake_export)
     forget()
@@ -517,6 +517,18 @@ def test_a_notebook_without_its_records_is_not_run_by_a_build(tmp_path, monkeypa
     """It would train: hours at the profile of the book."""
     monkeypatch.setattr(notebooks, "run", lambda *_: pytest.fail("the build trains"))
     monkeypatch.setattr(notebooks, "numbers", SimpleNamespace(results=dict))
+    write(tmp_path, {"notebooks/02_inception_speedups.ipynb": notebook(cell("code", "1"))})
+    assert notebooks.execute_notebooks(tmp_path / "notebooks", tmp_path / "build") == []
+
+
+def test_nor_is_one_whose_figures_lack_some(tmp_path, monkeypatch):
+    """As those of Section 4.2 do until the control is made."""
+    drawn = figures.Figure("fig2-a", "4.2", draw=dict, experiment="inception_speedups", stage="main")
+    waiting = dataclasses.replace(drawn, id="fig2-b", stage="control")
+    stages = SimpleNamespace(records=lambda stage: [SimpleNamespace(run_id="", seed=0)] * (stage == "main"))
+    monkeypatch.setattr(figures, "FIGURES", {"fig2-a": drawn, "fig2-b": waiting})
+    monkeypatch.setattr(notebooks, "numbers", SimpleNamespace(results=lambda: {"inception_speedups": stages}))
+    monkeypatch.setattr(notebooks, "run", lambda *_: pytest.fail("the build trains"))
     write(tmp_path, {"notebooks/02_inception_speedups.ipynb": notebook(cell("code", "1"))})
     assert notebooks.execute_notebooks(tmp_path / "notebooks", tmp_path / "build") == []
 

@@ -13,7 +13,7 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from bnbook import paths
+from bnbook import figures, paths
 from bnbook.notebooks import NotebookRunError, run
 from bnbook.protocols import EXPERIMENTS
 from bnbook.sphinxext import numbers
@@ -35,7 +35,9 @@ def execute_notebooks(source: Path = paths.NOTEBOOKS, target: Path = paths.BUILD
     middle of a build. Returns the executed notebooks. Raises NotebookRunError on the first that fails.
     """
     finished = numbers.results()
-    waiting = {e.notebook for name, e in EXPERIMENTS.items() if name not in finished}
+    drawn = figures.available(finished)
+    lacking = {figure.experiment for name, figure in figures.FIGURES.items() if name not in drawn}
+    waiting = {e.notebook for name, e in EXPERIMENTS.items() if name not in finished or name in lacking}
     shown = [path for path in sorted(source.glob("*.ipynb")) if path.stem not in waiting]
     return [_execute(path, target / path.name) for path in shown]
 

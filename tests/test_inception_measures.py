@@ -122,6 +122,24 @@ def test_results_without_the_control(tmp_path, results):
     assert len(found.records("main")) == len(results.records("main"))
 
 
+def test_a_baseline_seed_at_chance_can_be_left_out(results):
+    """It lowers the goal of all; without it the goal is that of the other."""
+    down = dataclasses.replace(
+        results.main["inception"][0],
+        curves={"evaluation": {"step": [1, 2], "test_accuracy": [0.1, 0.1]}, "validation": {"step": []}},
+    )
+    main = results.main | {"inception": [down, results.main["inception"][1]]}
+    failed = dataclasses.replace(results, main=main)
+    assert measures.goal(failed) == pytest.approx((10 + 70.2) / 2)
+    learned = measures.where_the_baseline_learned(failed)
+    assert {len(found) for found in learned.main.values()} == {1}
+    numbers = measures.numbers(failed)
+    assert numbers["learned.seeds"] == 1 and numbers["learned.goal"] == pytest.approx(70.2)
+    slow, fast = (measures.crossings(learned, name)[0].step for name in ("inception", "bn_x5"))
+    assert numbers["learned.bn_x5.ratio"] == pytest.approx(slow / fast)
+    assert measures.numbers(results)["learned.goal"] == pytest.approx(measures.goal(results))
+
+
 def test_seeds_at_chance(results, numbers):
     assert numbers["inception_x5.at_chance"] == SMOKE.seeds and numbers["bn_x5.at_chance"] == 0
     assert numbers["bn_x5.best_min"] == pytest.approx(76.0) and numbers["bn_x5.best_max"] == pytest.approx(

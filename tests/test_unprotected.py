@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import numpy as np
 import pytest
 import torch
 from conftest import WATCHED_STEPS
@@ -108,8 +107,6 @@ def results(synthetic_unprotected):
 def test_numbers(results):
     numbers = measures.numbers(results)
     assert numbers["runs"] == len(protocol.VARIANTS) * PROFILES["smoke"].seeds
-    assert numbers["bn_x30.half_silent"] == 4 and numbers["slow_gamma_beta.half_silent"] == 8
-    assert numbers["slow_both.half_silent"] == np.inf
     assert numbers["bn_x30.silent_last"] == 100 and numbers["bn_x30.silent"] == 50
     assert numbers["bn_x30.output_growth"] == 4
     assert numbers["bn_x30.loss"] == pytest.approx(2.05)

@@ -24,12 +24,6 @@ def end_validation(record: Record) -> float:
     return 100 * record.final["chance_accuracy" if record.diverged else "validation_accuracy_population"]
 
 
-def half_silent(record: Record) -> float:
-    """The first step watched at which half of the last module's maps are silent; infinite where none is."""
-    silent = watched(record, "silent_last") >= 0.5
-    return float(watched(record, "step")[silent].min(initial=np.inf))
-
-
 def sizes(profile: Profile) -> dict[str, Number]:
     """What is known before any run."""
     return {"seeds": profile.seeds, "steps": profile.steps_per_epoch}
@@ -63,7 +57,6 @@ def _variant_numbers(records: list[Record]) -> dict[str, Number]:
         "silent_last_min": 100 * float(min(ends["silent_last"])),
         "silent_last_max": 100 * float(max(ends["silent_last"])),
         "silent": 100 * float(np.mean(ends["silent"])),
-        "half_silent": float(np.median([half_silent(r) for r in records])),
         "beta": float(np.mean([watched(r, "beta")[-1] for r in records])),
         "output_growth": float(np.mean(np.divide(last, first))),
     }

@@ -25,8 +25,9 @@ and 0.32 s at width 0.5, and all of the above takes 10 hours instead of 25.
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -198,7 +199,8 @@ class Choice:
 @dataclasses.dataclass(frozen=True)
 class Results:
     """The records of one profile: `main[variant]` and `rates[norm, lr]` by seed, `tuning` as planned,
-    `float32[variant]` of the first seed. The control, `rates[True, lr]`, may not be there yet."""
+    `float32[variant]` of the first seed. The float32 pair and the control, `rates[True, lr]`, are the last to
+    be made and may not be there yet."""
 
     profile: Profile
     choice: Choice
@@ -381,31 +383,32 @@ def validation(record: Record) -> float:
 
 def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | None = None) -> Results:
     """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord where
-    one is missing, but not for those of the control, which is the last to be made.
+    one is missing, but not for the float32 pair and the control, which are the last to be made.
 
     `main_sizes` replaces the profile for the main runs: other seeds, lengths or data at the same choice.
     """
     sizes = main_sizes or profile
     choice = choose(profile, folders)
 
-    def matched(norm: bool, configs: dict[float, Config]) -> dict[tuple[bool, float], list[Record]]:
-        seeds = range(profile.rates_seeds)
-        return {(norm, lr): records.load(folders, one, seeds) for lr, one in configs.items()}
+    def load(configs: Mapping[Any, Config], seeds: int) -> dict[Any, list[Record]]:
+        return {key: records.load(folders, one, range(seeds)) for key, one in configs.items()}
 
-    plain = matched(False, rates(profile, norm=False))
-    try:
-        bn = matched(True, control(profile, folders))
-    except MissingRecord:
-        bn = {}
+    plain = {(False, lr): one for lr, one in rates(profile, norm=False).items()}
+    bn = {(True, lr): one for lr, one in control(profile, folders).items()}
+    pair = float32(sizes, choice)
     return Results(
         profile=sizes,
         choice=choice,
-        main={
-            name: records.load(folders, one, range(sizes.seeds)) for name, one in main(sizes, choice).items()
-        },
-        rates=plain | bn,
+        main=load(main(sizes, choice), sizes.seeds),
+        rates=load(plain, profile.rates_seeds) | if_made(lambda: load(bn, profile.rates_seeds)),
         tuning=[records.load(folders, one, range(1))[0] for one in tuning(profile, choice.lr)],
-        float32={
-            name: records.load(folders, one, range(1))[0] for name, one in float32(sizes, choice).items()
-        },
+        float32={name: found[0] for name, found in if_made(lambda: load(pair, 1)).items()},
     )
+
+
+def if_made(load: Callable[[], dict[Any, list[Record]]]) -> dict[Any, list[Record]]:
+    """What `load` gives; nothing where one of its records is missing."""
+    try:
+        return load()
+    except MissingRecord:
+        return {}

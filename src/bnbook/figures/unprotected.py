@@ -15,8 +15,9 @@ DASHES = dict(zip(VARIANTS, ("-", (0, (1.5, 1.2)), (0, (4, 2)), "-", (0, (4, 1, 
 
 def first_epoch(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Loss and silent maps of BN-x30 in its first epoch, some of its parameters at the baseline's rate."""
-    figure = style.figure(4.2)
-    axes = figure.subplots(1, 2, gridspec_kw={"wspace": 0.08})
+    figure = style.figure(4.3)
+    panels = figure.subplot_mosaic([["loss", "silent"], ["names", "names"]], height_ratios=[1, 0.26])
+    axes = [panels["loss"], panels["silent"]]
     rows = []
     for name, variant in VARIANTS.items():
         records = results.main[name]
@@ -46,15 +47,15 @@ def first_epoch(results: Results) -> tuple[Figure, pd.DataFrame]:
     left.axhline(chance, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     left.annotate(
         "guessing",
-        (1, chance),
+        (0, chance),
         xycoords=("axes fraction", "data"),
-        xytext=(-2, 3),
+        xytext=(4, -3),
         textcoords="offset points",
-        ha="right",
+        va="top",
         color=GREY,
         fontsize=SMALL,
     )
-    left.set(ylabel="training loss (nats)", ylim=(1, 5))
+    left.set(ylabel="training loss (nats)", ylim=(1, 6))
     right.set(ylabel="silent maps (%)", ylim=(-4, 104))
     style.heading(left, "Training loss", "the first epoch")
     style.heading(right, "Maps that fell silent", "of the last module")
@@ -65,5 +66,6 @@ def first_epoch(results: Results) -> tuple[Figure, pd.DataFrame]:
         ax.grid(axis="y", color=PALE, lw=0.6)
         ax.set_axisbelow(True)
     handles, labels = left.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncol=2, frameon=False, fontsize=SMALL)
+    panels["names"].axis("off")
+    panels["names"].legend(handles, labels, loc="center", ncol=2, frameon=False, fontsize=SMALL)
     return figure, pd.DataFrame(rows)

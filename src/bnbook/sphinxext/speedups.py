@@ -7,7 +7,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
-from bnbook import measures, paper
+from bnbook import paper
 from bnbook.measures import inception_speedups as inception
 from bnbook.protocols.inception_speedups import BASELINE, EXPERIMENT, VARIANTS, Results
 from bnbook.sphinxext import numbers
@@ -18,8 +18,8 @@ COLUMNS = {
     "network": {"ko": "네트워크", "en": "Network"},
     "rate": {"ko": "처음 학습률", "en": "Initial rate"},
     "steps": {"ko": "목표까지의 스텝", "en": "Steps to the target"},
-    "speedup": {"ko": "몇 배 빠른가", "en": "Speedup"},
-    "accuracy": {"ko": "최고 정확도", "en": "Maximum accuracy"},
+    "speedup": {"ko": "몇 배 빠른가 (95% 신뢰 구간)", "en": "Speedup (95% interval)"},
+    "accuracy": {"ko": "최고 정확도 (최저–최고 시드)", "en": "Maximum accuracy (lowest–highest seed)"},
     "best-steps": {"ko": "최고 정확도까지의 스텝", "en": "Steps to the maximum"},
 }
 # The paper's keys, where they differ from ours.
@@ -28,6 +28,10 @@ OURS, PAPERS = {"ko": "이 책", "en": "here"}, {"ko": "논문", "en": "paper"}
 NEVER = {"ko": "이르지 못함", "en": "never"}
 SILENT = {"ko": "언급 없음", "en": "not stated"}
 DIVERGED = {"ko": "{k}/{n} 발산", "en": "{k} of {n} diverged"}
+
+SEEDS = " · "  # between the values of one seed and the next
+# What a ratio is, where runs that never arrived count with all their steps.
+BOUNDS = {None: "", "lower": "≥ ", "upper": "≤ ", "both": "≈ "}
 
 Text = dict[str, str]
 
@@ -74,16 +78,17 @@ def our_cells(results: Results, found: inception.Row) -> list[Text]:
     elif not reached:
         steps = NEVER
     else:
-        steps = _same(", ".join(f"{c.step:,}" if c.reached else f"> {c.step:,}" for c in found.crossings))
+        steps = _same(SEEDS.join(f"{c.step:,}" if c.reached else f"> {c.step:,}" for c in found.crossings))
     if found.variant == BASELINE:
         speedup = _same("1")
     elif reached:
         estimate = inception.speedup(results, BASELINE, found.variant)
-        speedup = {lang: measures.quantity(estimate, "times", lang) for lang in paper.LANGUAGES}
+        ratio = estimate.interval
+        speedup = _same(f"{BOUNDS[estimate.bound]}{ratio.estimate:.1f} ({ratio.low:.1f}–{ratio.high:.1f})")
     else:
         speedup = _same("–")
-    accuracy = _same(f"{found.best.mean():.2f}% ({found.best.min():.2f}–{found.best.max():.2f})")
-    best_steps = ", ".join(f"{step:,}" for step in found.best_steps)
+    accuracy = _same(f"{found.best.mean():.1f}% ({found.best.min():.1f}–{found.best.max():.1f})")
+    best_steps = SEEDS.join(f"{step:,}" for step in found.best_steps)
     return [_same(f"{found.lr:g}"), steps, speedup, accuracy, _same(best_steps)]
 
 

@@ -66,7 +66,7 @@ def test_gains_are_of_the_maximum(results):
 
 def test_a_diverged_run_is_at_chance(results):
     row = next(row for row in measures.table(results) if row.variant == "inception_x5")
-    assert row.diverged == SMOKE.seeds and np.isnan(row.seconds_per_step)
+    assert row.diverged == SMOKE.seeds
     assert row.best.tolist() == [10.0] * SMOKE.seeds and not any(c.reached for c in row.crossings)
 
 
@@ -122,6 +122,18 @@ def test_results_without_the_control(tmp_path, results):
     assert len(found.records("main")) == len(results.records("main"))
 
 
+def test_a_step_is_timed_where_nothing_disturbs_it(results):
+    """Half of the stretches take ten times as long; the short ones, a step each, take no time at all."""
+    record = results.main["bn_x5"][0]
+    steps = np.cumsum([1, 1, 1, *[20] * 10])
+    each = np.array([0, 0, 0, *[0.25, 2.5] * 5])
+    seconds = np.cumsum(np.diff(steps, prepend=0) * each)
+    columns = {"step": steps.tolist(), "train_seconds": seconds.tolist()}
+    disturbed = dataclasses.replace(record, curves={"evaluation": columns})
+    assert measures.undisturbed([disturbed, disturbed]) == pytest.approx(0.25)
+    assert np.isnan(measures.undisturbed([]))
+
+
 def test_a_baseline_seed_at_chance_can_be_left_out(results):
     """It lowers the goal of all; without it the goal is that of the other."""
     down = dataclasses.replace(
@@ -149,7 +161,8 @@ def test_seeds_at_chance(results, numbers):
 
 def test_numbers(numbers):
     assert numbers["bn_x5.best"] == pytest.approx(76.1) and numbers["inception_x5.diverged"] == SMOKE.seeds
-    assert numbers["bn_x5.milliseconds"] == 250 and numbers["inception.milliseconds"] == 200
+    assert numbers["bn_x5.milliseconds"] == pytest.approx(250)
+    assert numbers["inception.milliseconds"] == pytest.approx(200)
     assert numbers["speedup.bn_x5.ratio"] > numbers["speedup.bn_baseline.ratio"] > 1
     assert (numbers["lr"], numbers["lr_decay"], numbers["weight_decay"]) == (0.05, 0.5, 1e-4)
     assert numbers["rates.gap_at_plain_best"] == pytest.approx(0.0)

@@ -52,7 +52,7 @@ def wall_clock(results: Results) -> Drawn:
     style.heading(
         ax,
         "Test accuracy by the clock",
-        f"steps times median time a step; dashed line: the baseline's best, {inception.goal(results):.1f}%",
+        f"steps times what a step takes; dashed line: the baseline's best, {inception.goal(results):.1f}%",
     )
     _goal(ax, results)
     ax.set(xlabel="minutes of training on one core", ylabel="test accuracy (%)")

@@ -44,7 +44,7 @@ class Row:
     best: np.ndarray  # maximum test accuracy in percent, by seed
     best_steps: np.ndarray  # the steps to it
     chosen: np.ndarray  # test accuracy in percent at the step with the best validation accuracy
-    seconds_per_step: float  # median over seeds; NaN where all diverged
+    seconds_per_step: float  # see `undisturbed`
     diverged: int
     at_chance: int  # seeds that never learned anything to speak of
 
@@ -99,7 +99,6 @@ def table(results: Results) -> list[Row]:
 
 def _row(results: Results, variant: str) -> Row:
     found = results.main[variant]
-    speeds = [r.final["seconds_per_step"] for r in found if not r.diverged]
     return Row(
         variant=variant,
         lr=found[0].config["lr"],
@@ -107,10 +106,24 @@ def _row(results: Results, variant: str) -> Row:
         best=np.array([best(r) for r in found]),
         best_steps=np.array([best_step(r) for r in found]),
         chosen=np.array([accuracy_at_chosen_step(r) for r in found]),
-        seconds_per_step=float(np.median(speeds)) if speeds else float("nan"),
+        seconds_per_step=undisturbed(found),
         diverged=sum(r.diverged for r in found),
         at_chance=sum(best(r) <= LEARNS * chance([r]) for r in found),
     )
+
+
+def undisturbed(records: Sequence[Record]) -> float:
+    """Seconds of a step: the tenth percentile over the stretches between evaluations, of all seeds; NaN where
+    there is none. Other work on the same cores only ever makes a stretch longer, so the quick ones tell what
+    a step takes. Of each run the longer half of the stretches, since a few steps are too short to tell."""
+    found: list[float] = []
+    for record in records:
+        columns = record.curves["evaluation"]
+        steps, seconds = (np.diff(columns.get(name, [])) for name in ("step", "train_seconds"))
+        if len(seconds):
+            long = steps >= np.median(steps)
+            found += list(seconds[long] / steps[long])
+    return float(np.quantile(found, 0.1)) if found else float("nan")
 
 
 def end_validation(record: Record) -> float:

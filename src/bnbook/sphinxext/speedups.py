@@ -24,7 +24,7 @@ COLUMNS = {
 }
 # The paper's keys, where they differ from ours.
 PAPER_NAMES = {"inception": "baseline", "inception_sigmoid": "sigmoid"}
-OURS, PAPERS = {"ko": "이 책", "en": "here"}, {"ko": "논문", "en": "paper"}
+SIDES = {"here": {"ko": "이 책", "en": "here"}, "paper": {"ko": "논문", "en": "paper"}}
 NEVER = {"ko": "이르지 못함", "en": "never"}
 SILENT = {"ko": "언급 없음", "en": "not stated"}
 DIVERGED = {"ko": "{k}/{n} 발산", "en": "{k} of {n} diverged"}
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class SpeedupsDirective(SphinxDirective):
-    """```` ```{speedups} ``` ````: a row a network; in each cell ours, and the paper's under it."""
+    """```` ```{speedups} ``` ````: for each network a row of ours, and one of the paper's under it."""
 
     def run(self) -> list[nodes.Node]:
         numbers.note_dependency(self.env)
@@ -47,26 +47,27 @@ class SpeedupsDirective(SphinxDirective):
         if results is None:
             log.warning("speedups: %s has no complete results", EXPERIMENT, location=self.get_location())
             return []
-        rows = [
-            row(self.cells(results, found), "speedups", COLUMNS, self.config.edition)
-            for found in inception.table(results)
-        ]
+        rows = []
+        for found in inception.table(results):
+            for side, texts in (
+                ("here", our_cells(results, found)),
+                ("paper", paper_cells(found.variant)),
+            ):
+                cells = self.cells(VARIANTS[found.variant].name, side, texts)
+                rows.append(row(cells, "speedups", COLUMNS, self.config.edition))
         return [table("speedups", COLUMNS, rows)]
 
-    def cells(self, results: Results, found: inception.Row) -> list[Cell]:
-        ours, papers = our_cells(results, found), paper_cells(found.variant)
-        sides = zip(ours, papers, strict=True)
-        return [[nodes.strong("", VARIANTS[found.variant].name)], *(self.both(*side) for side in sides)]
-
-    def both(self, ours: Text, papers: Text) -> list[nodes.Node]:
-        """Our entry, and the paper's under it, each with its name."""
+    def cells(self, name: str, side: str, texts: Sequence[Text]) -> list[Cell]:
+        """The network's name and whose row it is, then the entries."""
+        named = [nodes.strong("", name), *blocks(self, SIDES[side])]
         return [
-            tag("div", *self.named(OURS, ours), classes="bn-here"),
-            tag("div", *self.named(PAPERS, papers), classes="bn-paper-side"),
+            [tag("div", *content, classes=f"bn-{side}-side")]
+            for content in (named, *(self.entry(text) for text in texts))
         ]
 
-    def named(self, name: Text, text: Text) -> list[nodes.Node]:
-        return blocks(self, {lang: f"*{name[lang]}* {text[lang]}" for lang in paper.LANGUAGES})
+    def entry(self, text: Text) -> list[nodes.Node]:
+        """A number once, words in each language."""
+        return [nodes.Text(text["en"])] if text["ko"] == text["en"] else blocks(self, text)
 
 
 def our_cells(results: Results, found: inception.Row) -> list[Text]:

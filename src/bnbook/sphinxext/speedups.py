@@ -59,7 +59,7 @@ class SpeedupsDirective(SphinxDirective):
 
     def cells(self, name: str, side: str, texts: Sequence[Text]) -> list[Cell]:
         """The network's name and whose row it is, then the entries."""
-        named = [nodes.strong("", name), *blocks(self, SIDES[side])]
+        named = [nodes.strong("", name), nodes.Text(" "), *blocks(self, SIDES[side])]
         return [
             [tag("div", *content, classes=f"bn-{side}-side")]
             for content in (named, *(self.entry(text) for text in texts))

@@ -9,6 +9,7 @@ from bnbook.bench import inception_speedups as bench
 from bnbook.bench import mnist_activation_shift as mnist
 from bnbook.bench.timing import Pictures, medians, rate
 from bnbook.data.datasets import Split
+from bnbook.measures.bench import flat, numbers
 from bnbook.nn.inception import Inception
 
 
@@ -33,6 +34,20 @@ def test_rate_leaves_the_warm_up_out():
     calls = []
     assert rate(calls.append, steps=3, warm_up=2) > 0
     assert calls == [0, 1, 0, 1, 2]
+
+
+def test_what_was_measured_can_be_named_in_the_text():
+    """Nested names become one key; the committed file has what the book's tables ask for."""
+    assert flat("bench", {"a": {"b": 1}, "rows": [{"c": 2.5}, {"c": 3}]}) == {
+        "bench.a.b": 1,
+        "bench.rows.0.c": 2.5,
+        "bench.rows.1.c": 3,
+    }
+    found = numbers()
+    assert found["bench.mnist_activation_shift.times_tutorial"] > 4
+    assert found["bench.inception_speedups.race.1.0.times_tutorial"] > 2.5
+    assert found["bench.inception_speedups.race.0.5.times_tutorial"] > 2
+    assert found["bench.inception_speedups.peak_memory_mb"] < 4000
 
 
 def test_medians_of_columns():

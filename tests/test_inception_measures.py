@@ -89,7 +89,7 @@ def test_usable_rates(results):
     usable = measures.usable_rates(results)
     assert usable.interval.estimate == pytest.approx(HIGHEST_USABLE["rate_bn"] / HIGHEST_USABLE["rate_plain"])
     assert usable.bound == "lower"
-    assert "of 2 seeds 2 diverge, 2 stay at chance" in usable.detail["en"]
+    assert "2 of 2 seeds end at chance, 2 of them by diverging" in usable.detail["en"]
 
 
 def test_matched_rates(results):
@@ -166,6 +166,8 @@ def test_numbers(numbers):
     assert numbers["speedup.bn_x5.ratio"] > numbers["speedup.bn_baseline.ratio"] > 1
     assert (numbers["lr"], numbers["lr_decay"], numbers["weight_decay"]) == (0.05, 0.5, 1e-4)
     assert numbers["rates.gap_at_plain_best"] == pytest.approx(0.0)
+    own = numbers["rates.bn.best"] - numbers["rates.plain.best"]
+    assert numbers["rates.gain_of_own_rate"] == pytest.approx(own - numbers["rates.gap_at_plain_best"])
     assert numbers["float32.bn_x5.gap"] == pytest.approx(100 * FLOAT32_LOSS)
     distinct = 2 * len(STEPS) + 2 * len(SMOKE.lrs) * SMOKE.rates_seeds + 1 + 2
     assert numbers["runs"] == distinct

@@ -222,9 +222,10 @@ def usable_rates(results: Results) -> Estimate:
         stats.paired_ratio(np.maximum(bn, floor), np.maximum(plain, floor)),
         {
             "ko": f"배치 정규화 {bn.max():g}까지, 기준 모델 {plain.max():g}까지(격자의 끝 {top:g}). "
-            f"Inception-x5: 시드 {n}개 가운데 {diverged}개가 발산하고 {at_chance}개가 우연 수준에 머문다.",
+            f"Inception-x5: 시드 {n}개 가운데 {at_chance}개가 우연 수준에서 끝나고, "
+            f"그 가운데 {diverged}개는 발산했다.",
             "en": f"Up to {bn.max():g} with, {plain.max():g} without (the grid ends at {top:g}). "
-            f"Inception-x5: of {n} seeds {diverged} diverge, {at_chance} stay at chance.",
+            f"Inception-x5: {at_chance} of {n} seeds end at chance, {diverged} of them by diverging.",
         },
         bounds[bool((plain == top).any()), bool((bn == top).any())],
     )
@@ -344,13 +345,19 @@ def _rate_numbers(results: Results) -> dict[str, Number]:
     return {
         "plain.best_lr": plain,
         "bn.best_lr": bn,
-        "plain.best": float(np.mean([end_validation(r) for r in results.rates[False, plain]])),
-        "bn.best": float(np.mean([end_validation(r) for r in results.rates[True, bn]])),
+        "plain.best": _mean_end(results, False, plain),
+        "bn.best": _mean_end(results, True, bn),
         "gap_at_lowest": float(gaps[min(gaps)].mean()),
         "gap_at_plain_best": float(gaps[plain].mean()),
+        # What batch normalization gains when it may leave the rate that is best for the baseline.
+        "gain_of_own_rate": _mean_end(results, True, bn) - _mean_end(results, True, plain),
         "plain.usable": float(np.median(highest_usable(results, False))),
         "bn.usable": float(np.median(highest_usable(results, True))),
     }
+
+
+def _mean_end(results: Results, norm: bool, lr: float) -> float:
+    return float(np.mean([end_validation(r) for r in results.rates[norm, lr]]))
 
 
 def end_accuracies(results: Results, variant: str) -> np.ndarray:

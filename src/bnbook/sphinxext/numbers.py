@@ -13,6 +13,7 @@ from sphinx.util.docutils import SphinxRole
 
 from bnbook import claims, paper
 from bnbook.claims import AllResults
+from bnbook.measures import bench
 from bnbook.protocols import EXPERIMENTS
 from bnbook.sphinxext.html import tag
 
@@ -33,7 +34,7 @@ def results() -> AllResults:
 def sources() -> dict[str, dict[str, paper.Number]]:
     """Ours and the paper's numbers and our configurations, by key."""
     return {
-        "result": claims.numbers(results()),
+        "result": claims.numbers(results()) | bench.numbers(),
         "paper": paper.numbers(),
         "config": configs(results()),
     }

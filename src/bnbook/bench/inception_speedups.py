@@ -1,4 +1,7 @@
-"""Speed and memory of the runs of Section 4.2: few large steps, augmentation included."""
+"""Speed and memory of the runs of Section 4.2: few large steps, augmentation included.
+
+Ours computes as the runs do: in bfloat16 where the processor multiplies it natively, else in float32.
+"""
 
 import copy
 import multiprocessing
@@ -32,6 +35,7 @@ from bnbook.photometric import STRENGTHS
 from bnbook.protocols import inception_speedups as protocol
 from bnbook.protocols.inception_speedups import PROFILES, Config
 from bnbook.train.loop import train
+from bnbook.train.precision import autocast, device, resolve
 
 SIZES = PROFILES["cpu"]
 WIDTHS = (0.25, 0.5, 1.0)
@@ -45,7 +49,11 @@ EVALUATED = 1000  # images, to measure what fusing saves
 def measure() -> dict[str, Any]:
     """Measure, print and return the speeds and the memory."""
     data = sources.resolve("auto", protocol.DATA)
-    found: dict[str, Any] = {"data": data, "data_sha256": sources.SOURCES[data].checksum}
+    found: dict[str, Any] = {
+        "data": data,
+        "data_sha256": sources.SOURCES[data].checksum,
+        "precision": resolve(SIZES.precision, device()),
+    }
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, context) as pool:
         found["peak_memory_mb"] = pool.submit(peak_memory, data).result()
@@ -77,7 +85,7 @@ def config(
         lrn=False,
         fixed_membership=False,
         photometric="weak",
-        precision="float32",
+        precision=SIZES.precision,
         population_batches=2,
         evaluate_from=SIZES.steps_per_epoch,
         evaluate_every=SIZES.steps_per_epoch,
@@ -99,9 +107,13 @@ def our_rate(data: str, width: float, batch_size: int = SIZES.batch_size, norm: 
     optimizer = torch.optim.SGD(experiment.parameter_groups(model, ours), lr=ours.lr, momentum=ours.momentum)
     cut = Batches(datasets.load_colour(data).train, batch_size, seed=0)
     batches = AugmentedBatches(cut, ours.photometric, seed=0)
-    train(model, F.cross_entropy, optimizer, batches, WARM_UP)
-    steps = ours.steps
-    return steps * batch_size / train(model, F.cross_entropy, optimizer, batches, steps).seconds
+    computing = autocast(resolve(ours.precision, device()), device())
+
+    def seconds(steps: int) -> float:
+        return train(model, F.cross_entropy, optimizer, batches, steps, computing=computing).seconds
+
+    seconds(WARM_UP)
+    return ours.steps * batch_size / seconds(ours.steps)
 
 
 def costs(data: str) -> list[dict[str, float]]:
@@ -150,16 +162,18 @@ def folded(model: Inception) -> Inception:
 
 
 def race(pool: ProcessPoolExecutor, data: str, width: float) -> dict[str, float]:
-    """Medians over rounds: images a second of our loop and the tutorial's, GFLOP/s, and the two ratios.
+    """Medians over rounds: images a second of our loop and the tutorial's, GFLOP/s of matrix products in the
+    precision of ours, and the two ratios.
 
     Ours runs as the workflow runs it, one process of one thread a core; the tutorial's has all cores for its
     threads and loader's workers.
     """
     rounds = []
+    precision = resolve(SIZES.precision, device())
     for number in range(1, ROUNDS + 1):
         ours = sum(pool.map(our_rate, [data] * CORES, [width] * CORES))
         tutorial = tutorial_rate(data, width)
-        ceiling = sum(pool.map(products_rate, [MATRIX] * CORES))
+        ceiling = sum(pool.map(products_rate, [MATRIX] * CORES, [precision] * CORES))
         share = ours * operations(width) / ceiling
         rounds.append((ours, tutorial, ceiling / 1e9, ours / tutorial, share))
         print(

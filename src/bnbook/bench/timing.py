@@ -26,10 +26,10 @@ def rate(step: Callable[[int], object], steps: int, warm_up: int) -> float:
     return steps / (time.perf_counter() - began)
 
 
-def products_rate(side: int) -> float:
+def products_rate(side: int, precision: str = "float32") -> float:
     """Floating-point operations a second of a large matrix product on one thread: the ceiling."""
     one_thread()
-    a, b = torch.rand(side, side), torch.rand(side, side)
+    a, b = (torch.rand(side, side).to(getattr(torch, precision)) for _ in range(2))
     return 2 * side**3 * rate(lambda number: a @ b, steps=20, warm_up=5)
 
 

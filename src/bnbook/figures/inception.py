@@ -149,7 +149,14 @@ def matched_rates(results: Results) -> Drawn:
         "Equal learning rates",
         f"after {results.profile.rates_epochs} epochs, all else equal; dots: seeds",
     )
-    ax.legend(frameon=False, labelcolor="linecolor", handlelength=0, loc="center left", fontsize=SMALL + 0.5)
+    ax.legend(
+        frameon=False,
+        labelcolor="linecolor",
+        handlelength=0,
+        loc="center left",
+        bbox_to_anchor=(0.0, 0.33),
+        fontsize=SMALL + 0.5,
+    )
     return figure, pd.DataFrame(drawn)
 
 

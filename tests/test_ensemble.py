@@ -123,6 +123,7 @@ def test_calibration_by_hand():
     assert measures.calibration_error(sure, TRUTH) == pytest.approx(20)
     assert measures.calibration_error(np.eye(2)[TRUTH], TRUTH) == 0
     confidence, accuracy, share = measures.reliability(sure, TRUTH)
+    assert measures.mean_confidence(np.stack([sure, sure])) == pytest.approx(70)
     assert np.nansum(share) == 1 and accuracy[int(0.7 * measures.BINS)] == 0.5
     assert confidence[int(0.7 * measures.BINS)] == pytest.approx(0.7)
 
@@ -141,6 +142,15 @@ def test_averaging_independent_networks_helps(synthetic_ensemble):
     assert numbers["members.multicrop.ensemble"] < numbers["members.multicrop.best_single"]
     assert numbers["members.multicrop.gain_low"] > 5
     assert numbers["diversity_low"] < 0 < numbers["diversity_high"]
+
+
+def test_the_numbers_of_single_networks(synthetic_ensemble):
+    numbers = measures.numbers(synthetic_ensemble)
+    ours = [numbers[f"members.multicrop.network_{number}"] for number in range(1, 7)]
+    assert np.mean(ours) == pytest.approx(numbers["members.multicrop.single"])
+    assert max(ours) == numbers["members.multicrop.worst_single"]
+    curves = [record.curves["evaluation"]["test_accuracy"] for record in synthetic_ensemble.main["control"]]
+    assert numbers["control.best"] == pytest.approx(100 * np.mean([max(values) for values in curves]))
 
 
 def test_verdicts_speak_of_images_and_of_these_networks(synthetic_ensemble):

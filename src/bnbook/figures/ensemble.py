@@ -9,7 +9,7 @@ from scipy.stats import norm
 from bnbook.figures import style
 from bnbook.figures.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.measures import bn_ensemble as ensemble
-from bnbook.measures.bn_ensemble import CROPS, GROUPS
+from bnbook.measures.bn_ensemble import CROPS, GROUPS, LEAST
 from bnbook.protocols.bn_ensemble import Results
 
 Drawn = tuple[Figure, pd.DataFrame]
@@ -18,6 +18,12 @@ GROUP_NAMES = {"members": "different settings", "control": "different seeds alon
 GROUP_COLOURS = {"members": BN, "control": PLAIN}
 CROP_NAMES = {"single": "one crop", "multicrop": "ten crops"}
 CROP_DASHES = {"single": (0, (3, 2)), "multicrop": "-"}
+SHIFTS = {  # to the side, so that no dots hide others
+    ("members", "single"): -0.15,
+    ("members", "multicrop"): -0.05,
+    ("control", "multicrop"): 0.05,
+    ("control", "single"): 0.15,
+}
 
 
 def size(results: Results) -> Drawn:
@@ -26,13 +32,15 @@ def size(results: Results) -> Drawn:
     figure = style.figure(3.9)
     ax = figure.subplots()
     rows = []
-    for shift, group in zip((-0.06, 0.06), GROUPS, strict=True):
+    for group in GROUPS:
         for crops in CROPS:
             found = ensemble.errors_by_size(ensemble.probabilities(results.main[group], crops), truth)
             sizes = np.arange(1, len(found) + 1)
-            colour = GROUP_COLOURS[group]
+            colour, shift = GROUP_COLOURS[group], SHIFTS[group, crops]
+            face = colour if crops == "multicrop" else "none"
             for number, errors in zip(sizes, found, strict=True):
-                ax.scatter([number + shift] * len(errors), errors, color=colour, s=9, alpha=0.35, lw=0)
+                places = [number + shift] * len(errors)
+                ax.scatter(places, errors, s=10, alpha=0.4, lw=0.7, facecolors=face, edgecolors=colour)
                 rows += [
                     {
                         "networks": GROUP_NAMES[group],
@@ -45,7 +53,7 @@ def size(results: Results) -> Drawn:
             means = [errors.mean() for errors in found]
             label = f"{GROUP_NAMES[group]}, {CROP_NAMES[crops]}"
             ax.plot(sizes + shift, means, color=colour, ls=CROP_DASHES[crops], lw=1.8, label=label)
-    style.heading(ax, "Errors of ensembles", "dots: every subset of that size; lines: their mean")
+    style.heading(ax, "Errors of ensembles", "dots: every subset of that size (hollow: one crop); lines: their mean")
     ax.set(xlabel="networks averaged", ylabel="top-1 test error (%)", xticks=sizes)
     ax.grid(axis="y", color=PALE, lw=0.6)
     ax.legend(frameon=False, fontsize=SMALL, loc="upper right")
@@ -67,7 +75,7 @@ def calibration(results: Results) -> Drawn:
         gap = np.mean([ensemble.calibration_error(one, truth) for one in networks])
         for number, one in enumerate(networks, start=1):
             confidence, accuracy, share = ensemble.reliability(one, truth)
-            kept = share > 0
+            kept = share * len(truth) >= LEAST
             ax.plot(confidence[kept], accuracy[kept], "-o", color=colour, ms=2.5, lw=1, alpha=0.7)
             rows += [
                 {"answers": name, "network": number, "confidence": c, "accuracy": a, "share": s}

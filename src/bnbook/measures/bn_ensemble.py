@@ -21,6 +21,7 @@ from bnbook.stats import Interval
 CROPS = ("single", "multicrop")
 GROUPS = ("members", "control")
 BINS = 15  # of confidence, equally wide
+LEAST = 20  # images that a bin must have to be drawn: the share of right answers among fewer is noise
 
 
 def labels(records: Sequence[Record]) -> np.ndarray:
@@ -172,6 +173,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "networks": profile.members,
         "epochs": profile.changed_epochs,
         "crops": 10,
+        "bin_least": LEAST,
         "init_scale": max(member.get("init_scale", 1.0) for member in MEMBERS),
     } | {
         f"member_{number}.dropout": round(100 * member["dropout"])

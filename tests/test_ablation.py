@@ -7,7 +7,9 @@ import pytest
 from conftest import UNDOING
 
 from bnbook import claims, stats
+from bnbook.figures import ablation as ablation_figures
 from bnbook.measures import accelerating_ablation as measures
+from bnbook.measures import target
 from bnbook.protocols import accelerating_ablation as protocol
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols.accelerating_ablation import CHANGES, FULL
@@ -66,7 +68,7 @@ def test_gains_tell_the_truth(synthetic_ablation):
 
 def test_steps_ratios_tell_the_truth(synthetic_ablation):
     """A network that is halfway four times as late arrives later; a change of nothing costs no steps."""
-    found = measures.ratio_intervals(synthetic_ablation)
+    found = measures.ratio_intervals(synthetic_ablation, measures.goal(synthetic_ablation))
     assert found["learning_rate"].estimate > 1.3 and found["photometric"].estimate == pytest.approx(
         1, abs=0.1
     )
@@ -104,6 +106,22 @@ def test_board(synthetic_ablation):
     assert board["c-4.2.1-dropout"].verdict == "reproduced"
     assert board["c-4.2.1-lrn"].verdict == "reproduced"  # nothing is lost without it
     assert board["c-4.2.1-photometric"].verdict != "reproduced"
+
+
+def test_the_line_of_the_seeds_that_learned(synthetic_ablation):
+    """It is the goal where all seeds of the baseline learned; one at chance moves the goal alone."""
+    assert measures.learned_goal(synthetic_ablation) == measures.goal(synthetic_ablation)
+    first, *others = synthetic_ablation.main["inception"]
+    columns = first.curves["evaluation"]
+    dead = columns | {"test_accuracy": [0.1] * len(columns["step"])}
+    stuck = dataclasses.replace(first, curves=first.curves | {"evaluation": dead})
+    results = dataclasses.replace(
+        synthetic_ablation, main=synthetic_ablation.main | {"inception": [stuck, *others]}
+    )
+    assert measures.goal(results) < measures.goal(synthetic_ablation) - 10
+    assert measures.learned_goal(results) == pytest.approx(target(others))
+    figure, table = ablation_figures.undo_one(results)
+    assert len(figure.axes) == 3 and table["quantity"].nunique() == 3
 
 
 def test_numbers(synthetic_ablation):

@@ -53,7 +53,9 @@ def size(results: Results) -> Drawn:
             means = [errors.mean() for errors in found]
             label = f"{GROUP_NAMES[group]}, {CROP_NAMES[crops]}"
             ax.plot(sizes + shift, means, color=colour, ls=CROP_DASHES[crops], lw=1.8, label=label)
-    style.heading(ax, "Errors of ensembles", "dots: every subset of that size (hollow: one crop); lines: their mean")
+    style.heading(
+        ax, "Errors of ensembles", "dots: every subset of that size (hollow: one crop); lines: their mean"
+    )
     ax.set(xlabel="networks averaged", ylabel="top-1 test error (%)", xticks=sizes)
     ax.grid(axis="y", color=PALE, lw=0.6)
     ax.legend(frameon=False, fontsize=SMALL, loc="upper right")

@@ -167,11 +167,16 @@ def float32_pair(results: Results) -> dict[str, tuple[float, float]]:
     }
 
 
+def learned(records: Sequence[Record]) -> list[Record]:
+    """Those whose network got anywhere."""
+    return [record for record in records if best(record) > LEARNS * chance([record])]
+
+
 def where_the_baseline_learned(results: Results) -> Results:
     """Only the seeds with which the baseline got anywhere. A seed at chance pulls the goal down; this shows
     by how much. Not part of any claim's rule, and looked at only after such a seed was seen."""
-    learned = {r.seed for r in results.main[BASELINE] if best(r) > LEARNS * chance([r])}
-    kept = {name: [r for r in found if r.seed in learned] for name, found in results.main.items()}
+    seeds = {record.seed for record in learned(results.main[BASELINE])}
+    kept = {name: [r for r in found if r.seed in seeds] for name, found in results.main.items()}
     return dataclasses.replace(results, main=kept)
 
 

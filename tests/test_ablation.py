@@ -127,4 +127,5 @@ def test_the_line_of_the_seeds_that_learned(synthetic_ablation):
 def test_numbers(synthetic_ablation):
     numbers = measures.numbers(synthetic_ablation)
     assert numbers["runs"] == 7 * 3 and numbers["dropout.gain"] == pytest.approx(3.02)
+    assert numbers["regained"] == pytest.approx(0.08)  # local response normalization, which UNDOING has help
     assert numbers["bn_x5.best"] - numbers["dropout.best"] == pytest.approx(numbers["dropout.gain"])

@@ -43,7 +43,7 @@ def _gains(ax: Axes, results: Results) -> pd.DataFrame:
     ax.axvline(0, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     for place, change in enumerate(CHANGES):
         _row(ax, place, gains[change], intervals[change], BN, [True] * len(gains[change]))
-    ax.set(xlabel="points of best accuracy", xlim=_range(gains, 0.0, 0.5))
+    ax.set(xlabel="points", xlim=_range(gains, 0.0, 0.5))
     return _rows(gains, "points of best accuracy")
 
 
@@ -62,7 +62,7 @@ def _slowdowns(ax: Axes, results: Results, line: float) -> pd.DataFrame:
     ticks = [t for t in (0.125, 0.25, 0.5, 0.7, 1, 1.4, 2, 4, 8, 16) if low <= t <= high]
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
-    ax.set(xlabel=f"steps to {line:.2f}%, undone / BN-x5", xlim=(low, high))
+    ax.set(xlabel=f"× steps to {line:.2f}%", xlim=(low, high))
     return _rows(ratios, f"steps to {line:.2f}%, undone / BN-x5", reached)
 
 

@@ -26,9 +26,9 @@ def undo_one(results: Results) -> Drawn:
     for ax, line in zip(axes[1:], lines, strict=True):
         table.append(_slowdowns(ax, results, line))
     style.heading(axes[0], "Adds to accuracy", "line: Holm's 95% interval")
-    style.heading(axes[1], "Saves steps", "dots: seeds; bar: mean")
+    style.heading(axes[1], "Saves steps", "hollow: never reached")
     if len(lines) > 1:
-        style.heading(axes[2], "To a higher target", "hollow: never reached")
+        style.heading(axes[2], "To a higher target", "dots: seeds; bar: mean")
     axes[0].set(yticks=range(len(CHANGES)), ylim=(len(CHANGES) - 0.5, -0.5))
     axes[0].set_yticklabels([_wrapped(name) for name in CHANGES.values()])
     for ax in axes:

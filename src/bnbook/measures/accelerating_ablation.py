@@ -137,7 +137,7 @@ def numbers(results: Results) -> dict[str, Number]:
     }
     gain_of = gain_intervals(results)
     # The most that undoing a change gives back: is one of them to blame for where BN-x5 ends?
-    found["regained"] = max(-found_gain.estimate for found_gain in gain_of.values())
+    found["regained"] = max(-one.estimate for one in gain_of.values())
     ratio_of, learned_ratio_of = (ratio_intervals(results, at) for at in (line, learned_line))
     for name in (FULL, *CHANGES):
         records = results.main[name]

@@ -152,11 +152,20 @@ def test_a_rule_changed_after_registration_shows(tmp_path, results, monkeypatch)
     claims.register()
     assert not any(claim.rule_changed for claim in claims.board(results))
     registered = json.loads((tmp_path / "rules.json").read_text())
-    registered["c-4.1-speed"] = "000000000000"
+    registered["c-4.1-speed"] = ["000000000000"]
     (tmp_path / "rules.json").write_text(json.dumps(registered))
     claims.register()  # must not overwrite
     changed = [claim.id for claim in claims.board(results) if claim.rule_changed]
     assert changed == ["c-4.1-speed"]
+    claims.register(again=["c-4.1-speed", "c-4.1-accuracy"])  # the second's rule is what it was
+    claims.register(again=["c-4.1-speed"])  # once is enough
+    assert json.loads((tmp_path / "rules.json").read_text())["c-4.1-speed"] == [
+        "000000000000",
+        claims.rule_hash("c-4.1-speed"),
+    ]
+    board = {claim.id: claim for claim in claims.board(results)}
+    assert not any(claim.rule_changed for claim in board.values())
+    assert [name for name, claim in board.items() if claim.registrations > 1] == ["c-4.1-speed"]
 
 
 def test_paper_numbers():

@@ -14,14 +14,15 @@ from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
 from bnbook.experiments import mnist_activation_shift as experiment
 from bnbook.experiments import plans, runs
+from bnbook.nn.batchnorm import population_statistics
 from bnbook.nn.mlp import MLP
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.records import RecordError
 from bnbook.train import checkpoint as checkpoints
 from bnbook.train.checkpoint import Checkpoint
-from bnbook.train.loop import at_most, train
-from bnbook.train.probes import Moment, SigmoidInputs
+from bnbook.train.loop import at_most, nudged, train
+from bnbook.train.probes import Evaluation, Moment, SigmoidInputs, evaluate
 from bnbook.train.schedules import log_then_even
 
 PROFILE = dataclasses.replace(protocol.PROFILES["smoke"], steps=1200, evaluate_every=100)
@@ -236,3 +237,59 @@ def test_at_most_stops_without_changing_the_run():
     with at_most(3):
         assert first_losses() == whole[:3]
     assert first_losses() == whole
+
+
+def batches_of_noise(steps=30):
+    generator = torch.Generator().manual_seed(0)
+    return [
+        (torch.randn(20, 64, generator=generator), torch.randint(10, (20,), generator=generator))
+        for _ in range(steps)
+    ]
+
+
+def small_network():
+    torch.manual_seed(0)
+    return MLP(64, 16, 2, 10, lambda units: nn.BatchNorm1d(units))
+
+
+def trained(model, steps, probes=()):
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    return train(model, F.cross_entropy, optimizer, batches_of_noise(), steps, probes=probes)
+
+
+def test_a_nudge_moves_the_weights_by_their_last_place():
+    plain, moved = small_network(), small_network()
+    trained(plain, 0)
+    with nudged(seed=1):
+        trained(moved, 0)
+    for one, other in zip(plain.parameters(), moved.parameters(), strict=True):
+        ulps = (one.detach().view(torch.int32) - other.detach().view(torch.int32)).abs()
+        assert torch.equal(ulps, (one != 0).int())
+    assert trained(plain, 5).first_losses != trained(moved, 5).first_losses
+
+
+def test_looking_by_algorithm_2_changes_nothing_that_training_can_notice():
+    x, y = torch.randn(40, 64), torch.randint(10, (40,))
+    probe = Evaluation({"test": Split(x, y)}, [3, 10], population=[x[:20], x[20:]])
+    watched, alone = small_network(), small_network()
+    progress = trained(watched, 10, [probe])
+    assert progress.first_losses == trained(alone, 10).first_losses
+    for name, value in alone.state_dict().items():
+        assert torch.equal(value, watched.state_dict()[name]), name
+
+
+def test_algorithm_2_along_the_curve_is_that_of_the_end_point():
+    """By a second way: population statistics put in by hand. After three steps the moving average still holds
+    seven parts in ten of where it started, so that the two columns differ."""
+    x, y = torch.randn(400, 64) + 2, torch.randint(10, (400,))
+    batches = list(x.split(20))
+    probe = Evaluation({"test": Split(x, y)}, [3], population=batches)
+    model = small_network()
+    trained(model, 3, [probe])
+    columns = {name: column[0] for name, column in probe.columns().items()}
+    assert columns["test_loss"] == pytest.approx(evaluate(model, Split(x, y))[0])
+    population_statistics(model, batches)
+    loss, accuracy = evaluate(model, Split(x, y))
+    assert columns["test_loss_population"] == pytest.approx(loss, rel=1e-6)
+    assert columns["test_accuracy_population"] == accuracy
+    assert abs(columns["test_loss"] - columns["test_loss_population"]) > 0.01

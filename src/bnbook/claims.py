@@ -50,7 +50,8 @@ class ClaimResult:
     text: Text  # our result in a line
     detail: Text | None  # what a reader should know beside it
     note: Text | None
-    rule_changed: bool
+    rule_changed: bool  # after its last registration
+    registrations: int  # more than one where the runs were made again by another rule
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,18 +112,24 @@ def rule_hash(claim: str) -> str:
     return digest({field: entry.get(field) for field in RULE_FIELDS})
 
 
-def register(file: Path | None = None) -> None:
-    """Write the rules' hashes to results/rules.json, before the main runs. A hash once there stays, so a rule
-    changed later shows on the board."""
+def register(again: Sequence[str] = (), file: Path | None = None) -> None:
+    """Write the rules' hashes to results/rules.json, before the main runs. What is there stays, so a rule
+    changed later shows on the board; only the claims named in `again`, whose runs are to be made again by
+    another rule, get a hash more, and the board says that theirs is a second registration."""
     file = file or paths.RESULTS / "rules.json"
-    judged = [name for name, entry in paper.claims().items() if "statistic" in entry]
-    rules = {name: rule_hash(name) for name in judged} | registered(file)
+    known = registered(file)
+    for name, entry in paper.claims().items():
+        if "statistic" not in entry:
+            continue
+        hashes = known.setdefault(name, [])
+        if not hashes or (name in again and hashes[-1] != rule_hash(name)):
+            hashes.append(rule_hash(name))
     file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(rules, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def registered(file: Path | None = None) -> dict[str, str]:
-    """The hashes that `register` wrote, by claim; none where it never ran."""
+def registered(file: Path | None = None) -> dict[str, list[str]]:
+    """The hashes that `register` wrote, by claim, the one in force last; none where it never ran."""
     file = file or paths.RESULTS / "rules.json"
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
 
@@ -148,7 +155,9 @@ def board(results: AllResults) -> list[ClaimResult]:
     return [_judge(name, entry, results, known) for name, entry in paper.claims().items()]
 
 
-def _judge(name: str, entry: dict[str, Any], results: AllResults, known: dict[str, str]) -> ClaimResult:
+def _judge(
+    name: str, entry: dict[str, Any], results: AllResults, known: dict[str, list[str]]
+) -> ClaimResult:
     if estimate := _measured(entry, results):
         judged = entry["type"] == "order"
         outcome = verdict(estimate, entry["effect"]) if judged else "not judged"
@@ -176,7 +185,8 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, known: dict[st
         text=text,
         detail=estimate and estimate.detail,
         note=entry.get("note"),
-        rule_changed=known.get(name, rule_hash(name)) != rule_hash(name),
+        rule_changed=known.get(name, [rule_hash(name)])[-1] != rule_hash(name),
+        registrations=len(known.get(name, [])),
     )
 
 

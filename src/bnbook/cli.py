@@ -255,13 +255,19 @@ def book(arguments: argparse.Namespace) -> None:
 def _replay(commands) -> None:
     command = _command(commands, "replay", replay, "hold today's training code against the stored traces")
     command.add_argument("action", choices=("check", "store"))
+    command.add_argument("experiments", nargs="*", metavar="EXPERIMENT", help="store theirs alone")
 
 
 def replay(arguments: argparse.Namespace) -> int:
+    from bnbook.config import ConfigError
     from bnbook.experiments import replay
 
     if arguments.action == "store":
-        replay.store()
+        if unknown := set(arguments.experiments) - EXPERIMENTS.keys():
+            raise ConfigError(
+                f"no experiment {', '.join(sorted(unknown))}; there are {', '.join(EXPERIMENTS)}"
+            )
+        replay.store(arguments.experiments)
         return 0
     problems = replay.check()
     for problem in problems:

@@ -66,7 +66,15 @@ def moving_accuracies(records: Sequence[Record]) -> np.ndarray:
 
 
 def curve(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, test accuracy in percent) while training; shorter where the run diverged."""
+    """(steps, test accuracy in percent) while training; shorter where the run diverged. With batch
+    normalization by Algorithm 2's statistics, in records of the first recipes by moving averages."""
+    columns = record.curves["evaluation"]
+    by_statistics = columns.get("test_accuracy_population", columns.get("test_accuracy", []))
+    return np.array(columns["step"], dtype=int), 100 * np.array(by_statistics)
+
+
+def moving_curve(record: Record) -> tuple[np.ndarray, np.ndarray]:
+    """The same by moving averages, where they are what `model.eval()` would answer with."""
     columns = record.curves["evaluation"]
     return np.array(columns["step"], dtype=int), 100 * np.array(columns.get("test_accuracy", []))
 

@@ -317,6 +317,26 @@ def population_statistics(model: nn.Module, batches: Iterable[Tensor]) -> None:
         layer.num_batches_tracked.copy_(state["num_batches_tracked"])
 
 
+@contextlib.contextmanager
+def inference_statistics(
+    model: nn.Module,
+    batches: Iterable[Tensor],
+    computing: contextlib.AbstractContextManager = contextlib.nullcontext(),  # noqa: B008 - it holds nothing
+) -> Iterator[None]:
+    """Within this context `model` has the population statistics over `batches` (see `population_statistics`),
+    computed in `computing`; after it the running statistics are as they were, so that training goes on as if
+    nobody had looked."""
+    layers = [layer for layer in _layers(model) if layer.running_mean is not None]
+    before = [copy.deepcopy(layer.state_dict()) for layer in layers]
+    with computing:
+        population_statistics(model, batches)
+    try:
+        yield
+    finally:
+        for layer, state in zip(layers, before, strict=True):
+            layer.load_state_dict(state)
+
+
 def _average_over(model: nn.Module, layers: list[nn.Module], batches: Iterable[Tensor]) -> None:
     """Make the running statistics of `layers` plain averages over `batches`: momentum=None after a reset."""
     with _set_within(model.modules(), training=False), _set_within(layers, training=True, momentum=None):

@@ -15,7 +15,6 @@ from bnbook.protocols import grid
 
 EXPERIMENT = "algorithm1_line_by_line"
 STAGES = grid.STAGES
-STEADY_STEPS = grid.STEADY_STEPS
 DATA = ("digits",)
 
 # Mean and standard deviation of the input, by name, from easy to badly scaled.

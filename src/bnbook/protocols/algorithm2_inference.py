@@ -19,7 +19,6 @@ from bnbook.protocols import grid
 
 EXPERIMENT = "algorithm2_inference"
 STAGES = grid.STAGES
-STEADY_STEPS = grid.STEADY_STEPS
 DATA = ("mnist", "digits")
 
 # Moving averages by name; the number is that of the mini-batches that they look back on, 1 / momentum.

@@ -19,14 +19,13 @@ from typing import Any
 from bnbook import records
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import unprotected_parameters as unprotected
-from bnbook.protocols.inception_speedups import DATA, STEADY_STEPS, Choice, choose
+from bnbook.protocols.inception_speedups import DATA, Choice, choose
 from bnbook.records import Record
 
 __all__ = [
     "DATA",
     "PROFILES",
     "STAGES",
-    "STEADY_STEPS",
     "choose",
     "jobs",
     "main",

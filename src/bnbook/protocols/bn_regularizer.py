@@ -25,7 +25,6 @@ from bnbook.protocols import grid
 EXPERIMENT = "bn_regularizer"
 STAGES = grid.STAGES
 DATA = ("mnist", "digits")
-STEADY_STEPS = 15  # then ReLUs that switch and masks that drop let rounding grow: held loosely
 NETWORKS = ("plain", "bn")
 
 

@@ -20,7 +20,6 @@ from bnbook.protocols import grid
 
 EXPERIMENT = "careless_initialization"
 STAGES = grid.STAGES
-STEADY_STEPS = grid.STEADY_STEPS
 DATA = ("mnist", "digits")
 
 ACTIVATIONS = ("relu", "sigmoid")

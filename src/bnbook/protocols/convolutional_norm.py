@@ -16,7 +16,6 @@ from bnbook.protocols import grid
 
 EXPERIMENT = "convolutional_norm"
 STAGES = grid.STAGES
-STEADY_STEPS = grid.STEADY_STEPS
 DATA = ("mnist", "digits")
 SIDES = {"mnist": 28, "digits": 8}
 

@@ -10,7 +10,6 @@ from bnbook.config import RunConfig
 from bnbook.records import Record
 
 STAGES = ("main",)
-STEADY_STEPS = 20  # losses that agree closely on every processor: all that records keep
 
 
 @dataclasses.dataclass(frozen=True)

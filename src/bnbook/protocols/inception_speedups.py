@@ -42,9 +42,6 @@ BASELINE = "inception"
 # Images that remain to train on once a tenth of each class is held out (bnbook.data.datasets.load_colour).
 TRAINING_IMAGES = {"cifar10-jpeg": 45_000, "cifar10": 45_000, "digits": 1_295}
 DATA = tuple(TRAINING_IMAGES)  # what it can be trained on, the best first
-# How many losses agree closely on every processor: with batch normalization and ReLUs a rounding error grows
-# about tenfold a step.
-STEADY_STEPS = 3
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,6 @@ from bnbook.protocols import grid
 EXPERIMENT = "jacobian_conjecture"
 STAGES = grid.STAGES
 # A share of singular values counts them: one more or less within bounds, and it jumps. Held loosely, then.
-STEADY_STEPS = 10
 DATA = ("mnist", "digits")
 
 NEAR = (0.5, 2.0)  # a singular value between these is near 1: no direction is halved or doubled

@@ -26,7 +26,6 @@ VARIANTS = ("plain", "bn")
 SETTINGS = ("tuned", "shared")
 STAGES = ("multiverse", "main")
 DATA = ("mnist", "digits")  # what it can be trained on, the best first
-STEADY_STEPS = 20  # losses that agree closely on every processor: all that records keep
 PERCENTILES = (15, 50, 85)  # of the input of a sigmoid: Figure 1b, 1c
 
 

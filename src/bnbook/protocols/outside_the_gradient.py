@@ -16,7 +16,6 @@ from bnbook.protocols import grid
 
 EXPERIMENT = "outside_the_gradient"
 STAGES = grid.STAGES
-STEADY_STEPS = grid.STEADY_STEPS
 DATA = ("mnist", "digits")
 
 # How the statistics enter the gradient, by the variants' names.

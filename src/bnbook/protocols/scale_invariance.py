@@ -13,7 +13,6 @@ from bnbook.protocols import grid
 
 EXPERIMENT = "scale_invariance"
 STAGES = grid.STAGES
-STEADY_STEPS = grid.STEADY_STEPS
 DATA = ("mnist", "digits")
 
 VARIANTS = ("plain", "bn")

@@ -15,14 +15,13 @@ from pathlib import Path
 
 from bnbook import records
 from bnbook.protocols import inception_speedups as inception
-from bnbook.protocols.inception_speedups import DATA, PROFILES, STEADY_STEPS, Choice, Profile, choose
+from bnbook.protocols.inception_speedups import DATA, PROFILES, Choice, Profile, choose
 from bnbook.records import Record
 
 __all__ = [
     "DATA",
     "PROFILES",
     "STAGES",
-    "STEADY_STEPS",
     "choose",
     "jobs",
     "main",

@@ -45,6 +45,29 @@ def at_most(steps: int) -> Iterator[None]:
         _most.reset(token)
 
 
+_nudge: ContextVar[int | None] = ContextVar("nudge", default=None)
+
+
+@contextmanager
+def nudged(seed: int) -> Iterator[None]:
+    """Within it, training begins with every parameter moved by one unit in its last place, up or down as a
+    coin falls that `seed` tosses: what comes out otherwise shows how a rounding error grows in that run."""
+    token = _nudge.set(seed)
+    try:
+        yield
+    finally:
+        _nudge.reset(token)
+
+
+@torch.no_grad()
+def _move_by_an_ulp(model: nn.Module, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        up = torch.randint(2, parameter.shape, generator=generator).bool().to(parameter.device)
+        towards = torch.where(up, torch.inf, -torch.inf).to(parameter.dtype)
+        parameter.copy_(torch.where(parameter == 0, parameter, torch.nextafter(parameter, towards)))
+
+
 class Stream(Protocol):
     """Mini-batches addressed by step: `bnbook.data.batches.Batches`, or an augmentation of it."""
 
@@ -74,6 +97,8 @@ def train(
     progress = Progress()
     if checkpoint:
         checkpoint.restore(model, optimizer, probes, progress)
+    if (seed := _nudge.get()) is not None:
+        _move_by_an_ulp(model, seed)
     model.train()
     began = time.perf_counter() - progress.seconds
     due = frozenset().union(*(probe.steps for probe in probes))

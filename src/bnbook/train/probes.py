@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Protocol
 
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnbook.data.datasets import Split
-from bnbook.nn.batchnorm import batch_statistics
+from bnbook.nn.batchnorm import batch_statistics, inference_statistics
 from bnbook.nn.mlp import MLP
 
 
@@ -36,10 +36,13 @@ class Probe(Protocol):
 
 
 class Evaluation:
-    """Loss and accuracy on whole splits, in evaluation mode (with BN: by its moving averages).
+    """Loss and accuracy on whole splits, in evaluation mode.
 
     One row a call: {"step", "train_loss", "train_seconds", "<split>_accuracy" (0 to 1), "<split>_loss"
-    (nats)}. `chunk` and `computing` as for `evaluate`.
+    (nats)}. With batch normalization these are by its moving averages. Where `population` holds training
+    mini-batches (tensors of inputs), "<split>_accuracy_population" and "<split>_loss_population" are beside
+    them: by Algorithm 2's statistics over these, the parameters as they are. They are the ones to judge by,
+    since moving averages lag behind a network that learns fast. `chunk` and `computing` as for `evaluate`.
     """
 
     def __init__(
@@ -48,19 +51,29 @@ class Evaluation:
         steps: Iterable[int],
         chunk: int = 2000,
         computing: AbstractContextManager = nullcontext(),  # noqa: B008 - it holds nothing
+        population: Sequence[Tensor] = (),
     ):
         self.splits = splits
         self.steps = frozenset(steps)
         self.chunk = chunk
         self.computing = computing
+        self.population = population
         self.rows: list[dict[str, float | None]] = []
 
     def __call__(self, moment: Moment, model: nn.Module) -> None:
-        row = dataclasses.asdict(moment)
-        for name, split in self.splits.items():
-            loss, accuracy = evaluate(model, split, self.chunk, self.computing)
-            row |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+        row = dataclasses.asdict(moment) | self._measured(model)
+        if self.population:
+            with inference_statistics(model, self.population, self.computing):
+                row |= {f"{name}_population": value for name, value in self._measured(model).items()}
         self.rows.append(row)
+
+    def _measured(self, model: nn.Module) -> dict[str, float | None]:
+        found = {}
+        for name, split in self.splits.items():
+            found[f"{name}_loss"], found[f"{name}_accuracy"] = evaluate(
+                model, split, self.chunk, self.computing
+            )
+        return found
 
     def columns(self) -> dict[str, list]:
         return {key: [row[key] for row in self.rows] for key in self.rows[0]} if self.rows else {"step": []}

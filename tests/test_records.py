@@ -116,7 +116,7 @@ def test_committed_records_are_sound():
     runs = paths.runs(paths.RESULTS)
     for file in runs.rglob("*.json"):
         found = records.read(file)
-        config = EXPERIMENTS[found.config["experiment"]].protocol.Config.from_dict(found.config)
+        config = EXPERIMENTS[found.config["experiment"]].config(found.config)
         assert records.path(runs, config, found.seed) == file
         if config.experiment == protocol.EXPERIMENT:
             assert found.diverged or found.arrays["input_percentiles"].shape[1:] == (3, config.hidden)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bnbook import __version__, paths
-from bnbook.protocols import EXPERIMENTS
+from bnbook.protocols import EXPERIMENTS, PLANNED
 
 PROFILES = {
     "smoke": "scikit-learn's digits, seconds to minutes",
@@ -73,7 +73,7 @@ def _part(text: str) -> tuple[int, int]:
 
 def _run(commands) -> None:
     command = _command(commands, "run", run, "make the missing records of an experiment")
-    command.add_argument("experiment", choices=EXPERIMENTS, metavar="EXPERIMENT", help=", ".join(EXPERIMENTS))
+    command.add_argument("experiment", choices=PLANNED, metavar="EXPERIMENT", help=", ".join(PLANNED))
     _profile(command, "smoke")
     command.add_argument(
         "--stage", help="only this stage of the plan (default: all, each after the one before)"
@@ -92,7 +92,7 @@ def run(arguments: argparse.Namespace) -> None:
     from bnbook.config import ConfigError
     from bnbook.experiments import plans
 
-    stages = EXPERIMENTS[arguments.experiment].protocol.STAGES
+    stages = PLANNED[arguments.experiment].protocol.STAGES
     if arguments.stage not in (None, *stages):
         raise ConfigError(f"stage is {arguments.stage!r}; {arguments.experiment} has {', '.join(stages)}")
     number = plans.make_missing(

@@ -20,6 +20,7 @@ from bnbook.data.datasets import Split
 from bnbook.experiments.measured import Measured
 from bnbook.nn.batchnorm import population_statistics
 from bnbook.nn.inception import Conv, Inception, initialise
+from bnbook.protocols import inception_second as second
 from bnbook.protocols.inception_speedups import Config, SlowedConfig
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import train
@@ -27,7 +28,7 @@ from bnbook.train.precision import autocast, device, resolve
 from bnbook.train.probes import Evaluation, Probe, evaluate
 from bnbook.train.schedules import exponential, log_then_even
 
-CHUNK = 250  # images evaluated at a time: their activations fit into memory beside a second run's
+CHUNK = 125  # images evaluated at a time: their activations fit into memory beside a second run's
 
 
 # (model, data, context to compute in) -> arrays to be recorded.
@@ -70,14 +71,18 @@ def train_inception(
     cut = Batches(data.train, config.batch_size, seed, config.fixed_membership)
     batches = AugmentedBatches(cut, config.photometric, seed)
     held_out = {"test": prepare(data.test), "validation": prepare(data.validation)}
+    if not config.tested:
+        del held_out["test"]
     model = model.to(on, memory_format=torch.channels_last)
-    schedules = {
-        "test": evaluation_steps(config),
-        "validation": range(cut.per_epoch, config.steps + 1, cut.per_epoch),
-    }
-    probes = {
-        name: Evaluation({name: split}, schedules[name], CHUNK, computing) for name, split in held_out.items()
-    }
+    epochs = range(cut.per_epoch, config.steps + 1, cut.per_epoch)
+    if isinstance(config, second.Config):
+        probes = along_the_curve(config, held_out, batches, epochs, computing)
+    else:
+        schedules = {"test": evaluation_steps(config), "validation": epochs}
+        probes = {
+            name: Evaluation({name: split}, schedules[name], CHUNK, computing)
+            for name, split in held_out.items()
+        }
     if watch:
         probes["watch"] = watch(data, computing)
     progress = train(
@@ -111,6 +116,28 @@ def train_inception(
     return Measured(progress, curves, final, arrays, precision, on.type)
 
 
+def along_the_curve(
+    config: second.Config,
+    held_out: dict[str, Split],
+    batches: AugmentedBatches,
+    epochs: range,
+    computing: AbstractContextManager,
+) -> dict[str, Evaluation]:
+    """The probes of recipe 2: "evaluation", some test images on the fine grid, and "epochs", all images that
+    are held out after every epoch. With batch normalization both measure by Algorithm 2's statistics over
+    mini-batches beyond the run's own, the second by moving averages too."""
+    following = range(config.steps, config.steps + config.statistics_batches)
+    population = [batches[step][0] for step in following] if config.norm else []
+    some = {"test": held_out["test"][: config.curve_images]} if config.tested else {}
+    grid = [
+        step
+        for step in log_then_even(config.steps, config.evaluate_growth, config.evaluate_every)
+        if step >= config.evaluate_from
+    ]
+    fine = Evaluation(some, grid, CHUNK, computing, population if some else (), moving=not config.norm)
+    return {"test": fine, "epochs": Evaluation(held_out, epochs, CHUNK, computing, population)}
+
+
 def prepare(split: Split) -> Split:
     """Centre crops, normalised: (N, 3, 28, 28) float32."""
     return Split(centre_crop(split.x).contiguous(memory_format=torch.channels_last), split.y)
@@ -129,8 +156,10 @@ def network(config: Config, seed: int) -> Inception:
         activation=config.activation,
         dropout=config.dropout,
         lrn=config.lrn,
+        lrn_alpha=config.lrn_alpha,
     )
-    initialise(model, config.activation, torch.Generator().manual_seed(seed))
+    generator = torch.Generator().manual_seed(seed)
+    initialise(model, config.activation, generator, config.initial, config.output_scale)
     return model
 
 

@@ -19,7 +19,7 @@ Job = tuple[RunConfig, int]
 
 def profile_of(experiment: str, name: str) -> Any:
     """The sizes of the profile `name`; raises ConfigError on an unknown one."""
-    profiles = protocols.EXPERIMENTS[experiment].protocol.PROFILES
+    profiles = protocols.PLANNED[experiment].protocol.PROFILES
     if name not in profiles:
         raise ConfigError(f"profile is {name!r}; {experiment} has {', '.join(profiles)}")
     return profiles[name]
@@ -48,7 +48,7 @@ def make_missing(
     With `force` those that are there are made again. Prints a line for each run that ends; returns how many
     records were wanted.
     """
-    protocol = protocols.EXPERIMENTS[experiment].protocol
+    protocol = protocols.PLANNED[experiment].protocol
     sizes = profile_of(experiment, profile)
     number = 0
     for stage in stages or protocol.STAGES:

@@ -109,7 +109,7 @@ def first_losses(experiment: Experiment, record: Record) -> list[float]:
     values = dict(record.config)
     if "precision" in values:
         values["precision"] = record.provenance["precision"]  # what "auto" was there
-    config = experiment.protocol.Config.from_dict(values)
+    config = experiment.config(values)
     with at_most(len(record.first_losses)):
         return _train(experiment, config, record.seed, measure=False).progress.first_losses
 

@@ -18,6 +18,7 @@ ACTIVATIONS = {"relu": F.relu, "sigmoid": torch.sigmoid}
 # He's variance 2 / fan-in keeps the scale of a signal through ReLUs; a sigmoid passes small signals on
 # without halving them, so 1 / fan-in.
 GAINS = {"relu": math.sqrt(2), "sigmoid": 1.0}
+GAUSSIAN_STD = 0.05
 
 Norm = Callable[[int], nn.Module]
 
@@ -128,8 +129,8 @@ class Inception(nn.Module):
 
     `norm(maps)` makes the normalization of one layer, None for the plain network; `last_norm(maps)` that of
     the last module's layers, where it is another; `width` multiplies every number of maps; `dropout` is the
-    share of the pooled features that is dropped in training; `lrn` puts local response normalization behind
-    the stem, where GoogLeNet has it.
+    share of the pooled features that is dropped in training; `lrn` puts local response normalization, of
+    strength `lrn_alpha`, behind the stem, where GoogLeNet has it.
     """
 
     def __init__(
@@ -140,6 +141,7 @@ class Inception(nn.Module):
         activation: str = "relu",
         dropout: float = 0.0,
         lrn: bool = False,
+        lrn_alpha: float = 1e-4,
         last_norm: Norm | None = None,
     ):
         super().__init__()
@@ -148,7 +150,7 @@ class Inception(nn.Module):
 
         maps = scaled(STEM, width)
         self.stem = Conv(3, maps, 3, norm, activation)
-        self.lrn = LocalResponseNorm(maps) if lrn else nn.Identity()
+        self.lrn = LocalResponseNorm(maps, alpha=lrn_alpha) if lrn else nn.Identity()
         blocks = []
         for place, block in enumerate(BLOCKS, start=1):
             own = last_norm if last_norm and place == len(BLOCKS) else norm
@@ -168,16 +170,46 @@ class Inception(nn.Module):
         return self.output(self.dropout(features))
 
 
-def initialise(model: Inception, activation: str, generator: torch.Generator) -> None:
-    """Gaussian weights with the variance that the activation asks for, zero biases; gamma 1 and beta 0 stay.
+def initialise(
+    model: Inception,
+    activation: str,
+    generator: torch.Generator,
+    initial: str = "he",
+    output_scale: float = 1.0,
+) -> None:
+    """Gaussian weights, zero biases; gamma 1 and beta 0 stay. The standard deviations go by `initial`:
 
-    The output layer, behind no activation, has the gain 1. Variants with and without batch normalization
-    draw the same weights from the same generator.
+    - "he": the square root of 2 / fan-in before a ReLU (He et al. 2015), of 1 / fan-in before a sigmoid and in
+      the output layer, which stands before no activation;
+    - "xavier": of 2 / (fan-in + fan-out) everywhere (Glorot & Bengio 2010);
+    - "gaussian": GAUSSIAN_STD everywhere, as networks before these had it.
+
+    The output layer's is multiplied by `output_scale`. Variants with and without batch normalization draw the
+    same weights from the same generator. Raises ValueError on another `initial`.
     """
+    if initial not in INITIALS:
+        raise ValueError(f"initial is {initial!r}; it must be one of {', '.join(INITIALS)}")
     for module in model.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             gain = GAINS[activation] if isinstance(module, nn.Conv2d) else 1.0
-            std = gain / math.sqrt(module.weight[0].numel())
-            nn.init.normal_(module.weight, 0, std, generator=generator)
+            scale = output_scale if module is model.output else 1.0
+            nn.init.normal_(module.weight, 0, scale * INITIALS[initial](module, gain), generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
+
+
+def _he_std(layer: nn.Conv2d | nn.Linear, gain: float) -> float:
+    return gain / math.sqrt(layer.weight[0].numel())
+
+
+def _xavier_std(layer: nn.Conv2d | nn.Linear, gain: float) -> float:
+    fan_in, fan_out = layer.weight[0].numel(), layer.weight[:, 0].numel()
+    return math.sqrt(2 / (fan_in + fan_out))
+
+
+def _gaussian_std(layer: nn.Conv2d | nn.Linear, gain: float) -> float:
+    return GAUSSIAN_STD
+
+
+# By name: (layer, gain of its activation) -> standard deviation of its initial weights.
+INITIALS = {"he": _he_std, "xavier": _xavier_std, "gaussian": _gaussian_std}

@@ -27,7 +27,7 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -98,6 +98,12 @@ class Config(RunConfig):
     evaluate_from: int
     evaluate_growth: float = 1.05
     evaluate_every: int
+
+    # What recipe 2 makes fields of, as recipe 1 has it.
+    initial: ClassVar[str] = "he"
+    output_scale: ClassVar[float] = 1.0
+    lrn_alpha: ClassVar[float] = 1e-4
+    tested: ClassVar[bool] = True  # on the test set
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -42,7 +42,8 @@ class Evaluation:
     (nats)}. With batch normalization these are by its moving averages. Where `population` holds training
     mini-batches (tensors of inputs), "<split>_accuracy_population" and "<split>_loss_population" are beside
     them: by Algorithm 2's statistics over these, the parameters as they are. They are the ones to judge by,
-    since moving averages lag behind a network that learns fast. `chunk` and `computing` as for `evaluate`.
+    since moving averages lag behind a network that learns fast; without `moving` these are left out. `chunk`
+    and `computing` as for `evaluate`.
     """
 
     def __init__(
@@ -52,16 +53,20 @@ class Evaluation:
         chunk: int = 2000,
         computing: AbstractContextManager = nullcontext(),  # noqa: B008 - it holds nothing
         population: Sequence[Tensor] = (),
+        moving: bool = True,
     ):
         self.splits = splits
         self.steps = frozenset(steps)
         self.chunk = chunk
         self.computing = computing
         self.population = population
+        self.moving = moving
         self.rows: list[dict[str, float | None]] = []
 
     def __call__(self, moment: Moment, model: nn.Module) -> None:
-        row = dataclasses.asdict(moment) | self._measured(model)
+        row = dataclasses.asdict(moment)
+        if self.moving:
+            row |= self._measured(model)
         if self.population:
             with inference_statistics(model, self.population, self.computing):
                 row |= {f"{name}_population": value for name, value in self._measured(model).items()}

@@ -179,8 +179,8 @@ def initialise(
 ) -> None:
     """Gaussian weights, zero biases; gamma 1 and beta 0 stay. The standard deviations go by `initial`:
 
-    - "he": the square root of 2 / fan-in before a ReLU (He et al. 2015), of 1 / fan-in before a sigmoid and in
-      the output layer, which stands before no activation;
+    - "he": the square root of 2 / fan-in before a ReLU (He et al. 2015), of 1 / fan-in before a sigmoid and
+      in the output layer, which stands before no activation;
     - "xavier": of 2 / (fan-in + fan-out) everywhere (Glorot & Bengio 2010);
     - "gaussian": GAUSSIAN_STD everywhere, as networks before these had it.
 

@@ -15,9 +15,9 @@ normalization by Algorithm 2 along the whole curve. What it chooses it chooses o
 3. *survival*: an epoch at each rate of a grid of factor 2, with and without batch normalization: the share
    of seeds that learn. Admissible as x1 is a rate at which all seeds of the plain network do.
 4. *pilot*: the plain network at full length at the three highest admissible rates. x1 is the one with the
-   best mean accuracy at the end. The length is `epochs`, or `longer_epochs` where the mean accuracy at x1 still
-   rises by PLATEAU or more over the last sixth; r is such that the rate falls to FINAL_SHARE of x1 over it.
-   The target is the mean accuracy at x1 at the end, less BELOW.
+   best mean accuracy at the end. The length is `epochs`, or `longer_epochs` where the mean accuracy at x1
+   still rises by PLATEAU or more over the last sixth; r is such that the rate falls to FINAL_SHARE of x1 over
+   it. The target is the mean accuracy at x1 at the end, less BELOW.
 5. *main*: the arms below, with seeds that chose nothing. Those whose learning rate falls six times as fast
    (r^6) train for a third of the steps, as in the paper's bundle; three of them also as long as the baseline.
 

@@ -1,0 +1,267 @@
+"""Section 4.2's second registration: its bundles, its rules of choice, its instrument."""
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from bnbook import protocols
+from bnbook.config import ConfigError
+from bnbook.experiments import inception_speedups as experiment
+from bnbook.nn.inception import GAUSSIAN_STD, Inception, LocalResponseNorm, initialise
+from bnbook.protocols import inception_second as protocol
+from bnbook.protocols.inception_second import ARMS, INITIALS, LEARNS, PROFILES, Choice
+from bnbook.records import MissingRecord, Record
+
+CPU, SMOKE = PROFILES["cpu"], PROFILES["smoke"]
+CHOICE = Choice(initial="xavier", output_scale=0.1, lr=0.1, epochs=24, target=70.0)
+CONFIGS = protocol.main(CPU, CHOICE)
+
+
+def differing(one, other):
+    return {key for key, value in one.to_dict().items() if other.to_dict()[key] != value}
+
+
+# The plan
+
+
+def test_everything_that_is_compared_computes_alike():
+    """One precision, one instrument, one set of initial weights; seeds that chose nothing."""
+    for field in ("precision", "statistics_batches", "curve_images", "evaluate_growth", "initial", "width"):
+        assert len({getattr(one, field) for one in CONFIGS.values()}) == 1, field
+    assert {one.precision for one in CONFIGS.values()} == {"float32"}
+    assert all(one.tested for one in CONFIGS.values())
+    chose = max(CPU.precision_seeds, CPU.initial_seeds, CPU.survival_seeds, CPU.pilot_seeds)
+    assert min(seed for _, seed in protocol.jobs(CPU, CHOICE)) >= chose
+
+
+def test_what_chooses_never_touches_the_test_set():
+    initial = ("he", 1.0)
+    stages = [protocol.initials(CPU), protocol.survival(CPU, initial), protocol.pilots(CPU, initial, [0.1])]
+    assert not any(one.tested for stage in stages for one in stage.values())
+
+
+def test_arms_differ_from_the_baseline_in_what_their_names_say():
+    base = CONFIGS["inception"]
+    assert differing(base, CONFIGS["bn_baseline"]) == {"variant", "norm"}
+    rates = {"lr", "output_lr", "gamma_beta_lr"}
+    assert differing(base, CONFIGS["inception_x5"]) == {"variant", "steps"} | rates
+    changed = {"dropout", "weight_decay", "lr_decay", "lrn", "fixed_membership", "photometric"}
+    assert differing(CONFIGS["bn_baseline"], CONFIGS["bn_x1_changed"]) == {"variant", "steps"} | changed
+    assert differing(CONFIGS["bn_x1_changed"], CONFIGS["bn_x5"]) == {"variant"} | rates
+    assert differing(CONFIGS["bn_x5"], CONFIGS["bn_x5_long"]) == {"variant", "steps"}
+    assert differing(CONFIGS["bn_x5_long"], CONFIGS["bn_x5_long_r2"]) == {"variant", "lr_decay"}
+    assert differing(CONFIGS["bn_x30"], CONFIGS["bn_x30_slow"]) == {"variant", "output_lr", "gamma_beta_lr"}
+    assert CONFIGS["bn_x30_slow"].output_lr == CHOICE.lr == CONFIGS["bn_x30"].lr / 30
+    sigmoids = [CONFIGS[name].lr for name in ARMS if name.startswith("inception_sigmoid")]
+    assert sigmoids == pytest.approx([0.1, 0.03, 0.01])
+
+
+def test_lengths_and_decays():
+    """A third of the steps where the rate falls six times as fast; both end at the same share of x1 as 36
+    epochs at 0.94 did."""
+    assert CONFIGS["bn_x5"].steps * 3 == CONFIGS["inception"].steps == 24 * 351
+    assert CONFIGS["inception"].lr_decay**24 == pytest.approx(0.94**36, rel=0.01)
+    assert CONFIGS["bn_x5"].lr_decay**8 == pytest.approx(CONFIGS["inception"].lr_decay ** 48, rel=1e-3)
+    assert CONFIGS["bn_x5_long_r"].lr_decay == CONFIGS["inception"].lr_decay
+
+
+def test_seeds_of_the_arms():
+    seeds = {name: sum(one.variant == name for one, _ in protocol.jobs(CPU, CHOICE)) for name in ARMS}
+    assert [seeds[name] for name in ("inception", "bn_baseline", "bn_x5")] == [8, 8, 8]
+    assert seeds["bn_x5_long"] == seeds["bn_x30"] == seeds["bn_x5_sigmoid"] == 5
+    assert seeds["inception_x5"] == 3
+    assert [one.variant for one, _ in protocol.jobs(CPU, CHOICE)][: len(ARMS)] == list(ARMS)  # seed-major
+
+
+@pytest.mark.parametrize("name", ["inception", "bn_x5"])
+def test_the_grid_of_evaluations(name):
+    """From step 10, no gap over 7% (or an epoch, once that is finer), the last step included."""
+    config = CONFIGS[name]
+    held_out = {"test": split(), "validation": split()}
+    batches = [(torch.zeros(1), None)] * (config.steps + config.statistics_batches)
+    probes = experiment.along_the_curve(config, held_out, batches, range(351, config.steps + 1, 351), None)
+    steps = np.array(sorted(probes["test"].steps))
+    assert steps[0] == 10 and steps[-1] == config.steps
+    assert np.all(np.diff(steps) <= np.maximum(1, 0.07 * steps[:-1] + 1.5))
+    assert bool(probes["test"].population) == bool(probes["epochs"].population) == config.norm
+
+
+def split():
+    return experiment.Split(torch.zeros(3000, 1), torch.zeros(3000, dtype=torch.int64))
+
+
+# What is chosen: records made up
+
+
+def fake(config, seed, accuracy, earlier=None):
+    """A record of `config` that ends at `accuracy` (0 to 1) on validation images."""
+    suffix = "_population" if config.norm else ""
+    curve = {
+        "step": [config.steps * 5 // 6, config.steps],
+        "validation_accuracy": [accuracy if earlier is None else earlier, accuracy],
+    }
+    return Record(
+        schema=1,
+        run_id=config.run_id,
+        config=config.to_dict(),
+        seed=seed,
+        outcome={"status": "done", "step": config.steps},
+        curves={"epochs": curve},
+        final={
+            "chance_accuracy": 0.1,
+            "validation_accuracy": 0.1 if config.norm else accuracy,
+            f"validation_accuracy{suffix}": accuracy,
+        },
+        first_losses=[],
+        provenance={},
+        arrays_sha256=None,
+        path=None,
+    )
+
+
+@pytest.fixture
+def shelf(monkeypatch):
+    """Records by (run id, seed), in place of those on disk."""
+    made = {}
+
+    def load(folders, config, seeds):
+        try:
+            return [made[config.run_id, seed] for seed in seeds]
+        except KeyError:
+            raise MissingRecord(config.run_id) from None
+
+    monkeypatch.setattr(protocol.records, "load", load)
+    return made
+
+
+def put(shelf, config, accuracies, earlier=None):
+    for seed, accuracy in enumerate(accuracies):
+        shelf[config.run_id, seed] = fake(config, seed, accuracy, earlier)
+
+
+def put_initials(shelf, best=("xavier", 0.1)):
+    for key, one in protocol.initials(CPU).items():
+        put(shelf, one, [0.5 if key == best else 0.4] * CPU.initial_seeds)
+
+
+def test_initial_weights_most_seeds_learn_with(shelf):
+    """One seed more that learns counts for more than a better mean; among equals the mean decides."""
+    put_initials(shelf)
+    assert protocol.best_initial(CPU, []) == ("xavier", 0.1)
+    put(shelf, protocol.initials(CPU)["he", 1.0], [0.9] * 9 + [LEARNS])
+    assert protocol.best_initial(CPU, []) == ("xavier", 0.1)
+    put(shelf, protocol.initials(CPU)["he", 0.1], [0.51] * 10)
+    assert protocol.best_initial(CPU, []) == ("he", 0.1)
+
+
+def put_survival(shelf, dies_from):
+    for (norm, lr), one in protocol.survival(CPU, ("xavier", 0.1)).items():
+        dead = not norm and lr >= dies_from
+        put(shelf, one, [0.4] * 9 + [0.1 if dead else 0.4])
+
+
+def test_admissible_is_where_every_seed_learns(shelf):
+    put_initials(shelf)
+    put_survival(shelf, dies_from=0.4)
+    assert protocol.admissible(CPU, []) == [0.0125, 0.025, 0.05, 0.1, 0.2]
+    put_survival(shelf, dies_from=0.0)
+    assert protocol.admissible(CPU, []) == [0.0125]
+
+
+def test_x1_length_and_target_come_from_the_pilot(shelf):
+    put_initials(shelf)
+    put_survival(shelf, dies_from=0.4)
+    with pytest.raises(MissingRecord):
+        protocol.choose(CPU, [])
+    for lr, one in protocol.pilots(CPU, ("xavier", 0.1), [0.05, 0.1, 0.2]).items():
+        put(shelf, one, [0.75 if lr == 0.1 else 0.7] * 3, earlier=0.748)
+    assert protocol.choose(CPU, []) == Choice("xavier", 0.1, lr=0.1, epochs=24, target=73.0)
+    assert {one.lr for one, _ in protocol.plan("pilot", CPU, [])} == {0.05, 0.1, 0.2}
+    put(shelf, protocol.pilots(CPU, ("xavier", 0.1), [0.1])[0.1], [0.75] * 3, earlier=0.744)
+    assert protocol.choose(CPU, []).epochs == CPU.longer_epochs  # it still rises
+
+
+def test_a_network_with_batch_normalization_is_chosen_by_algorithm_2():
+    one = protocol.survival(CPU, ("he", 1.0))[True, 0.1]
+    assert protocol.learns(fake(one, 0, 0.4)) and not protocol.learns(fake(one, 0, 0.15))
+
+
+# The records of two recipes beside one another
+
+
+def test_a_record_is_read_by_its_recipe():
+    row = protocols.EXPERIMENTS["inception_speedups"]
+    first = row.protocol.main(row.protocol.PROFILES["smoke"], row.protocol.Choice(0.1, 0.9, 1e-4))["bn_x5"]
+    again = protocol.main(SMOKE, CHOICE)["bn_x5"]
+    assert row.config(first.to_dict()) == first and row.config(again.to_dict()) == again
+    assert first.run_id != again.run_id
+    with pytest.raises(ConfigError):
+        row.config(again.to_dict() | {"recipe": 1})
+
+
+# What is trained
+
+
+@pytest.mark.parametrize("initial", INITIALS, ids=str)
+def test_initial_weights(initial):
+    """Standard deviations by their definitions; the output layer's alone is scaled."""
+    model = Inception(0.25)
+    initialise(model, "relu", torch.Generator().manual_seed(0), *initial)
+    layer = model.blocks[0].wide.conv  # 24 -> 8 maps, 3x3
+    expected = {
+        "he": math.sqrt(2 / (24 * 9)),
+        "xavier": math.sqrt(2 / ((24 + 8) * 9)),
+        "gaussian": GAUSSIAN_STD,
+    }[initial[0]]
+    assert layer.weight.std().item() == pytest.approx(expected, rel=0.1)
+    output = {"he": 1 / math.sqrt(84), "xavier": math.sqrt(2 / 94), "gaussian": GAUSSIAN_STD}[initial[0]]
+    assert model.output.weight.std().item() == pytest.approx(initial[1] * output, rel=0.15)
+    assert not any(module.bias.any() for module in model.modules() if isinstance(module, nn.Conv2d))
+
+
+def test_unknown_initial_weights_are_refused():
+    with pytest.raises(ValueError, match="initial is 'best'; it must be one of he, xavier, gaussian"):
+        initialise(Inception(1 / 16), "relu", torch.Generator(), "best")
+
+
+def test_local_response_normalization_changes_something():
+    """On maps of unit spread after a ReLU: with GoogLeNet's alpha 4 parts in 100,000, with ours a tenth."""
+    torch.manual_seed(0)
+    u = torch.randn(4, 24, 8, 8).relu()
+    weak, ours = (LocalResponseNorm(24, alpha=alpha)(u) for alpha in (1e-4, protocol.LRN_ALPHA))
+    assert ((u - weak).norm() / u.norm()).item() < 1e-3
+    assert ((u - ours).norm() / u.norm()).item() > 0.05
+    config = protocol.main(SMOKE, CHOICE)["inception"]
+    network = experiment.network(config, 0)
+    band = network.lrn.band[:, :, 0, 0]
+    assert band.max().item() == pytest.approx(protocol.LRN_ALPHA / 5)
+
+
+@pytest.fixture(scope="module")
+def measured():
+    """A short run of BN-x5 on digits."""
+    torch.set_num_threads(1)
+    config = dataclasses.replace(protocol.main(SMOKE, CHOICE)["bn_x5"], steps=40)
+    return experiment.train_run(config, 20, None)
+
+
+def test_what_a_run_records(measured):
+    fine, epochs = measured.curves["evaluation"], measured.curves["epochs"]
+    assert "test_accuracy_population" in fine and "test_accuracy" not in fine
+    assert fine["step"][0] == 10 and fine["step"][-1] == 40 and epochs["step"] == [40]
+    for name in ("test_accuracy", "test_accuracy_population", "validation_accuracy_population"):
+        assert 0 <= epochs[name][0] <= 1
+    # The digits' test images are fewer than the curve asks for: both probes measured the same, the same way.
+    assert fine["test_accuracy_population"][-1] == epochs["test_accuracy_population"][-1]
+
+
+def test_a_run_that_chooses_measures_nothing_on_test_images():
+    config = dataclasses.replace(protocol.survival(SMOKE, ("he", 1.0))[True, 0.1], steps=20)
+    found = experiment.train_run(config, 0, None)
+    assert not any("test" in name for curve in found.curves.values() for name in curve)
+    assert not any("test" in name for name in found.final)
+    assert "train_loss" in found.curves["evaluation"]

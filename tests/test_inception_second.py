@@ -12,6 +12,7 @@ from bnbook import protocols
 from bnbook.config import ConfigError
 from bnbook.experiments import inception_speedups as experiment
 from bnbook.nn.inception import GAUSSIAN_STD, Inception, LocalResponseNorm, initialise
+from bnbook.protocols import ablation_second as ablation
 from bnbook.protocols import inception_second as protocol
 from bnbook.protocols.inception_second import ARMS, INITIALS, LEARNS, PROFILES, Choice
 from bnbook.records import MissingRecord, Record
@@ -86,7 +87,7 @@ def test_the_grid_of_evaluations(name):
     probes = experiment.along_the_curve(config, held_out, batches, range(351, config.steps + 1, 351), None)
     steps = np.array(sorted(probes["test"].steps))
     assert steps[0] == 10 and steps[-1] == config.steps
-    assert np.all(np.diff(steps) <= np.maximum(1, 0.07 * steps[:-1] + 1.5))
+    assert np.all(np.diff(steps) <= np.maximum(1, 0.0715 * steps[:-1] + 1))
     assert bool(probes["test"].population) == bool(probes["epochs"].population) == config.norm
 
 
@@ -265,3 +266,45 @@ def test_a_run_that_chooses_measures_nothing_on_test_images():
     assert not any("test" in name for curve in found.curves.values() for name in curve)
     assert not any("test" in name for name in found.final)
     assert "train_loss" in found.curves["evaluation"]
+
+
+def test_the_instrument_is_tried_on_runs_that_train_the_same():
+    """The configurations differ in what is measured alone; the seeds are those of the arms."""
+    for name, again in protocol.instrument(CPU, CHOICE).items():
+        assert differing(CONFIGS[name], again) == {"statistics_batches", "curve_images"}
+        assert set(protocol.arm_seeds(CPU, 2)) <= set(protocol.arm_seeds(CPU, ARMS[name].seeds))
+
+
+# The ablation
+
+
+def test_each_change_is_undone_alone():
+    """In BN-x5, and back to what the baseline has."""
+    configs = ablation.main(CPU, CHOICE)
+    assert {configs[name].run_id for name in ("bn_x5", "bn_x1_changed")} == {
+        CONFIGS[name].run_id for name in ("bn_x5", "bn_x1_changed")
+    }
+    fields = {
+        "dropout": "dropout",
+        "l2": "weight_decay",
+        "decay": "lr_decay",
+        "lrn": "lrn",
+        "shuffling": "fixed_membership",
+        "photometric": "photometric",
+    }
+    assert len(configs) == 2 + len(fields)
+    for change, field in fields.items():
+        one = configs[change]
+        assert differing(CONFIGS["bn_x5"], one) == {"experiment", "variant", field}
+        assert getattr(one, field) == getattr(CONFIGS["bn_baseline"], field)
+
+
+def test_the_ablation_pairs_by_seed():
+    """At least six seeds, every one of them also an arm's; each configuration trains by the experiment that
+    its record names."""
+    jobs = ablation.jobs(CPU, CHOICE)
+    assert len({seed for _, seed in jobs}) == 6
+    assert {seed for _, seed in jobs} <= set(protocol.arm_seeds(CPU, 8))
+    row = protocols.EXPERIMENTS["accelerating_ablation"]
+    own = ablation.main(CPU, CHOICE)["lrn"]
+    assert own.experiment == row.name and row.config(own.to_dict()) == own

@@ -58,5 +58,8 @@ EXPERIMENTS = {
 
 # Registered again, with runs that are still being made: `bnbook run` knows them, the book does not yet. By
 # the experiment among whose records theirs lie.
-SECOND = {"inception_speedups": Experiment(2, "inception_second", "4.2", "second")}
+SECOND = {
+    "inception_speedups": Experiment(2, "inception_second", "4.2", "second"),
+    "accelerating_ablation": Experiment(3, "ablation_second", "4.2.1", "second_ablation"),
+}
 PLANNED = EXPERIMENTS | {second.name: second for second in SECOND.values()}

@@ -20,6 +20,8 @@ normalization by Algorithm 2 along the whole curve. What it chooses it chooses o
    it. The target is the mean accuracy at x1 at the end, less BELOW.
 5. *main*: the arms below, with seeds that chose nothing. Those whose learning rate falls six times as fast
    (r^6) train for a third of the steps, as in the paper's bundle; three of them also as long as the baseline.
+6. *instrument*: two of the arms once more with the same seeds, so that they train the same to the last bit,
+   but measured with twice the mini-batches and all test images: do their crossings stay where they are?
 
 The weight of L2 is the first registration's, which was tuned for the baseline on validation images too. Local
 response normalization has GoogLeNet's alpha times the square of how much wider GoogLeNet's pixels spread
@@ -39,7 +41,7 @@ from bnbook.protocols.inception_speedups import TRAINING_IMAGES
 from bnbook.records import Record
 
 EXPERIMENT = first.EXPERIMENT
-STAGES = ("precision", "initial", "survival", "pilot", "main")
+STAGES = ("precision", "initial", "survival", "pilot", "main", "instrument")
 DATA = first.DATA
 BASELINE = "inception"
 
@@ -51,6 +53,7 @@ HIGHEST = 3  # so many admissible rates go into the pilot
 LRN_ALPHA = 0.4  # 1e-4 * 63^2
 PRECISION_DECAYS = (0.5, 0.94)  # an epoch: of the first registration's rates, and of its main runs
 PRECISION_LR = 0.1
+MEASURED_AGAIN, AGAIN_SEEDS = ("bn_x5", "bn_x1_changed"), 2
 INITIALS = tuple(itertools.product(("he", "xavier", "gaussian"), (1.0, 0.1)))  # weights, output layer's scale
 
 
@@ -322,6 +325,13 @@ def main(profile: Profile, choice: Choice) -> dict[str, Config]:
     return {name: arm_config(profile, choice, name, arm) for name, arm in ARMS.items()}
 
 
+def instrument(profile: Profile, choice: Choice) -> dict[str, Config]:
+    """Arms whose curves are measured a second time, with twice the mini-batches and every test image."""
+    configs = main(profile, choice)
+    finer = {"statistics_batches": 2 * profile.statistics_batches, "curve_images": 10_000}
+    return {name: dataclasses.replace(configs[name], **finer) for name in MEASURED_AGAIN}
+
+
 def arm_config(profile: Profile, choice: Choice, variant: str, arm: Arm, **others) -> Config:
     """One arm's configuration; `others` are fields that it has otherwise (the ablation's)."""
     return config(
@@ -427,6 +437,10 @@ def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tupl
         initial = best_initial(profile, folders)
         configs = pilots(profile, initial, admissible(profile, folders)[-HIGHEST:])
         seeds = profile.pilot_seeds
+    elif stage == "instrument":
+        configs = instrument(profile, choose(profile, folders))
+        yield from ((one, seed) for seed in arm_seeds(profile, AGAIN_SEEDS) for one in configs.values())
+        return
     else:
         yield from jobs(profile, choose(profile, folders))
         return

@@ -1,0 +1,64 @@
+"""Section 4.2.1, registered a second time: each of the seven changes undone in BN-x5, with the instrument,
+the choices and the seeds of `inception_second`.
+
+The first registration (`bnbook.protocols.accelerating_ablation`) judged maxima by moving averages, which
+turned the sign of the decay's share, and put back a local response normalization that changed no output. Here
+the end point decides, by Algorithm 2, and what is put back is strong enough to do something. The network with
+its learning rate undone is the arm "bn_x1_changed" of `inception_second`.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from bnbook.protocols import accelerating_ablation as first
+from bnbook.protocols import inception_second as inception
+from bnbook.protocols.inception_second import ARMS, DATA, PROFILES, Choice, Profile, choose
+
+__all__ = ["DATA", "PROFILES", "STAGES", "choose", "jobs", "main", "plan"]
+
+EXPERIMENT = first.EXPERIMENT
+STAGES = ("main",)
+FULL, SLOW = "bn_x5", "bn_x1_changed"  # with all seven changes, and all but the learning rate
+SEEDS = 6
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config(inception.Config):
+    experiment: str = EXPERIMENT
+
+
+def undone(profile: Profile, choice: Choice) -> dict[str, dict[str, Any]]:
+    """The fields that go back to the baseline's, by change; the learning rate's is an arm of Section 4.2."""
+    return {
+        "dropout": {"dropout": 0.4},
+        "l2": {"weight_decay": profile.weight_decay},
+        "decay": {"lr_decay": choice.lr_decay},
+        "lrn": {"lrn": True},
+        "shuffling": {"fixed_membership": True},
+        "photometric": {"photometric": "strong"},
+    }
+
+
+def main(profile: Profile, choice: Choice) -> dict[str, inception.Config]:
+    """The configurations by name; those of BN-x5 with and without the higher rate are runs of Section 4.2."""
+    known = inception.main(profile, choice)
+    full = {name: value for name, value in known[FULL].to_dict().items() if name != "experiment"}
+    changed = {
+        change: Config(**(full | {"variant": change} | fields))
+        for change, fields in undone(profile, choice).items()
+    }
+    return {name: known[name] for name in (FULL, SLOW)} | changed
+
+
+def jobs(profile: Profile, choice: Choice) -> list[tuple[inception.Config, int]]:
+    """The (configuration, seed) pairs, seed-major: those of the arms' first seeds, so that all pair."""
+    configs = main(profile, choice).values()
+    assert ARMS[FULL].seeds >= SEEDS and ARMS[SLOW].seeds >= SEEDS
+    return [(one, seed) for seed in inception.arm_seeds(profile, SEEDS) for one in configs]
+
+
+def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[inception.Config, int]]:
+    """The same. Raises MissingRecord where what Section 4.2 chooses by has no records in `folders`."""
+    yield from jobs(profile, choose(profile, folders))

@@ -32,13 +32,14 @@ import dataclasses
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from bnbook import records
 from bnbook.protocols import inception_speedups as first
 from bnbook.protocols.inception_speedups import TRAINING_IMAGES
-from bnbook.records import Record
+from bnbook.records import MissingRecord, Record
 
 EXPERIMENT = first.EXPERIMENT
 STAGES = ("precision", "initial", "survival", "pilot", "main", "instrument")
@@ -213,6 +214,18 @@ class Choice:
 def decay(epochs: int) -> float:
     """The factor an epoch that leaves FINAL_SHARE after `epochs`."""
     return round(FINAL_SHARE ** (1 / epochs), 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The records made so far, by stage and the key of its configurations, by seed: of every stage the seeds
+    that all of its configurations have. A stage without any is not there."""
+
+    profile: Profile
+    stages: dict[str, dict[Any, list[Record]]]
+
+    def records(self, stage: str) -> list[Record]:
+        return list(itertools.chain(*self.stages.get(stage, {}).values()))
 
 
 def config(
@@ -457,3 +470,29 @@ def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
         for name, arm in ARMS.items()
         if seed in arm_seeds(profile, arm.seeds)
     ]
+
+
+def results(profile: Profile, folders: Sequence[Path]) -> Results:
+    """The records of `profile` that have been made, looked up in `folders` in order; raises MissingRecord
+    where there are none at all."""
+    plans = {
+        "precision": (precision(profile), profile.precision_seeds),
+        "initial": (initials(profile), profile.initial_seeds),
+    }
+    stages = {name: made(folders, configs, range(seeds)) for name, (configs, seeds) in plans.items()}
+    stages = {name: found for name, found in stages.items() if any(found.values())}
+    if not stages:
+        raise MissingRecord("no run of Section 4.2's second registration has been made yet")
+    return Results(profile, stages)
+
+
+def made(folders: Sequence[Path], configs: dict[Any, Config], seeds: range) -> dict[Any, list[Record]]:
+    """By key, the records of the seeds, from the first on, that every one of `configs` has."""
+    found: dict[Any, list[Record]] = {key: [] for key in configs}
+    for seed in seeds:
+        row = {key: records.find(folders, one, seed) for key, one in configs.items()}
+        if None in row.values():
+            break
+        for key, record in row.items():
+            found[key].append(record)
+    return found

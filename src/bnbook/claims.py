@@ -21,6 +21,7 @@ from bnbook.measures import UNITS, Estimate, prefixed, quantity
 from bnbook.paper import LANGUAGES, Number, Text
 from bnbook.protocols import EXPERIMENTS
 from bnbook.records import MissingRecord
+from bnbook.stats import CONFIDENCE
 
 RULE_FIELDS = ("experiment", "statistic", "effect", "unit", "type", "rule")
 NEUTRAL = {"points": 0.0, "times": 1.0, "digits": 0.0, "decades": 0.0}  # no effect
@@ -138,13 +139,18 @@ def registered(file: Path | None = None) -> dict[str, list[str]]:
 
 
 def verdict(estimate: Estimate, effect: float) -> str:
-    """reproduced: the interval lies wholly beyond `effect`; not reproduced: wholly short of it.
+    """reproduced: the truth lies beyond `effect`; not reproduced: it lies short of it; else inconclusive.
 
-    Otherwise inconclusive. A bound decides only what it implies: "at least" can reproduce, but not refute.
+    The interval says so, being wholly on one side, or, for one of a family, Holm's p-values do, at the same
+    level. A bound decides only what it implies: "at least" can reproduce, but not refute.
     """
-    if estimate.interval.low > effect and estimate.bound in (None, "lower"):
+    above, below = estimate.interval.low > effect, estimate.interval.high < effect
+    if estimate.family:
+        doubt = (1 - CONFIDENCE) / 2
+        above, below = estimate.family.p_above < doubt, estimate.family.p_below < doubt
+    if above and estimate.bound in (None, "lower"):
         return "reproduced"
-    if estimate.interval.high < effect and estimate.bound in (None, "upper"):
+    if below and estimate.bound in (None, "upper"):
         return "not reproduced"
     return "inconclusive"
 
@@ -155,9 +161,7 @@ def board(results: AllResults) -> list[ClaimResult]:
     return [_judge(name, entry, results, known) for name, entry in paper.claims().items()]
 
 
-def _judge(
-    name: str, entry: dict[str, Any], results: AllResults, known: dict[str, list[str]]
-) -> ClaimResult:
+def _judge(name: str, entry: dict[str, Any], results: AllResults, known: dict[str, list[str]]) -> ClaimResult:
     if estimate := _measured(entry, results):
         judged = entry["type"] == "order"
         outcome = verdict(estimate, entry["effect"]) if judged else "not judged"

@@ -12,7 +12,7 @@ import numpy as np
 from bnbook import stats
 from bnbook.paper import Number, Text
 from bnbook.records import Record
-from bnbook.stats import Interval
+from bnbook.stats import Compared, Interval
 
 DATA_NAMES = {
     "mnist": "MNIST",
@@ -32,12 +32,14 @@ UNITS = {
 class Estimate:
     """What a statistic found. With `bound` "lower" (or "upper") the truth is known only to lie at or above
     (below) it, with "both" not even that. `detail` is what a reader should know beside it; `over` says what
-    the interval's n values are, where they are not seeds."""
+    the interval's n values are, where they are not seeds. `family` decides in the interval's place where the
+    claim is judged as one of several."""
 
     interval: Interval
     detail: Text
     bound: str | None = None
     over: Text | None = None
+    family: Compared | None = None
 
 
 @dataclasses.dataclass(frozen=True)

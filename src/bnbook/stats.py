@@ -31,21 +31,22 @@ def mean_interval(
     """Mean and Student t interval of `values`. Raises ValueError where there are none.
 
     `resolution` is the step of the grid on which they were read, in their unit: each is known to half a step.
-    All seeds share the grid, so its error need not average out, and both ends move out by that half. Nor can
-    the spread be known to be less than that of an error anywhere within a step, resolution / sqrt(12) (the
-    uniform distribution of the Guide to the Expression of Uncertainty in Measurement, 4.3.7). So equal values
-    leave an interval wider than a step. Without a resolution they are taken for exact.
+    All seeds share the grid, so its error need not average out, and both ends move out by that half (what is
+    known of an interval's ends only to within bounds widens it by them: Manski's worst case). From three
+    seeds on the result covers the truth as often as it says, whatever the spread; without it, equal values
+    would leave an interval without width. Without a resolution values are taken for exact.
 
     Of a single value, which says nothing of the spread, the interval is infinitely wide.
     """
     x = np.asarray(values, dtype=float)
     if x.size == 0:
         raise ValueError("no values to take an interval of")
-    mean, error = float(x.mean()), _standard_error(x, resolution)
-    if error is None:
-        return Interval(mean, -math.inf, math.inf, x.size)
-    half = distributions.t.ppf((1 + confidence) / 2, x.size - 1) * error + resolution / 2
-    return Interval(mean, float(mean - half), float(mean + half), x.size)
+    mean = float(x.mean())
+    if x.size == 1:
+        return Interval(mean, -math.inf, math.inf, 1)
+    error = float(x.std(ddof=1)) / math.sqrt(x.size)
+    half = float(distributions.t.ppf((1 + confidence) / 2, x.size - 1)) * error + resolution / 2
+    return Interval(mean, mean - half, mean + half, x.size)
 
 
 def paired_difference(
@@ -76,26 +77,24 @@ def exponential(logs: Interval) -> Interval:
 
 
 def p_greater(values: Sequence[float], threshold: float, resolution: float = 0.0) -> float:
-    """One-sided p-value of the t test against "the mean is at most `threshold`"; below (1 - confidence) / 2
-    just where `mean_interval`, of the same `resolution`, lies wholly above it.
+    """One-sided p-value of the t test against "the mean is at most `threshold`"; without a `resolution` below
+    (1 - confidence) / 2 just where `mean_interval` lies wholly above it.
 
-    1 for a single value, which can show nothing; for equal values without a resolution 0 or 1.
+    Of values read on a grid the mean may lie half a step lower, and their spread is taken for no less than
+    that of an error anywhere within a step, resolution / sqrt(12) (the uniform distribution of the Guide to
+    the Expression of Uncertainty in Measurement, 4.3.7): equal readings are no certainty, and a family asks
+    for p-values so small that half a step alone would not answer for them.
+
+    1 for a single value, which can show nothing; 0 or 1 for equal values without a resolution.
     """
     x = np.asarray(values, dtype=float)
-    error = _standard_error(x, resolution)
-    if error is None:
+    if x.size < 2:
         return 1.0
+    error = max(float(x.std(ddof=1)), resolution / math.sqrt(12)) / math.sqrt(x.size)
     beyond = x.mean() - resolution / 2 - threshold
     if error == 0:
         return 0.0 if beyond > 0 else 1.0
     return float(distributions.t.sf(beyond / error, x.size - 1))
-
-
-def _standard_error(x: np.ndarray, resolution: float) -> float | None:
-    """Of the mean; None for a single value."""
-    if x.size < 2:
-        return None
-    return max(float(x.std(ddof=1)), resolution / math.sqrt(12)) / math.sqrt(x.size)
 
 
 # Families of comparisons
@@ -106,8 +105,8 @@ class Compared:
     """A mean as one of a family: `interval` holds together with those of the others (Bonferroni), and Holm's
     adjusted p-values are against "the mean is at most the effect" and "it is at least the effect".
 
-    An interval beyond the effect always goes with a small p-value. The reverse need not hold: Holm's
-    procedure finds more than Bonferroni's, and has no intervals of its own.
+    But for values on a grid, an interval beyond the effect always goes with a small p-value. The reverse need
+    not hold: Holm's procedure finds more than Bonferroni's, and has no intervals of its own.
     """
 
     interval: Interval
@@ -199,15 +198,14 @@ def restricted_mean_ratio(
     `resolution` is the factor between evaluations (see `mean_interval`): the ratio is known to one step.
     """
     pair = [_restricted(arrivals, budget) for arrivals in (slow, fast)]
-    logs, grid = [math.log(y.mean()) for y in pair], math.log(resolution)
-    least = grid / math.sqrt(12)
-    spreads = [max(y.std(ddof=1) / y.mean(), least) if y.size > 1 else math.nan for y in pair]
-    squares = np.array([s**2 / y.size for s, y in zip(spreads, pair, strict=True)])  # of relative errors
-    n, estimate = min(y.size for y in pair), logs[0] - logs[1]
-    if not squares.sum() > 0:  # of a single run, or of equal ones without a resolution
-        return exponential(Interval(estimate, -math.inf, math.inf, n))
-    freedom = squares.sum() ** 2 / sum(q**2 / (y.size - 1) for q, y in zip(squares, pair, strict=True))
-    half = distributions.t.ppf((1 + confidence) / 2, freedom) * math.sqrt(squares.sum()) + grid
+    n, estimate = min(y.size for y in pair), math.log(pair[0].mean() / pair[1].mean())
+    if n == 1:
+        return exponential(Interval(estimate, -math.inf, math.inf, 1))
+    squares = np.array([y.var(ddof=1) / y.size / y.mean() ** 2 for y in pair])  # of the relative errors
+    half = math.log(resolution)
+    if squares.any():
+        freedom = squares.sum() ** 2 / sum(q**2 / (y.size - 1) for q, y in zip(squares, pair, strict=True))
+        half += float(distributions.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(squares.sum())
     return exponential(Interval(estimate, estimate - half, estimate + half, n))
 
 

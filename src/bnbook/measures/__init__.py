@@ -20,6 +20,7 @@ DATA_NAMES = {
     "cifar10-jpeg": "CIFAR-10 (JPEG copy)",
     "digits": "8×8 digits (scikit-learn)",
 }
+TEST_IMAGES = {"mnist": 10_000, "cifar10": 10_000, "cifar10-jpeg": 10_000, "digits": 360}
 UNITS = {
     "points": {"ko": "%p", "en": " points"},
     "times": {"ko": "배", "en": " times"},
@@ -44,15 +45,24 @@ class Estimate:
 
 @dataclasses.dataclass(frozen=True)
 class Crossing:
-    """When a run reached a target: at `step`, or, `reached` being false, not within its `step` steps."""
+    """When a run reached a target: at `step`, or, `reached` being false, not within its `step` steps.
+
+    It may have been there at any step after `previous`, the evaluation before.
+    """
 
     step: int
     reached: bool
+    previous: int | None = None
 
 
 def data_name(records: Sequence[Record]) -> str:
     """The data set's name as figures show it."""
     return DATA_NAMES[records[0].config["data"]]
+
+
+def one_image(records: Sequence[Record]) -> float:
+    """What a test image is worth, in points: the step of the grid on which test accuracies lie."""
+    return 100 / TEST_IMAGES[records[0].config["data"]]
 
 
 def accuracies(records: Sequence[Record]) -> np.ndarray:
@@ -88,29 +98,54 @@ def target(baseline: Sequence[Record]) -> float:
 
 def crossing(record: Record, goal: float) -> Crossing:
     """When `record` rises above `goal` percent: the first of three evaluations in a row above it."""
-    step = stats.steps_to_target(*(column.tolist() for column in curve(record)), goal)
-    return Crossing(step or record.config["steps"], step is not None)
+    steps, values = (column.tolist() for column in curve(record))
+    step = stats.steps_to_target(steps, values, goal)
+    if step is None:
+        return Crossing(record.config["steps"], reached=False)
+    return Crossing(step, reached=True, previous=max((s for s in steps if s < step), default=1))
+
+
+def grid_factor(crossings: Sequence[Crossing]) -> float:
+    """The widest gap that a crossing lies in, as the ratio of the evaluations at its ends."""
+    return max((c.step / c.previous for c in crossings if c.reached and c.previous), default=1.0)
 
 
 def quantity(estimate: Estimate, unit: str, lang: str) -> str:
-    """ "2.1 times (95% interval 1.8 to 2.4)", or the same in Korean."""
+    """ "2.1 times (95% interval 1.8 to 2.4)", or the same in Korean. Of a bound only the end of the interval
+    that it leaves valid: "at least 1.8 times"."""
+    found = estimate.interval
+    middle, low, high = (amount(value, unit, lang) for value in (found.estimate, found.low, found.high))
+    bare = [amount(value, unit) for value in (found.low, found.high)]
+    return {
+        None: {
+            "ko": f"{middle} (95% 신뢰 구간 {bare[0]}~{bare[1]})",
+            "en": f"{middle} (95% interval {bare[0]} to {bare[1]})",
+        },
+        "lower": {
+            "ko": f"적어도 {low} (95% 신뢰 구간의 아래 끝)",
+            "en": f"at least {low} (lower end of the 95% interval)",
+        },
+        "upper": {
+            "ko": f"많아야 {high} (95% 신뢰 구간의 위 끝)",
+            "en": f"at most {high} (upper end of the 95% interval)",
+        },
+        "both": {"ko": "이 실행들로는 알 수 없다", "en": "not to be told from these runs"},
+    }[estimate.bound][lang]
+
+
+def amount(value: float, unit: str, lang: str | None = None) -> str:
+    """A number in the form that fits its unit, with the unit's word in `lang`: "+0.42 points"."""
     form = {"points": "+.2f", "times": ".2f", "digits": ".1f", "decades": "+.2f"}[unit]
-    middle, low, high = (
-        format(value, form).replace("inf", "∞").replace("-", "−")
-        for value in (estimate.interval.estimate, estimate.interval.low, estimate.interval.high)
-    )
-    word = UNITS[unit][lang]
-    if lang == "ko":
-        bound = {None: "", "lower": " 이상", "upper": " 이하", "both": " 안팎"}[estimate.bound]
-        return f"{middle}{word}{bound} (95% 신뢰 구간 {low}~{high})"
-    bound = {None: "", "lower": "at least ", "upper": "at most ", "both": "about "}[estimate.bound]
-    return f"{bound}{middle}{word} (95% interval {low} to {high})"
+    return format(value, form).replace("inf", "∞").replace("-", "−") + (UNITS[unit][lang] if lang else "")
 
 
 def steps_ratio(slow: Sequence[Crossing], fast: Sequence[Crossing], names: tuple[Text, Text]) -> Estimate:
-    """Steps to a target, `slow` over `fast`, paired by seed; a run that never gets there counts with all its
-    steps, so that the ratio is only a bound. `names` are those of the two networks."""
-    ratio = stats.paired_ratio([c.step for c in slow], [c.step for c in fast])
+    """Steps to a target, `slow` over `fast`, paired by seed, known to the widest gap between evaluations that
+    a crossing lies in; a run that never gets there counts with all its steps, so that the ratio is only a
+    bound. `names` are those of the two networks."""
+    ratio = stats.paired_ratio(
+        [c.step for c in slow], [c.step for c in fast], resolution=grid_factor([*slow, *fast])
+    )
     detail = {"ko": "", "en": ""}
     missed = [sum(not c.reached for c in found) for found in (slow, fast)]
     for k, name in zip(missed, names, strict=True):

@@ -7,7 +7,16 @@ from collections.abc import Callable
 import numpy as np
 
 from bnbook import stats
-from bnbook.measures import Crossing, Estimate, crossing, interval, prefixed, target
+from bnbook.measures import (
+    Crossing,
+    Estimate,
+    crossing,
+    grid_factor,
+    interval,
+    one_image,
+    prefixed,
+    target,
+)
 from bnbook.measures.inception_speedups import accuracy_at_chosen_step, best, learned
 from bnbook.paper import Number, Text, effect
 from bnbook.protocols.accelerating_ablation import CHANGES, FULL, Profile, Results
@@ -50,25 +59,44 @@ def log_ratios(results: Results, line: float) -> dict[str, np.ndarray]:
 
 def gain_intervals(results: Results) -> dict[str, Interval]:
     """What each change adds to the maximum accuracy, in points; the seven hold together (Bonferroni)."""
-    return {change: _together(values) for change, values in gains(results).items()}
+    step = _gain_resolution(results)
+    return {change: _together(values, step) for change, values in gains(results).items()}
 
 
 def ratio_intervals(results: Results, line: float) -> dict[str, Interval]:
     """How many times the steps to `line` grow where a change is undone; the seven hold together."""
-    return {change: stats.exponential(_together(logs)) for change, logs in log_ratios(results, line).items()}
+    return {
+        change: stats.exponential(_together(logs, _log_resolution(results, change, line)))
+        for change, logs in log_ratios(results, line).items()
+    }
 
 
-def _together(values: np.ndarray) -> Interval:
-    return stats.mean_interval(values, 1 - (1 - stats.CONFIDENCE) / len(CHANGES))
+def _together(values: np.ndarray, resolution: float = 0.0) -> Interval:
+    return stats.mean_interval(values, 1 - (1 - stats.CONFIDENCE) / len(CHANGES), resolution)
+
+
+def _gain_resolution(results: Results) -> float:
+    """Of a gain, the difference of two accuracies."""
+    return 2 * one_image(results.main[FULL])
+
+
+def _log_resolution(results: Results, change: str, line: float) -> float:
+    """Of a log ratio of steps to `line`: either of the two lies in a gap between evaluations."""
+    found = [c for name in (change, FULL) for c in crossings(results, name, line)]
+    return 2 * math.log(grid_factor(found))
 
 
 def judged(results: Results) -> dict[str, Compared]:
     """The family of seven that is judged, each against the effect of its claim: how many times shorter the
     higher learning rate makes the way to the goal (logarithms), what the other six changes add (points)."""
-    samples = gains(results) | {RATE: log_ratios(results, goal(results))[RATE]}
+    line = goal(results)
+    samples = gains(results) | {RATE: log_ratios(results, line)[RATE]}
+    grids = dict.fromkeys(samples, _gain_resolution(results)) | {RATE: _log_resolution(results, RATE, line)}
     effects = {change: effect(f"c-4.2.1-{change.replace('_', '-')}") for change in samples}
     effects[RATE] = math.log(effects[RATE])
-    found = stats.compared(list(samples.values()), list(effects.values()))
+    found = stats.compared(
+        *(list(of.values()) for of in (samples, effects)), resolutions=list(grids.values())
+    )
     return dict(zip(samples, found, strict=True))
 
 

@@ -14,6 +14,7 @@ from bnbook.measures import (
     curve,
     data_name,
     interval,
+    one_image,
     prefixed,
     steps_ratio,
     target,
@@ -200,7 +201,7 @@ def gain(results: Results, higher: str, lower: str) -> Estimate:
     ]
     top, bottom = (float(x.mean()) for x in pair)
     return Estimate(
-        stats.paired_difference(*pair),
+        stats.paired_difference(*pair, resolution=one_image(results.main[higher])),
         {
             "ko": f"{top:.2f}% 대 {bottom:.2f}%. 검증 정확도로 고른 스텝에서는 "
             f"{chosen[0]:.2f}% 대 {chosen[1]:.2f}%.",
@@ -211,20 +212,21 @@ def gain(results: Results, higher: str, lower: str) -> Estimate:
 
 
 def usable_rates(results: Results) -> Estimate:
-    """Highest learning rate at which the network learns, with BN over without; raises MissingRecord where the
-    control has not been made."""
+    """Highest learning rate at which the network learns, with BN over without, known to a step of the grid;
+    raises MissingRecord where the control has not been made."""
     if not results.controlled:
         raise MissingRecord("the control of Section 4.2 has not been made yet")
-    top = max(lr for _, lr in results.rates)
+    lrs = np.unique([lr for _, lr in results.rates])
+    top, step = lrs[-1], float(np.max(lrs[1:] / lrs[:-1]))
     plain, bn = (highest_usable(results, norm) for norm in (False, True))
     bounds = {(0, 0): None, (0, 1): "lower", (1, 0): "upper", (1, 1): "both"}
     # A network that learns nowhere counts with half of the lowest rate.
-    floor = min(lr for _, lr in results.rates) / 2
+    floor = lrs[0] / 2
     diverged = sum(r.diverged for r in results.main["inception_x5"])
     at_chance = _row(results, "inception_x5").at_chance
     n = len(results.main["inception_x5"])
     return Estimate(
-        stats.paired_ratio(np.maximum(bn, floor), np.maximum(plain, floor)),
+        stats.paired_ratio(np.maximum(bn, floor), np.maximum(plain, floor), resolution=step),
         {
             "ko": f"배치 정규화 {bn.max():g}까지, 기준 모델 {plain.max():g}까지(격자의 끝 {top:g}). "
             f"Inception-x5: 시드 {n}개 가운데 {at_chance}개가 우연 수준에서 끝나고, "

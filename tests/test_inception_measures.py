@@ -199,6 +199,13 @@ def test_board(results):
     assert board["c-4.1-accuracy"].verdict == "not run yet"
 
 
+def test_the_row_on_sigmoids_says_that_they_were_not_tuned(results):
+    text = {claim.id: claim.text for claim in claims.board({protocol.EXPERIMENT: results})}["c-4.2-sigmoid"]
+    rates = [results.main[name][0].config["lr"] for name in ("bn_x5_sigmoid", "inception_sigmoid")]
+    assert f"a single learning rate ({rates[0]:g} with, {rates[1]:g} without), not tuned" in text["en"]
+    assert "튜닝하지 않았다" in text["ko"]
+
+
 def test_a_baseline_that_is_as_quick_is_not_reproduced(results):
     """The rules can refute."""
     swapped = dataclasses.replace(results, main=results.main | {"bn_x30": results.main["bn_x5"]})

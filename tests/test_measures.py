@@ -41,6 +41,24 @@ def test_a_bound_never_stands_beside_the_other_end(bound, lang):
     assert numbers == {"lower": ["0.59"], "upper": ["87.14"], "both": []}[bound]
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "unit", "ko", "en"),
+    [
+        (-0.4, 1.2, "points", "0.40%p 넘게 나빠지지도, 1.20%p 넘게 좋아지지도 않는다.",
+         "Not worse by more than 0.40 points, nor better by more than 1.20 points."),
+        (0.1, 1.2, "points", "적어도 0.10%p, 많아야 1.20%p 좋아진다.",
+         "Better by 0.10 points at least and 1.20 points at most."),
+        (-1.2, -0.1, "decades", "적어도 0.10자릿수, 많아야 1.20자릿수 나빠진다.",
+         "Worse by 0.10 decades at least and 1.20 decades at most."),
+        (0.5, 2.0, "times", "0.50배보다 작거나 2.00배보다 큰 값은 배제된다.",
+         "Less than 0.50 and more than 2.00 times are excluded."),
+        (-math.inf, math.inf, "points", "", ""),
+    ],
+)  # fmt: skip
+def test_what_an_interval_rules_out(low, high, unit, ko, en):
+    assert measures.excluded(Interval(0.3, low, high, 3), unit) == {"ko": ko, "en": en}
+
+
 def test_a_ratio_of_steps_is_known_to_the_gaps_between_evaluations():
     slow = [Crossing(200, True, 100), Crossing(100, True, 50)]
     fast = [Crossing(100, True, 80), Crossing(50, True, 40)]

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import stats as distributions
 
 CONFIDENCE = 0.95
+IN_A_ROW = 3  # evaluations above a target that make a crossing: one alone may be luck
 EXACT = 200_000  # arrangements up to which a permutation test goes through them all: ten seeds against ten
 
 
@@ -245,7 +246,7 @@ def _censored(arrivals: Arrivals) -> distributions.CensoredData:
 
 
 def steps_to_target(
-    steps: Sequence[int], values: Sequence[float], target: float, in_a_row: int = 3
+    steps: Sequence[int], values: Sequence[float], target: float, in_a_row: int = IN_A_ROW
 ) -> int | None:
     """The step of the first of `in_a_row` evaluations in a row above `target`; None where there is none."""
     run = 0

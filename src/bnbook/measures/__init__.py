@@ -5,12 +5,13 @@ Accuracies are in percent here.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from bnbook import stats
-from bnbook.paper import Number, Text
+from bnbook.paper import LANGUAGES, Number, Text
 from bnbook.records import Record
 from bnbook.stats import Compared, Interval
 
@@ -27,19 +28,24 @@ UNITS = {
     "digits": {"ko": "자리", "en": " digits"},
     "decades": {"ko": "자릿수", "en": " decades"},  # powers of ten
 }
+NEUTRAL = {"points": 0.0, "times": 1.0, "digits": 0.0, "decades": 0.0}  # no effect
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a statistic found. With `bound` "lower" (or "upper") the truth is known only to lie at or above
-    (below) it, with "both" not even that. `detail` is what a reader should know beside it; `over` says what
-    the interval's n values are, where they are not seeds. `family` decides in the interval's place where the
-    claim is judged as one of several."""
+    """What a statistic found.
+
+    With `bound` "lower" (or "upper") the truth is known only to lie at or above (below) it, with "both" not
+    even that. `detail` is what a reader should know beside it, `caveat` what nobody should read it without;
+    `over` says what the interval's n values are, where they are not seeds. `family` decides in the interval's
+    place where the claim is judged as one of several.
+    """
 
     interval: Interval
     detail: Text
     bound: str | None = None
     over: Text | None = None
+    caveat: Text | None = None
     family: Compared | None = None
 
 
@@ -137,6 +143,40 @@ def amount(value: float, unit: str, lang: str | None = None) -> str:
     """A number in the form that fits its unit, with the unit's word in `lang`: "+0.42 points"."""
     form = {"points": "+.2f", "times": ".2f", "digits": ".1f", "decades": "+.2f"}[unit]
     return format(value, form).replace("inf", "∞").replace("-", "−") + (UNITS[unit][lang] if lang else "")
+
+
+def excluded(interval: Interval, unit: str) -> Text:
+    """What an interval that decides nothing rules out all the same; empty where it is infinitely wide.
+
+    Statistics are so oriented that more is better for the paper's claim.
+    """
+    if not math.isfinite(interval.low) or not math.isfinite(interval.high):
+        return {"ko": "", "en": ""}
+    if NEUTRAL[unit]:
+        low, high = (amount(end, unit) for end in (interval.low, interval.high))
+        word = UNITS[unit]
+        return {
+            "ko": f"{low}{word['ko']}보다 작거나 {high}{word['ko']}보다 큰 값은 배제된다.",
+            "en": f"Less than {low} and more than {high}{word['en']} are excluded.",
+        }
+    if interval.low < 0 < interval.high:
+        worse, better = (
+            {lang: amount(abs(end), unit, lang).lstrip("+") for lang in LANGUAGES}
+            for end in (interval.low, interval.high)
+        )
+        return {
+            "ko": f"{worse['ko']} 넘게 나빠지지도, {better['ko']} 넘게 좋아지지도 않는다.",
+            "en": f"Not worse by more than {worse['en']}, nor better by more than {better['en']}.",
+        }
+    least, most = (
+        {lang: amount(end, unit, lang).lstrip("+") for lang in LANGUAGES}
+        for end in sorted((abs(interval.low), abs(interval.high)))
+    )
+    way = {"ko": "좋아진다", "en": "Better"} if interval.low >= 0 else {"ko": "나빠진다", "en": "Worse"}
+    return {
+        "ko": f"적어도 {least['ko']}, 많아야 {most['ko']} {way['ko']}.",
+        "en": f"{way['en']} by {least['en']} at least and {most['en']} at most.",
+    }
 
 
 def steps_ratio(slow: Sequence[Crossing], fast: Sequence[Crossing], names: tuple[Text, Text]) -> Estimate:

@@ -74,12 +74,20 @@ def test_steps_ratios_tell_the_truth(synthetic_ablation):
     )
 
 
-def test_intervals_are_holms(synthetic_ablation):
-    family = list(measures.gains(synthetic_ablation).values())
-    found = list(measures.gain_intervals(synthetic_ablation).values())
-    assert found == stats.holm_intervals(family)
-    alone = stats.mean_interval(family[0])
-    assert found[0].high - found[0].low > alone.high - alone.low
+def test_intervals_hold_together(synthetic_ablation):
+    gains = measures.gains(synthetic_ablation)
+    for change, found in measures.gain_intervals(synthetic_ablation).items():
+        assert found == stats.mean_interval(gains[change], 1 - 0.05 / 7, 2 * 100 / 360)  # of 360 test images
+
+
+def test_the_judged_family_is_six_gains_and_the_speed_of_the_higher_rate(synthetic_ablation):
+    family = measures.judged(synthetic_ablation)
+    assert set(family) == set(CHANGES)
+    ratio = measures.ratio_intervals(synthetic_ablation, measures.goal(synthetic_ablation))["learning_rate"]
+    assert stats.exponential(family["learning_rate"].interval) == ratio
+    for name, statistic in measures.STATISTICS.items():
+        is_judged = statistic(synthetic_ablation).family is not None
+        assert is_judged == (name.endswith("_gain") != name.startswith("learning_rate"))
 
 
 def test_what_the_seeds_could_not_show_is_said(synthetic_ablation):
@@ -104,7 +112,8 @@ def test_a_network_that_never_arrives_gives_a_bound(synthetic_ablation):
 def test_board(synthetic_ablation):
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_ablation})}
     assert board["c-4.2.1-dropout"].verdict == "reproduced"
-    assert board["c-4.2.1-lrn"].verdict == "reproduced"  # nothing is lost without it
+    # Little is lost without it, but among 360 test images two accuracies differ by half a point too easily.
+    assert board["c-4.2.1-lrn"].verdict == "inconclusive"
     assert board["c-4.2.1-photometric"].verdict != "reproduced"
 
 

@@ -183,9 +183,9 @@ def test_measures_tell_the_truth(synthetic_algorithm1):
 
 def test_board(synthetic_algorithm1):
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_algorithm1})}
-    assert {board[f"c-3-{word}"].verdict for word in ("identity", "normalized", "gradient")} == {"reproduced"}
-    assert board["c-3-deviations"].verdict == "not reproduced"
-    assert board["c-3-gradient"].text["ko"].startswith("8.0자리")
+    assert {board[f"c-3-{word}"].verdict for word in ("identity", "normalized", "gradient")} == {"holds"}
+    assert board["c-3-deviations"].verdict == "fails"
+    assert board["c-3-gradient"].text["ko"].startswith("확인한 값은 8.0자리")
 
 
 def test_numbers(synthetic_algorithm1):

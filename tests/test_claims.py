@@ -1,8 +1,11 @@
 """Claims and numbers on synthetic records whose truth is known (tests/conftest.py)."""
 
+import ast
 import dataclasses
 import json
 import math
+import re
+from pathlib import Path
 
 import pytest
 from conftest import FINAL, INITIALISATION_COST, TRAVEL, WU_TRAVEL
@@ -13,7 +16,7 @@ from bnbook.measures import mnist_activation_shift as mnist
 from bnbook.protocols import EXPERIMENTS
 from bnbook.protocols.mnist_activation_shift import Results
 from bnbook.records import MissingRecord
-from bnbook.stats import Interval
+from bnbook.stats import Compared, Interval
 
 NO_DETAIL = {"ko": "", "en": ""}
 
@@ -71,7 +74,8 @@ def test_numbers_are_plain_values(all_synthetic):
     found = claims.numbers(all_synthetic)
     assert {type(value) for value in found.values()} <= {int, float, str, list}
     json.dumps(found)
-    assert {key.split(".")[0] for key in found} == {EXPERIMENTS[name].short for name in all_synthetic}
+    names = {key.split(".")[0] for key in found}
+    assert names == {"board", *(EXPERIMENTS[name].short for name in all_synthetic)}
 
 
 def test_runs_shared_by_two_settings_count_once(numbers, synthetic):
@@ -144,7 +148,106 @@ def test_every_claim_is_whole(all_synthetic):
         for text in (claim.statement, claim.paper, claim.text):
             assert set(text) == {"ko", "en"} and all(text.values()), claim.id
             assert "[[" not in text["ko"] + text["en"], claim.id
-        assert (claim.unit in claims.UNITS) == (claim.estimate is not None), claim.id
+        assert (claim.unit in measures.UNITS) == (claim.estimate is not None), claim.id
+
+
+def test_every_claim_is_of_a_kind_and_has_a_verdict_of_that_kind(all_synthetic):
+    board = claims.board(all_synthetic)
+    for claim in board:
+        assert claim.verdict in claims.VERDICTS[claim.kind], claim.id
+    kinds = {kind: [claim.id for claim in board if claim.kind == kind] for kind in claims.KINDS}
+    assert len(kinds["definition"]) == 12
+    assert {"c-4.2-speedup", "c-4.2.3-imagenet"} == set(kinds["shown"])
+    # The kind is not part of the rule, so that no rule changes with it.
+    assert "class" not in claims.RULE_FIELDS
+
+
+def test_what_holds_by_definition_shows_what_was_checked_and_no_interval(all_synthetic):
+    for claim in claims.board(all_synthetic):
+        if claim.kind == "definition":
+            assert claim.text["en"].startswith("Checked: ") and "interval" not in claim.text["en"], claim.id
+            assert "구간" not in claim.text["ko"] and claim.text["ko"].startswith("확인한 값은"), claim.id
+
+
+def test_a_definition_fails_where_the_implementation_falls_short(all_synthetic, monkeypatch):
+    module = claims.measured_by("outside_the_gradient")
+    for found, expected in ((1.4, "fails"), (1.6, "holds")):
+        one = Estimate(Interval(found, found, found, 2), NO_DETAIL)
+        monkeypatch.setitem(module.STATISTICS, "bias_growth", lambda results, one=one: one)
+        board = {claim.id: claim for claim in claims.board(all_synthetic)}
+        assert board["c-2-outside-the-gradient"].verdict == expected
+
+
+def test_the_tally_and_its_sentence(all_synthetic):
+    board = claims.board(all_synthetic)
+    n = claims.tally(board)
+    assert n["claims"] == len(board) == n["measured"] + n["definition"] + n["shown"]
+    assert n["measured"] == sum(
+        n[key] for key in ("reproduced", "not_reproduced", "inconclusive", "not_run_yet")
+    )
+    assert claims.numbers(all_synthetic)["board.reproduced"] == n["reproduced"]
+    words = claims.headline(board)
+    assert words["en"].startswith(f"**Of {n['measured']} measured claims {n['reproduced']} are reproduced")
+    assert (
+        f"{n['measured']}개 가운데 {n['reproduced']}개가" in words["ko"] and "not run yet" not in words["en"]
+    )
+    assert "are not run yet" in claims.headline(claims.board({}))["en"]
+
+
+def test_the_readme_has_a_table_for_each_kind(all_synthetic):
+    board = claims.board(all_synthetic)
+    page = "before\n<!-- claims: held by a test -->\nof yesterday\n<!-- /claims -->\nafter"
+    text = claims.readme(board, page)
+    assert claims.readme(board, text) == text and "of yesterday" not in text
+    head, *tables = text.split("### ")
+    assert "measured claims" in head
+    assert [table.count("| **") for table in tables] == [claims.tally(board)[kind] for kind in claims.KINDS]
+
+
+# "At least 7.17 times (95% interval 0.59 to 87.14)": a bound beside an interval that undoes it.
+UNDONE = re.compile(r"(at least|at most|적어도|많아야) [−+]?[\d.,]+[^.()]*\([^)]*\d[\d.]* ?(to|~)")
+
+
+def test_no_bound_stands_beside_an_interval_that_undoes_it(all_synthetic):
+    assert UNDONE.search("at least 7.17 times (95% interval 0.59 to 87.14)")
+    assert UNDONE.search("적어도 7.17배 (95% 신뢰 구간 0.59~87.14)")
+    boards = [claims.board(all_synthetic), claims.board(claims.results())]
+    assert any(claim.bound for board in boards for claim in board)
+    for board in boards:
+        texts = [t for claim in board for t in (claim.text, claim.detail) if t]
+        for row in claims.agreement(board, board):
+            texts.append({"ko": row.committed, "en": row.fresh})
+        assert not [text for text in texts for words in text.values() if UNDONE.search(words)]
+        assert not UNDONE.search(claims.readme(board, "held by a test -->\n<!-- /claims -->"))
+
+
+def test_no_measured_claim_has_an_interval_without_width():
+    for claim in claims.board(claims.results()):
+        if claim.kind == "measured":
+            assert claim.low < claim.high, claim.id
+
+
+def test_what_decides_nothing_says_what_it_rules_out():
+    for claim in claims.board(claims.results()):
+        told = any(
+            word in claim.text["en"] for word in ("Not worse", "Better by", "Worse by", "are excluded")
+        )
+        assert told == (claim.verdict == "inconclusive" and not claim.bound), claim.id
+
+
+def test_of_a_family_holms_p_values_decide_and_the_interval_is_explained(monkeypatch, all_synthetic):
+    straddling = Interval(1.0, 0.4, 1.6, 5)
+    for p, expected in ((0.01, "reproduced"), (0.03, "inconclusive")):
+        one = Estimate(straddling, {"ko": "곁", "en": "Beside."}, family=Compared(straddling, p, 1.0))
+        assert claims.verdict(one, 0.5) == expected
+        module = claims.measured_by("accelerating_ablation")
+        monkeypatch.setitem(module.STATISTICS, "dropout_gain", lambda results, one=one: one)
+        claim = {claim.id: claim for claim in claims.board(all_synthetic)}["c-4.2.1-dropout"]
+        assert claim.verdict == expected
+        assert ("Holm" in claim.detail["en"]) == (expected == "reproduced")
+    opposite = Estimate(straddling, NO_DETAIL, family=Compared(straddling, 1.0, 0.01))
+    assert claims.verdict(opposite, 0.5) == "not reproduced"
+    assert claims.verdict(dataclasses.replace(opposite, bound="lower"), 0.5) == "inconclusive"
 
 
 def test_a_rule_changed_after_registration_shows(tmp_path, results, monkeypatch):
@@ -166,6 +269,78 @@ def test_a_rule_changed_after_registration_shows(tmp_path, results, monkeypatch)
     board = {claim.id: claim for claim in claims.board(results)}
     assert not any(claim.rule_changed for claim in board.values())
     assert [name for name, claim in board.items() if claim.registrations > 1] == ["c-4.1-speed"]
+
+
+def test_a_constant_changed_in_code_is_a_changed_rule(tmp_path, results, monkeypatch):
+    monkeypatch.setattr(claims.paths, "RESULTS", tmp_path)
+    claims.register()
+
+    def changed():
+        return [claim.id for claim in claims.board(results) if claim.rule_changed]
+
+    with monkeypatch.context() as patch:
+        patch.setattr(claims.measured_by("scale_invariance"), "WORKS", 80.0)
+        assert changed() == ["c-3.3-usable-rates"]  # not those of another experiment's WORKS
+    with monkeypatch.context() as patch:
+        patch.setattr(claims.measured_by("inception_speedups"), "LEARNS", 3.0)
+        assert changed() == ["c-3.3-learning-rate"]
+    with monkeypatch.context() as patch:
+        patch.setattr(claims.stats, "IN_A_ROW", 1)
+        assert "c-4.1-speed" in changed() and "c-4.1-accuracy" not in changed()
+    with monkeypatch.context() as patch:
+        patch.setattr(claims.stats, "CONFIDENCE", 0.9)
+        assert len(changed()) == len(claims.registered())
+    assert changed() == []
+
+
+def test_a_constant_that_is_nowhere_is_refused(monkeypatch):
+    monkeypatch.setitem(paper.claims()["c-4.1-accuracy"], "constants", ["NOWHERE"])
+    with pytest.raises(KeyError, match="no constant NOWHERE in its measures"):
+        claims.rule_hash("c-4.1-accuracy")
+
+
+# Numbers in the modules of measures that decide no verdict.
+UNDECIDING = {
+    "algorithm1_line_by_line": set(),
+    "bn_ensemble": {"BINS", "LEAST"},  # of the calibration's figure
+    "bn_regularizer": {"SMALLEST_OF_LAW"},  # a number of the chapter
+    "careless_initialization": {"OTHER_THRESHOLDS"},  # shown beside the verdict
+    "jacobian_conjecture": {"TINY"},  # a number of the chapter
+    "scale_invariance": {"STRICT"},  # shown beside the verdict
+}
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_numbers_that_decide_are_in_a_rule(experiment):
+    """A new number in a module of measures has to be put into the rules it decides, or named above."""
+    module = claims.measured_by(experiment)
+    tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
+    own = {node.targets[0].id for node in tree.body if isinstance(node, ast.Assign) if _is_number(node.value)}
+    entries = [entry for entry in paper.claims().values() if entry.get("experiment") == experiment]
+    decide = {name for entry in entries for name in entry.get("constants", ())}
+    assert own - UNDECIDING.get(experiment, set()) <= decide
+
+
+def _is_number(node: ast.expr) -> bool:
+    """Whether it is one, or a tuple of them."""
+    parts = node.elts if isinstance(node, ast.Tuple) else [node]
+    return all(isinstance(one, ast.Constant) and isinstance(one.value, int | float) for one in parts)
+
+
+def test_a_rule_from_before_constants_were_hashed_is_completed_not_registered_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(claims.paths, "RESULTS", tmp_path)
+    today = claims.rule_hash("c-4.1-speed")
+    bare = today.split("+")[0]
+    file = tmp_path / "rules.json"
+    file.write_text(json.dumps({"c-4.1-speed": [bare], "c-4.1-drift": ["000000000000"]}))
+    claims.register()
+    claims.register()
+    known = claims.registered()
+    assert known["c-4.1-speed"] == [bare, today]
+    assert known["c-4.1-drift"] == ["000000000000"]  # another rule: only `again` registers that
+    assert claims.registrations(known["c-4.1-speed"]) == 1
+    # With its constants changed it is another rule.
+    assert claims.registrations([bare, today, f"{bare}+000000000000"]) == 2
 
 
 def test_paper_numbers():
@@ -190,6 +365,25 @@ def test_agreement(board):
     words = [claims.agreement([claim], fresh)[0].agreement for fresh in (same, other, unsure)]
     assert words == ["direction agrees", "differs", "too small to say"]
     assert claims.agreement([board["c-4.2-speedup"]], [board["c-4.2-speedup"]]) == []
+
+
+def test_agreement_on_a_bound_and_on_a_definition(board):
+    claim = board["c-4.1-speed"]
+    bound = dataclasses.replace(claim, estimate=7.2, low=0.6, high=87.1, bound="lower")
+    row = claims.agreement([bound], [dataclasses.replace(bound, low=1.4)])[0]
+    assert (row.committed, row.fresh) == ("at least 0.60 times", "at least 1.40 times")
+    assert row.agreement == "too small to say"
+    # "At most 0.9" points the other way; "at least 0.9" nowhere.
+    upper = dataclasses.replace(bound, low=0.1, high=0.9, bound="upper")
+    assert claims.agreement([upper], [upper])[0].agreement == "direction agrees"
+    lower = dataclasses.replace(upper, bound="lower")
+    assert claims.agreement([lower], [lower])[0].agreement == "too small to say"
+    held = dataclasses.replace(claim, kind="definition", verdict="holds", estimate=2.0, low=2.0, high=2.0)
+    failed = dataclasses.replace(held, verdict="fails")
+    assert claims.agreement([held], [held])[0] == claims.Agreement(
+        claim.id, "2.00 times", "2.00 times", "direction agrees"
+    )
+    assert claims.agreement([held], [failed])[0].agreement == "differs"
 
 
 def test_an_experiment_without_all_its_records_is_not_run_yet(tmp_path, synthetic):

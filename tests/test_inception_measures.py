@@ -89,6 +89,11 @@ def test_usable_rates(results):
     usable = measures.usable_rates(results)
     assert usable.interval.estimate == pytest.approx(HIGHEST_USABLE["rate_bn"] / HIGHEST_USABLE["rate_plain"])
     assert usable.bound == "lower"
+    assert usable.interval.n == 1  # of which nothing more is known
+    twice = {key: [found[0], found[0]] for key, found in results.rates.items()}
+    again = measures.usable_rates(dataclasses.replace(results, rates=twice)).interval
+    step = max(SMOKE.lrs) / min(SMOKE.lrs)  # the seeds agree, yet the grid hides as much as a step
+    assert (again.low, again.high) == pytest.approx((again.estimate / step, again.estimate * step))
     assert "2 of 2 seeds end at chance, 2 of them by diverging" in usable.detail["en"]
 
 
@@ -186,10 +191,19 @@ def test_board(results):
     """Orders are judged by their rules, the magnitude is shown without a verdict."""
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: results})}
     verdicts = {name: claim.verdict for name, claim in board.items() if "c-4.2-" in name or "c-3.3" in name}
-    assert verdicts["c-4.2-same-rate"] == verdicts["c-4.2-changes"] == "reproduced"
+    assert verdicts["c-4.2-changes"] == "reproduced"
+    # BN-Baseline is there between the second and the third step: known to half as much again.
+    assert verdicts["c-4.2-same-rate"] == "inconclusive"
     assert verdicts["c-4.2-ends-higher"] == verdicts["c-4.2-accuracy"] == "reproduced"
     assert verdicts["c-4.2-speedup"] == "not judged"
     assert board["c-4.1-accuracy"].verdict == "not run yet"
+
+
+def test_the_row_on_sigmoids_says_that_they_were_not_tuned(results):
+    text = {claim.id: claim.text for claim in claims.board({protocol.EXPERIMENT: results})}["c-4.2-sigmoid"]
+    rates = [results.main[name][0].config["lr"] for name in ("bn_x5_sigmoid", "inception_sigmoid")]
+    assert f"a single learning rate ({rates[0]:g} with, {rates[1]:g} without), not tuned" in text["en"]
+    assert "튜닝하지 않았다" in text["ko"]
 
 
 def test_a_baseline_that_is_as_quick_is_not_reproduced(results):

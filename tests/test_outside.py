@@ -123,7 +123,19 @@ def test_a_bias_at_rest_does_not_grow(synthetic_outside):
 
 def test_board(synthetic_outside):
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_outside})}
-    assert board["c-2-outside-the-gradient"].verdict == board["c-2-scale"].verdict == "reproduced"
+    assert board["c-2-outside-the-gradient"].verdict == "holds"
+    assert board["c-2-scale"].verdict == "reproduced"
+
+
+def test_the_row_on_the_scale_says_that_the_network_does_not_blow_up(synthetic_outside):
+    text = measures.loss_leap(synthetic_outside).caveat["en"]
+    seeds = len(synthetic_outside.main["net", "mean_std_ignored"])
+    assert text.startswith("Measured in a small example.") and f"0 of {seeds} seeds diverged" in text
+    lost = [dataclasses.replace(r, outcome={"status": "diverged", "step": 3}) for r in
+            synthetic_outside.main["net", "mean_std_ignored"]]  # fmt: skip
+    main = synthetic_outside.main | {("net", "mean_std_ignored"): lost}
+    text = measures.loss_leap(dataclasses.replace(synthetic_outside, main=main)).caveat["ko"]
+    assert f"{seeds}개 가운데 {seeds}개가 발산" in text
 
 
 def test_numbers(synthetic_outside):

@@ -207,7 +207,8 @@ def test_a_run_that_blew_up_counts_with_its_last_finite_norm():
 
 def test_board(synthetic_scale):
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_scale})}
-    assert board["c-3.3-invariance"].verdict == board["c-3.3-growth"].verdict == "reproduced"
+    assert board["c-3.3-invariance"].verdict == "holds"
+    assert board["c-3.3-growth"].verdict == "reproduced"
     assert board["c-3.3-usable-rates"].verdict == "inconclusive"  # two seeds that differ
 
 

@@ -68,6 +68,8 @@ class FakeClaim:
     figure: str | None = None
     chapter: str = "book/index"
     rule_changed: bool = False
+    registrations: int = 1
+    kind: str = "measured"
 
     def __getattr__(self, name):
         if name in ("statement", "paper", "text", "rule", "detail"):
@@ -86,7 +88,11 @@ def made_up(monkeypatch):
     monkeypatch.setattr(
         claims,
         "board",
-        lambda results: [FakeClaim("c-1", "reproduced"), FakeClaim("d-2", "not run yet", rule_changed=True)],
+        lambda results: [
+            FakeClaim("c-1", "reproduced", registrations=2),
+            FakeClaim("c-0", "holds", kind="definition"),
+            FakeClaim("d-2", "not run yet", rule_changed=True),
+        ],
     )
     monkeypatch.setattr(figures, "FIGURES", {"pic-one": figures.Figure("pic-one", "1", draw=dict)})
     monkeypatch.setattr(figures, "source", lambda name: Path(__file__))
@@ -359,9 +365,15 @@ def test_an_unknown_figure_is_a_warning(tmp_path):
 
 def test_the_board_shows_verdicts_and_narrows_by_prefix(tmp_path):
     page = Book(tmp_path, {"book/index.md": PAGE + "\n```{claims}\n```\n"}, "en").page()
-    assert re.findall('class="bn-verdict bn-verdict-([a-z-]+)"', page) == ["reproduced", "pending"]
+    # By kind: what was measured, then what holds by definition; nothing is only shown beside the paper here.
+    verdicts = re.findall('class="bn-verdict bn-verdict-([a-z-]+)"', page)
+    assert verdicts == ["reproduced", "pending", "holds"]
+    assert page.count('<div class="bn-claims-kind">') == page.count("<thead>") == 2
+    assert words(page).index("Measured") < words(page).index("What was checked is our implementation.")
+    assert words(page).count("Its rule was registered again; the first registration is kept.") == 1
     narrow = Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} d-\n```\n"}, "en").page()
     assert re.findall('<tr class="bn-claim" id="([^"]+)"', narrow) == ["d-2"]
+    assert "bn-claims-kind" not in narrow
     # What decides a claim, and what stands beside its result, are shown where it is argued.
     for text in ("en rule", "en detail"):
         assert text in words(narrow) and text not in words(page)

@@ -6,6 +6,7 @@ holds the records against the rules; `numbers` gives the measured numbers by key
 
 import dataclasses
 import importlib
+import itertools
 import json
 import re
 from collections.abc import Sequence
@@ -15,15 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from bnbook import paper, paths
+from bnbook import paper, paths, stats
 from bnbook.config import digest
-from bnbook.measures import UNITS, Estimate, prefixed, quantity
+from bnbook.measures import NEUTRAL, UNITS, Estimate, amount, excluded, prefixed, quantity
 from bnbook.paper import LANGUAGES, Number, Text
 from bnbook.protocols import EXPERIMENTS
 from bnbook.records import MissingRecord
+from bnbook.stats import CONFIDENCE
 
 RULE_FIELDS = ("experiment", "statistic", "effect", "unit", "type", "rule")
-NEUTRAL = {"points": 0.0, "times": 1.0, "digits": 0.0, "decades": 0.0}  # no effect
+# What kind of claim it is. What holds by definition is no finding: our implementation was checked.
+KINDS = ("measured", "definition", "shown")
+VERDICTS = {
+    "measured": ("reproduced", "not reproduced", "inconclusive", "not run yet"),
+    "definition": ("holds", "fails", "not run yet"),
+    "shown": ("not judged", "not testable here", "not run yet"),
+}
 
 # The `Results` of each experiment, by its name.
 AllResults = dict[str, Any]
@@ -34,6 +42,7 @@ class ClaimResult:
     """One row of the board: a claim of the paper and what became of it here."""
 
     id: str
+    kind: str  # one of KINDS
     section: str
     statement: Text
     paper: Text
@@ -41,13 +50,13 @@ class ClaimResult:
     estimate: float | None
     low: float | None
     high: float | None
+    bound: str | None  # of the estimate, see `Estimate`
     unit: str | None  # a key of UNITS
     effect: float | None  # the smallest that matters
-    # reproduced, not reproduced, inconclusive, not judged (a magnitude), not testable here, not run yet
-    verdict: str
+    verdict: str  # one of its kind's VERDICTS
     figure: str | None
     chapter: str
-    text: Text  # our result in a line
+    text: Text  # our result in a line or two, with what must not be read without
     detail: Text | None  # what a reader should know beside it
     note: Text | None
     rule_changed: bool  # after its last registration
@@ -92,9 +101,10 @@ def measured_by(experiment: str) -> ModuleType:
 def numbers(results: AllResults) -> dict[str, Number]:
     """Our numbers by key, each with its experiment's short name first: "mnist.main.tuned.bn.accuracy".
 
-    An experiment without results has only its sizes: those of the profile that is to be committed.
+    An experiment without results has only its sizes: those of the profile that is to be committed. How many
+    claims got which verdict has the name "board".
     """
-    found: dict[str, Number] = {}
+    found: dict[str, Number] = prefixed("board", tally(board(results)))
     for name, experiment in EXPERIMENTS.items():
         own, module = results.get(name), measured_by(name)
         profile = own.profile if own else experiment.protocol.PROFILES["cpu"]
@@ -107,25 +117,53 @@ def numbers(results: AllResults) -> dict[str, Number]:
 
 
 def rule_hash(claim: str) -> str:
-    """The digest of the fields that decide a claim."""
+    """The digest of the fields that decide a claim and, after a "+", of the constants in code that do."""
     entry = paper.claims()[claim]
-    return digest({field: entry.get(field) for field in RULE_FIELDS})
+    return "+".join(digest(part) for part in ({f: entry.get(f) for f in RULE_FIELDS}, constants(claim)))
+
+
+def constants(claim: str) -> dict[str, Any]:
+    """The constants in code that decide `claim`, by name: the confidence, and those that paper.yml names.
+    Raises KeyError where there is none of that name."""
+    entry = paper.claims()[claim]
+    places = (measured_by(entry["experiment"]), EXPERIMENTS[entry["experiment"]].protocol, stats)
+
+    found = {}
+    for name in ("CONFIDENCE", *entry.get("constants", ())):
+        place = next((place for place in places if hasattr(place, name)), None)
+        if place is None:
+            raise KeyError(f"{claim}: no constant {name} in its measures, its protocol or the statistics")
+        found[name] = getattr(place, name)
+    return found
 
 
 def register(again: Sequence[str] = (), file: Path | None = None) -> None:
     """Write the rules' hashes to results/rules.json, before the main runs. What is there stays, so a rule
     changed later shows on the board; only the claims named in `again`, whose runs are to be made again by
-    another rule, get a hash more, and the board says that theirs is a second registration."""
+    another rule, get a hash more, and the board says that theirs is a second registration.
+
+    A hash without constants dates from before they were hashed: it is completed, its rule being the same.
+    """
     file = file or paths.RESULTS / "rules.json"
     known = registered(file)
     for name, entry in paper.claims().items():
         if "statistic" not in entry:
             continue
-        hashes = known.setdefault(name, [])
-        if not hashes or (name in again and hashes[-1] != rule_hash(name)):
-            hashes.append(rule_hash(name))
+        hashes, today = known.setdefault(name, []), rule_hash(name)
+        if not hashes or _completes(hashes[-1], today) or (name in again and hashes[-1] != today):
+            hashes.append(today)
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _completes(early: str, late: str) -> bool:
+    """Whether `late` is the same rule as `early`, now with its constants."""
+    return late.startswith(early + "+")
+
+
+def registrations(hashes: Sequence[str]) -> int:
+    """How often a rule with these hashes was registered."""
+    return len(hashes) - sum(_completes(*pair) for pair in itertools.pairwise(hashes))
 
 
 def registered(file: Path | None = None) -> dict[str, list[str]]:
@@ -138,13 +176,18 @@ def registered(file: Path | None = None) -> dict[str, list[str]]:
 
 
 def verdict(estimate: Estimate, effect: float) -> str:
-    """reproduced: the interval lies wholly beyond `effect`; not reproduced: wholly short of it.
+    """reproduced: the truth lies beyond `effect`; not reproduced: it lies short of it; else inconclusive.
 
-    Otherwise inconclusive. A bound decides only what it implies: "at least" can reproduce, but not refute.
+    The interval says so, being wholly on one side, or, for one of a family, Holm's p-values do, at the same
+    level. A bound decides only what it implies: "at least" can reproduce, but not refute.
     """
-    if estimate.interval.low > effect and estimate.bound in (None, "lower"):
+    above, below = estimate.interval.low > effect, estimate.interval.high < effect
+    if estimate.family:
+        doubt = (1 - CONFIDENCE) / 2
+        above, below = estimate.family.p_above < doubt, estimate.family.p_below < doubt
+    if above and estimate.bound in (None, "lower"):
         return "reproduced"
-    if estimate.interval.high < effect and estimate.bound in (None, "upper"):
+    if below and estimate.bound in (None, "upper"):
         return "not reproduced"
     return "inconclusive"
 
@@ -152,23 +195,26 @@ def verdict(estimate: Estimate, effect: float) -> str:
 def board(results: AllResults) -> list[ClaimResult]:
     """All claims in the order of the paper, with their verdicts."""
     known = registered()
-    return [_judge(name, entry, results, known) for name, entry in paper.claims().items()]
+    return [_judge(name, entry, results, known.get(name, [])) for name, entry in paper.claims().items()]
 
 
-def _judge(
-    name: str, entry: dict[str, Any], results: AllResults, known: dict[str, list[str]]
-) -> ClaimResult:
-    if estimate := _measured(entry, results):
-        judged = entry["type"] == "order"
-        outcome = verdict(estimate, entry["effect"]) if judged else "not judged"
-        text = _headline(entry, estimate)
-    elif "experiment" in entry:
-        outcome, text = "not run yet", {"ko": "아직 실행하지 않았다.", "en": "Not run yet."}
-    else:
-        outcome, text = "not testable here", entry["note"]
+def tally(board: Sequence[ClaimResult]) -> dict[str, int]:
+    """How many claims there are of each kind, and how many of the measured got which verdict."""
+    found = {kind: sum(claim.kind == kind for claim in board) for kind in KINDS}
+    verdicts = [claim.verdict for claim in board if claim.kind == "measured"]
+    found |= {name.replace(" ", "_"): verdicts.count(name) for name in VERDICTS["measured"]}
+    found["holds"] = sum(claim.verdict == "holds" for claim in board)
+    return found | {"claims": len(board)}
+
+
+def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[str]) -> ClaimResult:
+    kind = entry.get("class") or ("measured" if entry["type"] == "order" else "shown")
+    estimate = _measured(entry, results)
     interval = estimate.interval if estimate else None
+    outcome = _outcome(kind, entry, estimate)
     return ClaimResult(
         id=name,
+        kind=kind,
         section=entry["section"],
         statement=_filled(entry["statement"]),
         paper=_filled(entry["paper"]),
@@ -176,17 +222,18 @@ def _judge(
         estimate=interval and interval.estimate,
         low=interval and interval.low,
         high=interval and interval.high,
+        bound=estimate and estimate.bound,
         unit=entry.get("unit"),
         effect=entry.get("effect"),
         verdict=outcome,
         # A figure of records that are not there is not in the book.
         figure=entry.get("figure") if estimate else None,
         chapter=entry["chapter"],
-        text=text,
-        detail=estimate and estimate.detail,
+        text=_text(entry, estimate, outcome),
+        detail=estimate and _detail(estimate, entry["effect"]),
         note=entry.get("note"),
-        rule_changed=known.get(name, [rule_hash(name)])[-1] != rule_hash(name),
-        registrations=len(known.get(name, [])),
+        rule_changed=bool(hashes) and hashes[-1] != rule_hash(name),
+        registrations=registrations(hashes),
     )
 
 
@@ -200,14 +247,86 @@ def _measured(entry: dict[str, Any], results: AllResults) -> Estimate | None:
         return None
 
 
+def _outcome(kind: str, entry: dict[str, Any], estimate: Estimate | None) -> str:
+    """The verdict, one of the kind's."""
+    if estimate is None:
+        return "not run yet" if "experiment" in entry else "not testable here"
+    if kind == "measured":
+        return verdict(estimate, entry["effect"])
+    if kind == "shown":
+        return "not judged"
+    return "holds" if estimate.interval.estimate > entry["effect"] else "fails"
+
+
+# What the board says of a result
+
+
 def _filled(text: Text) -> Text:
     return {lang: paper.fill(text[lang], {"": paper.numbers()}) for lang in LANGUAGES}
 
 
-def _headline(entry: dict[str, Any], estimate: Estimate) -> Text:
-    n = estimate.interval.n
+def _text(entry: dict[str, Any], estimate: Estimate | None, outcome: str) -> Text:
+    if estimate is None:
+        silent = {"ko": "아직 실행하지 않았다.", "en": "Not run yet."}
+        return silent if "experiment" in entry else entry["note"]
+    parts = [_headline(entry, estimate, outcome)]
+    if outcome == "inconclusive" and not estimate.bound:
+        parts.append(excluded(estimate.interval, entry["unit"]))
+    parts.append(estimate.caveat or {"ko": "", "en": ""})
+    return {lang: " ".join(part[lang] for part in parts if part[lang]) for lang in LANGUAGES}
+
+
+def _headline(entry: dict[str, Any], estimate: Estimate, outcome: str) -> Text:
+    unit, n = entry["unit"], estimate.interval.n
+    if outcome in VERDICTS["definition"]:  # what was checked, and no interval: nothing is left to chance
+        found, asked = estimate.interval.estimate, entry["effect"]
+        return {
+            "ko": f"확인한 값은 {amount(found, unit, 'ko')}로, {amount(asked, unit, 'ko')}를 넘어야 한다.",
+            "en": f"Checked: {amount(found, unit, 'en')}; it has to exceed {amount(asked, unit)}.",
+        }
     over = estimate.over or {"ko": f"시드 {n}개", "en": f"{n} seeds"}
-    return {lang: f"{quantity(estimate, entry['unit'], lang)}, {over[lang]}." for lang in LANGUAGES}
+    return {lang: f"{quantity(estimate, unit, lang)}, {over[lang]}." for lang in LANGUAGES}
+
+
+# Holm's procedure decides more than simultaneous intervals show, see `stats.Compared`.
+BY_HOLM = {
+    "ko": "판정은 홀름의 방법으로 보정한 p값이 내린다. 구간은 한 묶음에 든 주장을 모두 한꺼번에 담도록 "
+    "넓게 잡았으므로 판정과 어긋나 보일 수 있다.",
+    "en": "The verdict is by Holm's adjusted p-values. The interval, made to hold together with those of the "
+    "family's other claims, need not show the same.",
+}
+
+
+def _detail(estimate: Estimate, effect: float) -> Text:
+    """The statistic's own, with a word where a family's p-values and its interval do not say the same."""
+    alone = dataclasses.replace(estimate, family=None)
+    if verdict(estimate, effect) == verdict(alone, effect):
+        return estimate.detail
+    return {lang: f"{estimate.detail[lang]} {BY_HOLM[lang]}" for lang in LANGUAGES}
+
+
+def headline(board: Sequence[ClaimResult]) -> Text:
+    """The board in a sentence or two, for the README (합쇼체)."""
+    n = tally(board)
+    waiting = {"ko": "", "en": ""}
+    if n["not_run_yet"]:
+        waiting = {
+            "ko": f" {n['not_run_yet']}개는 아직 실행하지 않았습니다.",
+            "en": f" {n['not_run_yet']} are not run yet.",
+        }
+    return {
+        "ko": f"**측정한 주장 {n['measured']}개 가운데 {n['reproduced']}개가 재현되었고, "
+        f"{n['not_reproduced']}개는 재현되지 않았으며, {n['inconclusive']}개는 결론이 나지 않았습니다.**"
+        f"{waiting['ko']} 정의에서 따라 나오는 {n['definition']}개는 이 책의 구현이 정의대로 움직이는지만 "
+        f"확인했고, 나머지 {n['shown']}개는 판정하지 않고 논문 옆에 적었습니다.",
+        "en": f"**Of {n['measured']} measured claims {n['reproduced']} are reproduced, "
+        f"{n['not_reproduced']} are not, and {n['inconclusive']} are inconclusive.**{waiting['en']} "
+        f"{n['definition']} more hold by definition: there only our implementation was checked. "
+        f"{n['shown']} are shown beside the paper without a verdict.",
+    }
+
+
+# Beside a rerun
 
 
 def agreement(committed: list[ClaimResult], fresh: list[ClaimResult]) -> list[Agreement]:
@@ -229,24 +348,48 @@ def agreement(committed: list[ClaimResult], fresh: list[ClaimResult]) -> list[Ag
 
 
 def _direction(claim: ClaimResult) -> int:
+    if claim.kind == "definition":
+        return 1 if claim.verdict == "holds" else -1
     neutral = NEUTRAL[claim.unit]
-    return int(claim.low > neutral) - int(claim.high < neutral)
+    larger = claim.low > neutral and claim.bound in (None, "lower")
+    smaller = claim.high < neutral and claim.bound in (None, "upper")
+    return int(larger) - int(smaller)
 
 
 def _short(claim: ClaimResult) -> str:
-    form = {"points": "{:+.2f}", "times": "{:.2f}", "digits": "{:.1f}", "decades": "{:+.2f}"}[claim.unit]
-    middle, low, high = (form.format(value) for value in (claim.estimate, claim.low, claim.high))
-    return f"{middle}{UNITS[claim.unit]['en']} ({low} to {high})"
+    middle, low, high = (amount(value, claim.unit) for value in (claim.estimate, claim.low, claim.high))
+    word = UNITS[claim.unit]["en"]
+    if claim.kind == "definition":
+        return f"{middle}{word}"
+    return {
+        None: f"{middle}{word} ({low} to {high})",
+        "lower": f"at least {low}{word}",
+        "upper": f"at most {high}{word}",
+        "both": "not to be told",
+    }[claim.bound]
 
 
 README_BLOCK = re.compile(r"(?<=held by a test -->\n).*?(?=<!-- /claims -->)", re.DOTALL)
 
 
+KIND_TITLES = {
+    "measured": "측정한 주장 · measured",
+    "definition": "정의에서 따라 나오는 것 · holds by definition",
+    "shown": "논문 옆에 적어 둔 것 · shown beside the paper",
+}
+
+
 def readme(board: list[ClaimResult], text: str) -> str:
-    """The README's `text` with its table of claims as `board` has it; both languages."""
-    rows = [
-        f"| {claim.statement['ko']}<br>{claim.statement['en']} | {claim.text['en']} | **{claim.verdict}** |\n"
-        for claim in board
-    ]
-    head = "| 주장 · claim | 이 책 · this book | 판정 · verdict |\n|---|---|---|\n"
-    return README_BLOCK.sub(lambda _: head + "".join(rows), text)
+    """The README's `text` with its headline and tables of claims as `board` has them; both languages."""
+    words = headline(board)
+    parts = [f"{words['ko']}\n\n{words['en']}\n"]
+    for kind in KINDS:
+        rows = [
+            f"| {claim.statement['ko']}<br>{claim.statement['en']} "
+            f"| {claim.text['en']} | **{claim.verdict}** |\n"
+            for claim in board
+            if claim.kind == kind
+        ]
+        head = "| 주장 · claim | 이 책 · this book | 판정 · verdict |\n|---|---|---|\n"
+        parts.append(f"### {KIND_TITLES[kind]}\n\n{head}{''.join(rows)}")
+    return README_BLOCK.sub(lambda _: "\n" + "\n".join(parts), text)

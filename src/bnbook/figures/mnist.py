@@ -410,13 +410,17 @@ def speedup(results: Results) -> Drawn:
 
 
 def _times(estimate: measures.Estimate) -> str:
-    word = {None: "", "lower": "at least ", "upper": "at most ", "both": "about "}[estimate.bound]
     interval = estimate.interval
     middle, low, high = (
         f"{value:.1f}" if value < 10 else f"{value:,.0f}"
         for value in (interval.estimate, interval.low, interval.high)
     )
-    return f"{word}{middle}× fewer steps\n(95%: {low} to {high})"
+    return {
+        None: f"{middle}× fewer steps\n(95%: {low} to {high})",
+        "lower": f"at least {low}× fewer steps\n(95% limit)",
+        "upper": f"at most {high}× fewer steps\n(95% limit)",
+        "both": "not to be told\nfrom these runs",
+    }[estimate.bound]
 
 
 # Multiverse

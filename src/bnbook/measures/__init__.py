@@ -5,14 +5,15 @@ Accuracies are in percent here.
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from bnbook import stats
-from bnbook.paper import Number, Text
+from bnbook.paper import LANGUAGES, Number, Text
 from bnbook.records import Record
-from bnbook.stats import Interval
+from bnbook.stats import Compared, Interval
 
 DATA_NAMES = {
     "mnist": "MNIST",
@@ -20,37 +21,54 @@ DATA_NAMES = {
     "cifar10-jpeg": "CIFAR-10 (JPEG copy)",
     "digits": "8×8 digits (scikit-learn)",
 }
+TEST_IMAGES = {"mnist": 10_000, "cifar10": 10_000, "cifar10-jpeg": 10_000, "digits": 360}
 UNITS = {
     "points": {"ko": "%p", "en": " points"},
     "times": {"ko": "배", "en": " times"},
     "digits": {"ko": "자리", "en": " digits"},
     "decades": {"ko": "자릿수", "en": " decades"},  # powers of ten
 }
+NEUTRAL = {"points": 0.0, "times": 1.0, "digits": 0.0, "decades": 0.0}  # no effect
 
 
 @dataclasses.dataclass(frozen=True)
 class Estimate:
-    """What a statistic found. With `bound` "lower" (or "upper") the truth is known only to lie at or above
-    (below) it, with "both" not even that. `detail` is what a reader should know beside it; `over` says what
-    the interval's n values are, where they are not seeds."""
+    """What a statistic found.
+
+    With `bound` "lower" (or "upper") the truth is known only to lie at or above (below) it, with "both" not
+    even that. `detail` is what a reader should know beside it, `caveat` what nobody should read it without;
+    `over` says what the interval's n values are, where they are not seeds. `family` decides in the interval's
+    place where the claim is judged as one of several.
+    """
 
     interval: Interval
     detail: Text
     bound: str | None = None
     over: Text | None = None
+    caveat: Text | None = None
+    family: Compared | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Crossing:
-    """When a run reached a target: at `step`, or, `reached` being false, not within its `step` steps."""
+    """When a run reached a target: at `step`, or, `reached` being false, not within its `step` steps.
+
+    It may have been there at any step after `previous`, the evaluation before.
+    """
 
     step: int
     reached: bool
+    previous: int | None = None
 
 
 def data_name(records: Sequence[Record]) -> str:
     """The data set's name as figures show it."""
     return DATA_NAMES[records[0].config["data"]]
+
+
+def one_image(records: Sequence[Record]) -> float:
+    """What a test image is worth, in points: the step of the grid on which test accuracies lie."""
+    return 100 / TEST_IMAGES[records[0].config["data"]]
 
 
 def accuracies(records: Sequence[Record]) -> np.ndarray:
@@ -86,29 +104,88 @@ def target(baseline: Sequence[Record]) -> float:
 
 def crossing(record: Record, goal: float) -> Crossing:
     """When `record` rises above `goal` percent: the first of three evaluations in a row above it."""
-    step = stats.steps_to_target(*(column.tolist() for column in curve(record)), goal)
-    return Crossing(step or record.config["steps"], step is not None)
+    steps, values = (column.tolist() for column in curve(record))
+    step = stats.steps_to_target(steps, values, goal)
+    if step is None:
+        return Crossing(record.config["steps"], reached=False)
+    return Crossing(step, reached=True, previous=max((s for s in steps if s < step), default=1))
+
+
+def grid_factor(crossings: Sequence[Crossing]) -> float:
+    """The widest gap that a crossing lies in, as the ratio of the evaluations at its ends."""
+    return max((c.step / c.previous for c in crossings if c.reached and c.previous), default=1.0)
 
 
 def quantity(estimate: Estimate, unit: str, lang: str) -> str:
-    """ "2.1 times (95% interval 1.8 to 2.4)", or the same in Korean."""
+    """ "2.1 times (95% interval 1.8 to 2.4)", or the same in Korean. Of a bound only the end of the interval
+    that it leaves valid: "at least 1.8 times"."""
+    found = estimate.interval
+    middle, low, high = (amount(value, unit, lang) for value in (found.estimate, found.low, found.high))
+    bare = [amount(value, unit) for value in (found.low, found.high)]
+    return {
+        None: {
+            "ko": f"{middle} (95% 신뢰 구간 {bare[0]}~{bare[1]})",
+            "en": f"{middle} (95% interval {bare[0]} to {bare[1]})",
+        },
+        "lower": {
+            "ko": f"적어도 {low} (95% 신뢰 구간의 아래 끝)",
+            "en": f"at least {low} (lower end of the 95% interval)",
+        },
+        "upper": {
+            "ko": f"많아야 {high} (95% 신뢰 구간의 위 끝)",
+            "en": f"at most {high} (upper end of the 95% interval)",
+        },
+        "both": {"ko": "이 실행들로는 알 수 없다", "en": "not to be told from these runs"},
+    }[estimate.bound][lang]
+
+
+def amount(value: float, unit: str, lang: str | None = None) -> str:
+    """A number in the form that fits its unit, with the unit's word in `lang`: "+0.42 points"."""
     form = {"points": "+.2f", "times": ".2f", "digits": ".1f", "decades": "+.2f"}[unit]
-    middle, low, high = (
-        format(value, form).replace("inf", "∞").replace("-", "−")
-        for value in (estimate.interval.estimate, estimate.interval.low, estimate.interval.high)
+    return format(value, form).replace("inf", "∞").replace("-", "−") + (UNITS[unit][lang] if lang else "")
+
+
+def excluded(interval: Interval, unit: str) -> Text:
+    """What an interval that decides nothing rules out all the same; empty where it is infinitely wide.
+
+    Statistics are so oriented that more is better for the paper's claim.
+    """
+    if not math.isfinite(interval.low) or not math.isfinite(interval.high):
+        return {"ko": "", "en": ""}
+    if NEUTRAL[unit]:
+        low, high = (amount(end, unit) for end in (interval.low, interval.high))
+        word = UNITS[unit]
+        return {
+            "ko": f"{low}{word['ko']}보다 작거나 {high}{word['ko']}보다 큰 값은 배제된다.",
+            "en": f"Less than {low} and more than {high}{word['en']} are excluded.",
+        }
+    if interval.low < 0 < interval.high:
+        worse, better = (
+            {lang: amount(abs(end), unit, lang).lstrip("+") for lang in LANGUAGES}
+            for end in (interval.low, interval.high)
+        )
+        return {
+            "ko": f"{worse['ko']} 넘게 나빠지지도, {better['ko']} 넘게 좋아지지도 않는다.",
+            "en": f"Not worse by more than {worse['en']}, nor better by more than {better['en']}.",
+        }
+    least, most = (
+        {lang: amount(end, unit, lang).lstrip("+") for lang in LANGUAGES}
+        for end in sorted((abs(interval.low), abs(interval.high)))
     )
-    word = UNITS[unit][lang]
-    if lang == "ko":
-        bound = {None: "", "lower": " 이상", "upper": " 이하", "both": " 안팎"}[estimate.bound]
-        return f"{middle}{word}{bound} (95% 신뢰 구간 {low}~{high})"
-    bound = {None: "", "lower": "at least ", "upper": "at most ", "both": "about "}[estimate.bound]
-    return f"{bound}{middle}{word} (95% interval {low} to {high})"
+    way = {"ko": "좋아진다", "en": "Better"} if interval.low >= 0 else {"ko": "나빠진다", "en": "Worse"}
+    return {
+        "ko": f"적어도 {least['ko']}, 많아야 {most['ko']} {way['ko']}.",
+        "en": f"{way['en']} by {least['en']} at least and {most['en']} at most.",
+    }
 
 
 def steps_ratio(slow: Sequence[Crossing], fast: Sequence[Crossing], names: tuple[Text, Text]) -> Estimate:
-    """Steps to a target, `slow` over `fast`, paired by seed; a run that never gets there counts with all its
-    steps, so that the ratio is only a bound. `names` are those of the two networks."""
-    ratio = stats.paired_ratio([c.step for c in slow], [c.step for c in fast])
+    """Steps to a target, `slow` over `fast`, paired by seed, known to the widest gap between evaluations that
+    a crossing lies in; a run that never gets there counts with all its steps, so that the ratio is only a
+    bound. `names` are those of the two networks."""
+    ratio = stats.paired_ratio(
+        [c.step for c in slow], [c.step for c in fast], resolution=grid_factor([*slow, *fast])
+    )
     detail = {"ko": "", "en": ""}
     missed = [sum(not c.reached for c in found) for found in (slow, fast)]
     for k, name in zip(missed, names, strict=True):

@@ -1,17 +1,29 @@
 """Section 4.2.1: what each of the seven changes is worth, by undoing it."""
 
 import functools
+import math
 from collections.abc import Callable
 
 import numpy as np
 
 from bnbook import stats
-from bnbook.measures import Crossing, Estimate, crossing, interval, prefixed, target
+from bnbook.measures import (
+    Crossing,
+    Estimate,
+    crossing,
+    grid_factor,
+    interval,
+    one_image,
+    prefixed,
+    target,
+)
 from bnbook.measures.inception_speedups import accuracy_at_chosen_step, best, learned
 from bnbook.paper import Number, Text, effect
 from bnbook.protocols.accelerating_ablation import CHANGES, FULL, Profile, Results
 from bnbook.protocols.inception_speedups import BASELINE
-from bnbook.stats import Interval
+from bnbook.stats import Compared, Interval
+
+RATE = "learning_rate"  # judged by steps, the other six by accuracy
 
 
 def goal(results: Results) -> float:
@@ -46,19 +58,46 @@ def log_ratios(results: Results, line: float) -> dict[str, np.ndarray]:
 
 
 def gain_intervals(results: Results) -> dict[str, Interval]:
-    """What each change adds to the maximum accuracy, in points; the seven are one family (Holm)."""
-    found = gains(results)
-    return dict(zip(found, stats.holm_intervals(list(found.values())), strict=True))
+    """What each change adds to the maximum accuracy, in points; the seven hold together (Bonferroni)."""
+    step = _gain_resolution(results)
+    return {change: _together(values, step) for change, values in gains(results).items()}
 
 
 def ratio_intervals(results: Results, line: float) -> dict[str, Interval]:
-    """How many times the steps to `line` grow where a change is undone; the seven are one family (Holm)."""
-    found = log_ratios(results, line)
-    family = stats.holm_intervals(list(found.values()))
+    """How many times the steps to `line` grow where a change is undone; the seven hold together."""
     return {
-        change: Interval(*(float(np.exp(end)) for end in (x.estimate, x.low, x.high)), x.n)
-        for change, x in zip(found, family, strict=True)
+        change: stats.exponential(_together(logs, _log_resolution(results, change, line)))
+        for change, logs in log_ratios(results, line).items()
     }
+
+
+def _together(values: np.ndarray, resolution: float = 0.0) -> Interval:
+    return stats.mean_interval(values, 1 - (1 - stats.CONFIDENCE) / len(CHANGES), resolution)
+
+
+def _gain_resolution(results: Results) -> float:
+    """Of a gain, the difference of two accuracies."""
+    return 2 * one_image(results.main[FULL])
+
+
+def _log_resolution(results: Results, change: str, line: float) -> float:
+    """Of a log ratio of steps to `line`: either of the two lies in a gap between evaluations."""
+    found = [c for name in (change, FULL) for c in crossings(results, name, line)]
+    return 2 * math.log(grid_factor(found))
+
+
+def judged(results: Results) -> dict[str, Compared]:
+    """The family of seven that is judged, each against the effect of its claim: how many times shorter the
+    higher learning rate makes the way to the goal (logarithms), what the other six changes add (points)."""
+    line = goal(results)
+    samples = gains(results) | {RATE: log_ratios(results, line)[RATE]}
+    grids = dict.fromkeys(samples, _gain_resolution(results)) | {RATE: _log_resolution(results, RATE, line)}
+    effects = {change: effect(f"c-4.2.1-{change.replace('_', '-')}") for change in samples}
+    effects[RATE] = math.log(effects[RATE])
+    found = stats.compared(
+        *(list(of.values()) for of in (samples, effects)), resolutions=list(grids.values())
+    )
+    return dict(zip(samples, found, strict=True))
 
 
 def missed(results: Results, name: str, line: float) -> int:
@@ -70,6 +109,7 @@ def missed(results: Results, name: str, line: float) -> int:
 
 
 def gain(results: Results, change: str) -> Estimate:
+    """What `change` adds to the maximum accuracy, in points."""
     found = gain_intervals(results)[change]
     undone = np.mean([best(record) for record in results.main[change]])
     full = np.mean([best(record) for record in results.main[FULL]])
@@ -79,6 +119,7 @@ def gain(results: Results, change: str) -> Estimate:
             "ko": f"BN-x5 {full:.2f}%, 되돌리면 {undone:.2f}%." + _visible(found)["ko"],
             "en": f"{full:.2f}% for BN-x5, {undone:.2f}% with this undone." + _visible(found)["en"],
         },
+        family=judged(results)[change] if change != RATE else None,
     )
 
 
@@ -94,6 +135,7 @@ def _visible(found: Interval) -> Text:
 
 
 def slowdown(results: Results, change: str) -> Estimate:
+    """How many times the steps to the goal grow where `change` is undone."""
     line, n = goal(results), len(results.main[FULL])
     found = ratio_intervals(results, line)[change]
     late = {name: missed(results, name, line) for name in (change, FULL)}
@@ -107,6 +149,7 @@ def slowdown(results: Results, change: str) -> Estimate:
             f" by {late[FULL]} of {n} of BN-x5.",
         },
         bounds[bool(late[change]), bool(late[FULL])],
+        family=judged(results)[change] if change == RATE else None,
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bnbook import paper, stats
-from bnbook.measures import Estimate, data_name, interval, prefixed
+from bnbook.measures import Estimate, data_name, interval, one_image, prefixed
 from bnbook.paper import Number
 from bnbook.protocols.algorithm2_inference import ESTIMATES, JUDGED, MOVING, TEST_BATCHES, WAYS, Profile
 from bnbook.protocols.grid import Results
@@ -70,7 +70,11 @@ def times_folded(results: Results, images: int) -> np.ndarray:
 def test_batch_loss(results: Results) -> Estimate:
     company = ends(results, "test_8_company").mean()
     return Estimate(
-        stats.paired_difference(ends(results, "population_accuracy"), ends(results, "test_8_accuracy")),
+        stats.paired_difference(
+            ends(results, "population_accuracy"),
+            ends(results, "test_8_accuracy"),
+            resolution=one_image(net(results)),
+        ),
         {
             "ko": f"테스트 배치를 다르게 짜기만 해도 이미지의 {company:.1f}%가 다른 답을 받는다.",
             "en": f"Other company in the test batch alone changes the answer to {company:.1f}% of images.",
@@ -96,7 +100,7 @@ def nearer_variance(results: Results) -> Estimate:
 def factor_gain(results: Results) -> Estimate:
     with_it, without, gain = (100 * small(results, JUDGED, f"{name}_accuracy") for name in ESTIMATES)
     return Estimate(
-        stats.paired_difference(with_it, without),
+        stats.paired_difference(with_it, without, resolution=one_image(net(results))),
         {
             "ko": f"곱하면 {with_it.mean():.1f}%, 곱하지 않으면 {without.mean():.1f}%, "
             f"학습할 때의 평균 배율을 쓰면 {gain.mean():.1f}%.",
@@ -110,7 +114,7 @@ def tracking(results: Results) -> Estimate:
     errors = [tracking_error(record, USUAL) for record in net(results)]
     slow = np.mean([tracking_error(record, "moving_1000") for record in net(results)])
     return Estimate(
-        stats.mean_interval([-error for error in errors]),
+        stats.mean_interval([-error for error in errors], resolution=one_image(net(results))),
         {
             "ko": f"모멘텀 0.1에서. 0.001이면 평균 {slow:.2f}%p 어긋난다.",
             "en": f"With momentum 0.1; with 0.001 they are off by {slow:.2f} points on average.",

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bnbook import stats
-from bnbook.measures import Estimate, accuracies, data_name, interval, prefixed
+from bnbook.measures import Estimate, accuracies, data_name, interval, one_image, prefixed
 from bnbook.paper import Number
 from bnbook.protocols.bn_regularizer import NETWORKS, Profile
 from bnbook.protocols.grid import Results
@@ -132,7 +132,7 @@ def noise_gain(results: Results) -> Estimate:
     small, large = (chosen(results, "statistics", str(group)) for group in (JUDGED_GROUP, whole))
     train = train_accuracies(small).mean()
     return Estimate(
-        stats.paired_difference(accuracies(small), accuracies(large)),
+        stats.paired_difference(accuracies(small), accuracies(large), resolution=one_image(small)),
         {
             "ko": f"테스트 정확도 {accuracies(small).mean():.2f}%와 {accuracies(large).mean():.2f}%. "
             f"통계를 {JUDGED_GROUP}개에서 낸 쪽의 훈련 정확도는 {train:.1f}%이다.",
@@ -146,7 +146,8 @@ def dropout_spared(results: Results) -> Estimate:
     plain, bn = (gains(results, network) for network in NETWORKS)
     best = {network: 100 * best_rate(results, network) for network in NETWORKS}
     return Estimate(
-        stats.paired_difference(plain, bn),
+        # Each gain is a difference of two accuracies.
+        stats.paired_difference(plain, bn, resolution=2 * one_image(results.records("main"))),
         {
             "ko": f"드롭아웃의 이득은 배치 정규화 없이 {plain.mean():+.2f}%p(드롭아웃 {best['plain']:.0f}%), "
             f"있으면 {bn.mean():+.2f}%p({best['bn']:.0f}%)이다.",

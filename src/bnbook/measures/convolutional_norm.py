@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from bnbook import stats
-from bnbook.measures import Estimate, accuracies, data_name, interval, prefixed
+from bnbook.measures import Estimate, accuracies, data_name, interval, one_image, prefixed
 from bnbook.paper import Number
 from bnbook.protocols.convolutional_norm import SIDES, SMALL_BATCH_VARIANTS, VARIANTS, Profile
 from bnbook.protocols.grid import Results
@@ -60,7 +60,7 @@ def placement_gain(results: Results) -> Estimate:
     wu, u = (accuracies(chosen(results, name)) for name in ("per_map", "input"))
     after = accuracies(chosen(results, "after")).mean()
     return Estimate(
-        stats.paired_difference(wu, u),
+        stats.paired_difference(wu, u, resolution=one_image(chosen(results, "input"))),
         {
             "ko": f"Wu {wu.mean():.2f}%, u {u.mean():.2f}%, 비선형성 뒤 {after:.2f}%.",
             "en": f"Wu {wu.mean():.2f}%, u {u.mean():.2f}%, after the nonlinearity {after:.2f}%.",
@@ -122,7 +122,9 @@ def per_map_gain(results: Results) -> Estimate:
         accuracies(chosen(results, name, small)) for name in ("per_map", "per_activation")
     )
     return Estimate(
-        stats.paired_difference(each_map, activation),
+        stats.paired_difference(
+            each_map, activation, resolution=one_image(chosen(results, "per_map", small))
+        ),
         {
             "ko": f"미니배치 {small}에서 맵마다 {each_map.mean():.2f}%, 값마다 {activation.mean():.2f}%.",
             "en": f"With mini-batches of {small}, per map {each_map.mean():.2f}%, per activation "

@@ -14,6 +14,7 @@ from bnbook.measures import (
     data_name,
     interval,
     moving_accuracies,
+    one_image,
     prefixed,
     quantity,
     steps_ratio,
@@ -103,7 +104,7 @@ def accuracy_gap(results: Results, setting: str = "tuned") -> Estimate:
     pair = [accuracies(results.main[setting, variant]) for variant in ("bn", "plain")]
     with_bn, without = (float(x.mean()) for x in pair)
     return Estimate(
-        stats.paired_difference(*pair),
+        stats.paired_difference(*pair, resolution=one_image(results.main[setting, "bn"])),
         {
             "ko": f"{with_bn:.2f}% 대 {without:.2f}%.",
             "en": f"{with_bn:.2f}% against {without:.2f}%.",
@@ -147,7 +148,8 @@ def initialisation_freedom(results: Results) -> Estimate:
     found = cells(results, binarise=True)
     plain, bn = (spread(found[v], retuned_cells(found[v])) for v in VARIANTS)
     return Estimate(
-        stats.paired_difference(plain, bn),
+        # Each range is a difference of two accuracies.
+        stats.paired_difference(plain, bn, resolution=2 * one_image(results.multiverse)),
         {
             "ko": f"초기화에 따른 차이: 기준 모델 {plain.mean():.2f}%p, 배치 정규화 {bn.mean():.2f}%p.",
             "en": f"Range: {plain.mean():.2f} points without, {bn.mean():.2f} with batch normalization.",

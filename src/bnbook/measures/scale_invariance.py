@@ -1,6 +1,5 @@
 """Section 3.3: what is measured of the weights' scale, and of the learning rates that work."""
 
-import dataclasses
 import math
 from collections.abc import Callable, Sequence
 
@@ -149,10 +148,9 @@ def usable_rates(results: Results) -> Estimate:
     low = bool((plain < tried[0]).any() or (bn == tried[-1]).any())  # the truth may be larger
     high = bool((bn < tried[0]).any() or (plain == tried[-1]).any())  # or smaller
     bounds = {(False, False): None, (True, False): "lower", (False, True): "upper", (True, True): "both"}
-    ratio = stats.paired_ratio(bn, plain)
     wide = [float(np.mean(working_decades(results, variant))) for variant in ("bn", "plain")]
     return Estimate(
-        dataclasses.replace(ratio, low=ratio.low / step, high=ratio.high * step),
+        stats.paired_ratio(bn, plain, resolution=step),
         {
             "ko": f"되는 학습률은 배치 정규화 {_range(bn, tried)}, 기준 모델 {_range(plain, tried)}까지다. "
             f"그 폭은 각각 평균 {wide[0]:.2f}자릿수와 {wide[1]:.2f}자릿수다. 격자의 한 칸은 {step:.2f}배다.",

@@ -12,6 +12,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bnbook import claims
+from bnbook.paper import Text
 from bnbook.sphinxext import data, numbers
 from bnbook.sphinxext.editions import Block, joined, pair
 from bnbook.sphinxext.html import Tag, tag
@@ -20,9 +21,35 @@ VERDICTS = {
     "reproduced": ("reproduced", {"ko": "재현됨", "en": "reproduced"}),
     "not reproduced": ("not-reproduced", {"ko": "재현되지 않음", "en": "not reproduced"}),
     "inconclusive": ("inconclusive", {"ko": "결론 없음", "en": "inconclusive"}),
-    "not judged": ("unjudged", {"ko": "크기만 보임", "en": "shown, not judged"}),
+    "holds": ("holds", {"ko": "정의에서 따름", "en": "holds by definition"}),
+    "fails": ("not-reproduced", {"ko": "구현이 어긋남", "en": "our implementation fails"}),
+    "not judged": ("unjudged", {"ko": "판정하지 않음", "en": "shown, not judged"}),
     "not testable here": ("untestable", {"ko": "여기서 시험할 수 없음", "en": "not testable here"}),
     "not run yet": ("pending", {"ko": "아직 실행하지 않음", "en": "not run yet"}),
+}
+KINDS = {
+    "measured": (
+        {"ko": "측정한 주장", "en": "Measured"},
+        {"ko": "실험으로 가릴 수 있는 것들이다.", "en": "What experiments can decide."},
+    ),
+    "definition": (
+        {"ko": "정의에서 따라 나오는 것", "en": "Holds by definition"},
+        {
+            "ko": "수식에서 따라 나오므로 실험으로 가릴 것이 없다. "
+            "이 책의 구현이 수식대로 움직이는지만 확인했다.",
+            "en": "These follow from the definitions, which leaves an experiment nothing to decide. "
+            "What was checked is our implementation.",
+        },
+    ),
+    "shown": (
+        {"ko": "논문 옆에 적어 둔 것", "en": "Shown beside the paper"},
+        {
+            "ko": "몇 배인가는 네트워크와 데이터의 규모에 딸린 값이고, ImageNet의 기록은 여기서 잴 수 없다. "
+            "판정하지 않는다.",
+            "en": "How many times depends on the scale of network and data, and the record on ImageNet "
+            "is out of reach here. No verdicts.",
+        },
+    ),
 }
 CLAIM_COLUMNS = {
     "statement": {"ko": "주장", "en": "Claim"},
@@ -39,6 +66,10 @@ UNSTATED_COLUMNS = {
 SILENT = {"ko": "언급 없음", "en": "not stated"}
 CHAPTER = {"ko": "자세히", "en": "details"}
 RULE = {"ko": "판정 규칙", "en": "The rule"}
+REGISTERED_AGAIN = {
+    "ko": "규칙을 다시 등록했다. 첫 등록도 남겨 두었다.",
+    "en": "Its rule was registered again; the first registration is kept.",
+}
 RULE_CHANGED = {
     "ko": "이 규칙은 등록한 뒤에 바뀌었다.",
     "en": "This rule was changed after it was registered.",
@@ -58,7 +89,7 @@ def board() -> list[claims.ClaimResult]:
 class BoardDirective(SphinxDirective):
     """```` ```{claims} c-4.1 ``` ````: the claims whose id starts with the argument, with their rules.
 
-    Without one, all claims, a line each.
+    Without one, all claims by kind, a line each.
     """
 
     optional_arguments = 1
@@ -69,10 +100,25 @@ class BoardDirective(SphinxDirective):
         shown = [claim for claim in board() if claim.id.startswith(prefix)]
         if not shown:
             log.warning("no claim starts with %r", prefix, location=self.get_location())
+        if prefix:
+            return [self.table(shown)]
+        return [
+            node
+            for kind, words in KINDS.items()
+            if (own := [claim for claim in shown if claim.kind == kind])
+            for node in (self.heading(*words), self.table(own))
+        ]
+
+    def heading(self, title: Text, what: Text) -> Tag:
+        """What kind of claims a table holds."""
+        title_line = tag("strong", *pair(title), classes="bn-claims-title")
+        return tag("div", title_line, *blocks(self, what), classes="bn-claims-kind")
+
+    def table(self, shown: Iterable[claims.ClaimResult]) -> Tag:
         rows = [
             row(self.cells(claim), "claim", CLAIM_COLUMNS, self.config.edition, claim.id) for claim in shown
         ]
-        return [table("claims", CLAIM_COLUMNS, rows)]
+        return table("claims", CLAIM_COLUMNS, rows)
 
     def cells(self, claim: claims.ClaimResult) -> list[Cell]:
         name, words = VERDICTS[claim.verdict]
@@ -90,8 +136,10 @@ class BoardDirective(SphinxDirective):
             statement.append(self.rule(claim))
         if self.arguments and claim.detail:
             ours.append(tag("div", *blocks(self, claim.detail), classes="bn-claim-detail"))
-        if claim.rule_changed:
-            verdict.append(tag("p", *blocks(self, RULE_CHANGED), classes="bn-claim-changed"))
+        remarks = ((claim.registrations > 1, REGISTERED_AGAIN), (claim.rule_changed, RULE_CHANGED))
+        verdict += [
+            tag("div", *blocks(self, words), classes="bn-claim-changed") for true, words in remarks if true
+        ]
         return [[*statement, identity], paper, ours, verdict]
 
     def rule(self, claim: claims.ClaimResult) -> Tag:

@@ -8,6 +8,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bnbook import paper
+from bnbook.measures import Estimate
 from bnbook.measures import inception_speedups as inception
 from bnbook.protocols.inception_speedups import BASELINE, EXPERIMENT, VARIANTS, Results
 from bnbook.sphinxext import numbers
@@ -30,8 +31,6 @@ SILENT = {"ko": "언급 없음", "en": "not stated"}
 DIVERGED = {"ko": "{k}/{n} 발산", "en": "{k} of {n} diverged"}
 
 SEEDS = " · "  # between the values of one seed and the next
-# What a ratio is, where runs that never arrived count with all their steps.
-BOUNDS = {None: "", "lower": "≥ ", "upper": "≤ ", "both": "≈ "}
 
 Text = dict[str, str]
 
@@ -83,9 +82,7 @@ def our_cells(results: Results, found: inception.Row) -> list[Text]:
     if found.variant == BASELINE:
         speedup = _same("1")
     elif reached:
-        estimate = inception.speedup(results, BASELINE, found.variant)
-        ratio = estimate.interval
-        speedup = _same(f"{BOUNDS[estimate.bound]}{ratio.estimate:.1f} ({ratio.low:.1f}–{ratio.high:.1f})")
+        speedup = _same(_ratio(inception.speedup(results, BASELINE, found.variant)))
     else:
         speedup = _same("–")
     accuracy = _same(f"{found.best.mean():.1f}% ({found.best.min():.1f}–{found.best.max():.1f})")
@@ -112,6 +109,15 @@ def paper_cells(variant: str) -> list[Text]:
         _same(f"{baseline / steps:.1f}") if steps else _same("–"),
         _same(f"{accuracy:g}%") if accuracy is not None else SILENT,
         _same(f"{known['steps_to_accuracy']:,}") if "steps_to_accuracy" in known else SILENT,
+    ]
+
+
+def _ratio(found: Estimate) -> str:
+    """Of a bound, where runs that never arrived count with all their steps, only what it implies."""
+    ratio = found.interval
+    whole = f"{ratio.estimate:.1f} ({ratio.low:.1f}–{ratio.high:.1f})"
+    return {None: whole, "lower": f"≥ {ratio.low:.1f}", "upper": f"≤ {ratio.high:.1f}", "both": "?"}[
+        found.bound
     ]
 
 

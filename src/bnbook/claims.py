@@ -20,7 +20,7 @@ from bnbook import paper, paths, stats
 from bnbook.config import digest
 from bnbook.measures import NEUTRAL, UNITS, Estimate, amount, excluded, prefixed, quantity
 from bnbook.paper import LANGUAGES, Number, Text
-from bnbook.protocols import EXPERIMENTS
+from bnbook.protocols import EXPERIMENTS, PLANNED, Experiment
 from bnbook.records import MissingRecord
 from bnbook.stats import CONFIDENCE
 
@@ -74,7 +74,8 @@ class Agreement:
 
 
 def results(profile: str = "cpu", folders: Sequence[Path] | None = None) -> AllResults:
-    """The records of `profile`, from `folders` (runs folders), of every experiment that has them all.
+    """The records of `profile`, from `folders` (runs folders), of every experiment that has them all, and of
+    what is registered again those that have been made.
 
     By default the committed records for "cpu", which the book shows; for the others also build/results.
     Raises MissingRecord where no experiment is complete.
@@ -83,7 +84,7 @@ def results(profile: str = "cpu", folders: Sequence[Path] | None = None) -> AllR
         places = [paths.RESULTS] if profile == "cpu" else [paths.RESULTS, paths.BUILD_RESULTS]
         folders = [paths.runs(place) for place in places]
     found, missing = {}, []
-    for name, experiment in EXPERIMENTS.items():
+    for name, experiment in known_by_records().items():
         try:
             found[name] = experiment.protocol.results(experiment.protocol.PROFILES[profile], folders)
         except MissingRecord as error:
@@ -91,6 +92,11 @@ def results(profile: str = "cpu", folders: Sequence[Path] | None = None) -> AllR
     if not found:
         raise missing[0]
     return found
+
+
+def known_by_records() -> dict[str, Experiment]:
+    """The experiments, and those registered again whose first records can be read already."""
+    return {name: one for name, one in PLANNED.items() if hasattr(one.protocol, "results")}
 
 
 def measured_by(experiment: str) -> ModuleType:
@@ -105,7 +111,7 @@ def numbers(results: AllResults) -> dict[str, Number]:
     claims got which verdict has the name "board".
     """
     found: dict[str, Number] = prefixed("board", tally(board(results)))
-    for name, experiment in EXPERIMENTS.items():
+    for name, experiment in known_by_records().items():
         own, module = results.get(name), measured_by(name)
         profile = own.profile if own else experiment.protocol.PROFILES["cpu"]
         known = module.sizes(profile) | (module.numbers(own) if own else {})

@@ -10,6 +10,7 @@ from bnbook import stats
 from bnbook.measures import (
     Crossing,
     Estimate,
+    accuracies,
     crossing,
     grid_factor,
     interval,
@@ -19,10 +20,11 @@ from bnbook.measures import (
 )
 from bnbook.measures.inception_speedups import accuracy_at_chosen_step, best, learned
 from bnbook.paper import Number, Text, effect
-from bnbook.protocols.accelerating_ablation import CHANGES, FULL, Profile, Results
+from bnbook.protocols.accelerating_ablation import CHANGES, FULL, Config, Profile, Results
 from bnbook.protocols.inception_speedups import BASELINE
 from bnbook.stats import Compared, Interval
 
+LRN_ALPHA, LRN_BETA = Config.lrn_alpha, 0.75
 RATE = "learning_rate"  # judged by steps, the other six by accuracy
 
 
@@ -98,6 +100,18 @@ def judged(results: Results) -> dict[str, Compared]:
         *(list(of.values()) for of in (samples, effects)), resolutions=list(grids.values())
     )
     return dict(zip(samples, found, strict=True))
+
+
+def end_gain(results: Results, change: str) -> Interval:
+    """What a change adds at the end of training by Algorithm 2, in points: beside the registered measure, the
+    maximum by moving averages."""
+    return stats.paired_difference(accuracies(results.main[FULL]), accuracies(results.main[change]))
+
+
+def lrn_change() -> float:
+    """By what share local response normalization, as it was put back, shrinks a map: 1 - (1 + alpha / 2)^-beta,
+    1/2 being the mean square of a rectified standard normal, which batch normalization and ReLU give."""
+    return 1 - (1 + LRN_ALPHA / 2) ** -LRN_BETA
 
 
 def missed(results: Results, name: str, line: float) -> int:
@@ -177,6 +191,9 @@ def numbers(results: Results) -> dict[str, Number]:
         "learned.goal": learned_line,
         "effect.points": float(effect("c-4.2.1-dropout")),
         "effect.times": float(effect("c-4.2.1-learning-rate")),
+        "lrn_change": lrn_change(),
+        "lrn_alpha": LRN_ALPHA,
+        "bfloat16_spacing": 2.0**-8,  # between 1 and the next number below it
     }
     gain_of = gain_intervals(results)
     # The most that undoing a change gives back: is one of them to blame for where BN-x5 ends?
@@ -194,5 +211,8 @@ def numbers(results: Results) -> dict[str, Number]:
         if name in CHANGES:
             own_numbers |= interval("gain", gain_of[name]) | interval("ratio", ratio_of[name])
             own_numbers |= interval("learned_ratio", learned_ratio_of[name])
+            own_numbers |= interval("end_gain", end_gain(results, name)) | {
+                "end": float(accuracies(records).mean())
+            }
         found |= prefixed(name, own_numbers)
     return found

@@ -54,6 +54,10 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "curve_images": profile.curve_images,
         "seeds": max(arm.seeds for arm in protocol.ARMS.values()),
         "epochs": profile.epochs,
+        "pixel_spread": protocol.PIXEL_SPREAD,
+        "lrn_alpha": protocol.LRN_ALPHA,
+        "evaluate_from": protocol.Config.evaluate_from,
+        "evaluate_growth": round(100 * (protocol.Config.evaluate_growth - 1)),  # in percent
     }
 
 

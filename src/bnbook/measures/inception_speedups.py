@@ -338,6 +338,7 @@ def _learned_numbers(learned: Results) -> dict[str, Number]:
         return found
     found["goal"] = goal(learned)
     slow = [c.step for c in crossings(learned, BASELINE)]
+    found["baseline_reached"] = sum(c.reached for c in crossings(learned, BASELINE))
     for variant in FIGURE_VARIANTS[1:]:
         fast = crossings(learned, variant)
         ratios = np.divide(slow, [c.step for c in fast])

@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -18,6 +18,7 @@ from bnbook.protocols import bn_ensemble as ensemble
 from bnbook.protocols import bn_regularizer as regularizer
 from bnbook.protocols import careless_initialization as careless
 from bnbook.protocols import convolutional_norm as convolutional
+from bnbook.protocols import inception_second as second
 from bnbook.protocols import inception_speedups as inception
 from bnbook.protocols import jacobian_conjecture as jacobian
 from bnbook.protocols import mnist_activation_shift as protocol
@@ -203,7 +204,13 @@ def synthetic_inception(tmp_path_factory) -> inception.Results:
 
 
 def write_finished(
-    runs: Path, config, seed: int, curves: dict, final: dict, arrays: dict | None = None
+    runs: Path,
+    config,
+    seed: int,
+    curves: dict,
+    final: dict,
+    arrays: dict | None = None,
+    first_losses: Sequence[float] = (),
 ) -> records.Record:
     """The record of a run of Sections 2 and 3 that ended well, with these measurements."""
     record = records.Record(
@@ -214,7 +221,7 @@ def write_finished(
         outcome={"status": "done", "step": config.steps},
         curves=curves,
         final=final,
-        first_losses=[],
+        first_losses=list(first_losses),
         provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
         arrays_sha256=None,
         path=records.path(runs, config, seed),
@@ -251,6 +258,33 @@ def write_unprotected_record(runs: Path, config: unprotected.Config, seed: int) 
     }
     accuracy = {"chance_accuracy": 0.1, "validation_accuracy_population": 0.4 + 0.1 * seed}
     return write_finished(runs, config, seed, {"watch": watch}, accuracy)
+
+
+# The truth of the second registration's first epochs: float32 parts from bfloat16 in seed 2 alone, and half
+# of the seeds learn with Gaussian weights.
+@pytest.fixture(scope="session")
+def synthetic_second(tmp_path_factory) -> second.Results:
+    runs = tmp_path_factory.mktemp("second_runs")
+    profile = dataclasses.replace(second.PROFILES["smoke"], precision_seeds=4, initial_seeds=4)
+    for (precision, _), config in second.precision(profile).items():
+        for seed in range(profile.precision_seeds):
+            stopped = precision == "bfloat16" and seed == 2
+            write_second_record(runs, config, seed, 0.1 if stopped else 0.3 + 0.01 * seed)
+    for (initial, _), config in second.initials(profile).items():
+        for seed in range(profile.initial_seeds):
+            learns = initial != "gaussian" or seed < 2
+            write_second_record(runs, config, seed, 0.4 if learns else 0.1)
+    return second.results(profile, [runs])
+
+
+@pytest.fixture
+def write_second() -> Callable:
+    return write_second_record
+
+
+def write_second_record(runs: Path, config: second.Config, seed: int, accuracy: float) -> records.Record:
+    final = {"chance_accuracy": 0.1, "validation_accuracy": accuracy}
+    return write_finished(runs, config, seed, {}, final, first_losses=[2.3 + config.output_scale])
 
 
 # The truth of Section 2's: how fast a bias grows a step, and how often the loss leaps to LEAP times its size.
@@ -588,6 +622,7 @@ def all_synthetic(
     synthetic_ablation,
     synthetic_ensemble,
     synthetic_unprotected,
+    synthetic_second,
     synthetic_outside,
     synthetic_algorithm1,
     synthetic_algorithm2,
@@ -604,6 +639,7 @@ def all_synthetic(
         ablation.EXPERIMENT: synthetic_ablation,
         ensemble.EXPERIMENT: synthetic_ensemble,
         unprotected.EXPERIMENT: synthetic_unprotected,
+        "inception_second": synthetic_second,
         outside.EXPERIMENT: synthetic_outside,
         algorithm1.EXPERIMENT: synthetic_algorithm1,
         algorithm2.EXPERIMENT: synthetic_algorithm2,

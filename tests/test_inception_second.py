@@ -11,6 +11,8 @@ from torch import nn
 from bnbook import protocols
 from bnbook.config import ConfigError
 from bnbook.experiments import inception_speedups as experiment
+from bnbook.figures import first_epochs
+from bnbook.measures import inception_second as measures
 from bnbook.nn.inception import GAUSSIAN_STD, Inception, LocalResponseNorm, initialise
 from bnbook.protocols import ablation_second as ablation
 from bnbook.protocols import inception_second as protocol
@@ -308,3 +310,47 @@ def test_the_ablation_pairs_by_seed():
     row = protocols.EXPERIMENTS["accelerating_ablation"]
     own = ablation.main(CPU, CHOICE)["lrn"]
     assert own.experiment == row.name and row.config(own.to_dict()) == own
+
+
+# What is measured
+
+
+def test_seeds_that_learn_are_counted(synthetic_second):
+    numbers = measures.numbers(synthetic_second)
+    assert numbers["precision.seeds"] == 4 and numbers["precision.runs"] == 16
+    assert numbers["precision.float32_0.94.learned"] == 4 and numbers["precision.bfloat16_0.94.learned"] == 3
+    assert numbers["precision.bfloat16_0.5.seed"] == pytest.approx(10)
+    assert numbers["precision.float32_0.5.mean"] == pytest.approx(31.5)
+    assert numbers["precision.parted"] == 2  # one seed at each decay
+    assert numbers["precision.all"] == 14
+    assert numbers["initial.gaussian_1.learned"] == 2 and numbers["initial.he_0.1.learned"] == 4
+    assert numbers["initial.he_0.1.first_loss"] == pytest.approx(2.4)
+
+
+def test_the_same_share_of_seeds_is_no_finding(synthetic_second):
+    """Four of four against three of four is chance; twenty of twenty against none is not."""
+    assert measures.numbers(synthetic_second)["precision.p"] == pytest.approx(1.0)
+    one = protocol.initials(CPU)["he", 1.0]
+    alive, dead = ([fake(one, seed, accuracy) for seed in range(20)] for accuracy in (0.5, 0.1))
+    assert measures.same_survival(alive, dead) < 1e-10
+    assert measures.disagreeing(alive, dead) == 20
+
+
+def test_only_seeds_that_every_configuration_has_are_compared(tmp_path, write_second):
+    configs = protocol.precision(SMOKE)
+    with pytest.raises(MissingRecord, match="second registration"):
+        protocol.results(SMOKE, [tmp_path])
+    for place, one in enumerate(configs.values()):
+        for seed in range(1 + (place == 0)):
+            write_second(tmp_path, one, seed, 0.3)
+    profile = dataclasses.replace(SMOKE, precision_seeds=5)
+    found = protocol.results(profile, [tmp_path])
+    assert list(found.stages) == ["precision"] and len(found.records("precision")) == 4
+
+
+def test_figures_of_the_first_epochs(synthetic_second):
+    for draw, rows in ((first_epochs.precision, 16), (first_epochs.initial, 24)):
+        canvas, table = draw(synthetic_second)
+        assert len(table) == rows
+        texts = [text.get_text() for text in canvas.axes[0].texts]
+        assert "4 of 4 learn" in texts

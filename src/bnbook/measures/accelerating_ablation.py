@@ -109,7 +109,7 @@ def end_gain(results: Results, change: str) -> Interval:
 
 
 def lrn_change() -> float:
-    """By what share local response normalization, as it was put back, shrinks a map: 1 - (1 + alpha / 2)^-beta,
+    """By what share local response normalization, as it was put back, shrinks a map: 1 - (1 + alpha/2)^-beta,
     1/2 being the mean square of a rectified standard normal, which batch normalization and ReLU give."""
     return 1 - (1 + LRN_ALPHA / 2) ** -LRN_BETA
 

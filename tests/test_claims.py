@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import FINAL, INITIALISATION_COST, TRAVEL, WU_TRAVEL
 
-from bnbook import claims, measures, paper
+from bnbook import claims, measures, paper, paths
 from bnbook.measures import Estimate
 from bnbook.measures import mnist_activation_shift as mnist
 from bnbook.protocols import EXPERIMENTS
@@ -219,6 +219,27 @@ def test_no_bound_stands_beside_an_interval_that_undoes_it(all_synthetic):
             texts.append({"ko": row.committed, "en": row.fresh})
         assert not [text for text in texts for words in text.values() if UNDONE.search(words)]
         assert not UNDONE.search(claims.readme(board, "held by a test -->\n<!-- /claims -->"))
+
+
+# The same with its numbers yet to be filled in: "at least {result}`x.ratio` (... `x.ratio_low`".
+TO_BE_UNDONE = re.compile(
+    r"(at least|at most|적어도|많아야) \S*?([\w.]+)(\\?\|[^`\]]*)?[`\]]+[^.]{0,40}\2_low"
+)
+
+
+def test_no_chapter_writes_a_bound_beside_its_interval():
+    assert TO_BE_UNDONE.search("at least {result}`a.ratio|.1f` times ({result}`a.ratio_low|.1f` to")
+    assert TO_BE_UNDONE.search("적어도 [[a.ratio|.1f]]배([[a.ratio_low|.1f]]~")
+    assert not TO_BE_UNDONE.search(
+        "at least {result}`a.ratio_low|.1f` times. Others {result}`b.ratio_low|.1f`"
+    )
+    pages = [
+        *paths.ROOT.glob("book/*.md"),
+        *paths.ROOT.glob("book/*.yml"),
+        *paths.ROOT.glob("notebooks/*.ipynb"),
+    ]
+    assert len(pages) > 20
+    assert not [page.name for page in pages if TO_BE_UNDONE.search(page.read_text(encoding="utf-8"))]
 
 
 def test_no_measured_claim_has_an_interval_without_width():

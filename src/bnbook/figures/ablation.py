@@ -15,7 +15,7 @@ Drawn = tuple[Figure, pd.DataFrame]
 
 
 def undo_one(results: Results) -> Drawn:
-    """What is lost in accuracy and in speed where one change is undone: seeds, mean, Holm's interval.
+    """What is lost in accuracy and in speed where one change is undone: seeds, mean, simultaneous interval.
 
     Where some seeds of the baseline stayed at chance, a second target, that of the seeds that learned.
     """
@@ -25,7 +25,7 @@ def undo_one(results: Results) -> Drawn:
     table = [_gains(axes[0], results)]
     for ax, line in zip(axes[1:], lines, strict=True):
         table.append(_slowdowns(ax, results, line))
-    style.heading(axes[0], "Adds to accuracy", "line: Holm's 95% interval")
+    style.heading(axes[0], "Adds to accuracy", "line: simultaneous 95% interval")
     style.heading(axes[1], "Saves steps", "hollow: never reached")
     if len(lines) > 1:
         style.heading(axes[2], "To a higher target", "dots: seeds; bar: mean")

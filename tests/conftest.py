@@ -10,7 +10,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from bnbook import records
+from bnbook import paper, records
 from bnbook.protocols import accelerating_ablation as ablation
 from bnbook.protocols import algorithm1_line_by_line as algorithm1
 from bnbook.protocols import algorithm2_inference as algorithm2
@@ -655,6 +655,12 @@ def all_synthetic(
 def synthetic(tmp_path_factory) -> protocol.Results:
     """Results at the smallest profile, whose truth is known."""
     return write_results(tmp_path_factory.mktemp("runs"), protocol.PROFILES["smoke"])
+
+
+@pytest.fixture
+def decided(monkeypatch) -> None:
+    """As if no claim were registered again: every verdict is that of its measurement."""
+    monkeypatch.setattr(paper, "registered_again", dict)
 
 
 # The built book in a real browser.

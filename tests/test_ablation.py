@@ -109,7 +109,7 @@ def test_a_network_that_never_arrives_gives_a_bound(synthetic_ablation):
     assert estimate.bound == "lower" and "Never reached by 3 of 3 with this undone" in estimate.detail["en"]
 
 
-def test_board(synthetic_ablation):
+def test_board(synthetic_ablation, decided):
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_ablation})}
     assert board["c-4.2.1-dropout"].verdict == "reproduced"
     # Little is lost without it, but among 360 test images two accuracies differ by half a point too easily.

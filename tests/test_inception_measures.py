@@ -187,7 +187,13 @@ def test_sizes_are_known_before_any_run():
     assert claims.numbers({})["inception.epochs"] == sizes["epochs"]
 
 
-def test_board(results):
+def test_a_verdict_waits_for_the_second_registration(results):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: results})}
+    assert board["c-4.2-changes"].verdict == "measured again"
+    assert board["c-4.2-speedup"].verdict == "not judged"
+
+
+def test_board(results, decided):
     """Orders are judged by their rules, the magnitude is shown without a verdict."""
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: results})}
     verdicts = {name: claim.verdict for name, claim in board.items() if "c-4.2-" in name or "c-3.3" in name}
@@ -206,7 +212,7 @@ def test_the_row_on_sigmoids_says_that_they_were_not_tuned(results):
     assert "튜닝하지 않았다" in text["ko"]
 
 
-def test_a_baseline_that_is_as_quick_is_not_reproduced(results):
+def test_a_baseline_that_is_as_quick_is_not_reproduced(results, decided):
     """The rules can refute."""
     swapped = dataclasses.replace(results, main=results.main | {"bn_x30": results.main["bn_x5"]})
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: swapped})}

@@ -28,10 +28,12 @@ RULE_FIELDS = ("experiment", "statistic", "effect", "unit", "type", "rule")
 # What kind of claim it is. What holds by definition is no finding: our implementation was checked.
 KINDS = ("measured", "definition", "shown")
 VERDICTS = {
-    "measured": ("reproduced", "not reproduced", "inconclusive", "not run yet"),
+    "measured": ("reproduced", "not reproduced", "inconclusive", "measured again", "not run yet"),
     "definition": ("holds", "fails", "not run yet"),
     "shown": ("not judged", "not testable here", "not run yet"),
 }
+
+DECIDED = ("reproduced", "not reproduced", "inconclusive")
 
 # The `Results` of each experiment, by its name.
 AllResults = dict[str, Any]
@@ -218,6 +220,8 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
     estimate = _measured(entry, results)
     interval = estimate.interval if estimate else None
     outcome = _outcome(kind, entry, estimate)
+    if outcome in DECIDED and name in paper.registered_again():
+        outcome = "measured again"  # what the first registration measured is shown, and decides nothing
     return ClaimResult(
         id=name,
         kind=kind,
@@ -315,11 +319,14 @@ def headline(board: Sequence[ClaimResult]) -> Text:
     """The board in a sentence or two, for the README (합쇼체)."""
     n = tally(board)
     waiting = {"ko": "", "en": ""}
-    if n["not_run_yet"]:
+    if n["measured_again"]:
         waiting = {
-            "ko": f" {n['not_run_yet']}개는 아직 실행하지 않았습니다.",
-            "en": f" {n['not_run_yet']} are not run yet.",
+            "ko": f" 4.2절의 {n['measured_again']}개는 재는 방법이 잘못되어 다시 재고 있습니다.",
+            "en": f" {n['measured_again']}, of Section 4.2, were measured wrongly and are measured again.",
         }
+    if n["not_run_yet"]:
+        waiting["ko"] += f" {n['not_run_yet']}개는 아직 실행하지 않았습니다."
+        waiting["en"] += f" {n['not_run_yet']} are not run yet."
     return {
         "ko": f"**측정한 주장 {n['measured']}개 가운데 {n['reproduced']}개가 재현되었고, "
         f"{n['not_reproduced']}개는 재현되지 않았으며, {n['inconclusive']}개는 결론이 나지 않았습니다.**"

@@ -25,6 +25,11 @@ def claims() -> dict[str, dict[str, Any]]:
     return _file()["claims"]
 
 
+def registered_again() -> dict[str, dict[str, Any]]:
+    """The rules of a second registration by claim, whose runs are still being made."""
+    return _file().get("second", {})
+
+
 def effect(claim: str) -> float:
     """The smallest effect that matters for `claim`, as its rule has it."""
     return claims()[claim]["effect"]

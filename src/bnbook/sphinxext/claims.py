@@ -21,6 +21,7 @@ VERDICTS = {
     "reproduced": ("reproduced", {"ko": "재현됨", "en": "reproduced"}),
     "not reproduced": ("not-reproduced", {"ko": "재현되지 않음", "en": "not reproduced"}),
     "inconclusive": ("inconclusive", {"ko": "결론 없음", "en": "inconclusive"}),
+    "measured again": ("pending", {"ko": "다시 재는 중", "en": "being measured again"}),
     "holds": ("holds", {"ko": "정의에서 따름", "en": "holds by definition"}),
     "fails": ("not-reproduced", {"ko": "구현이 어긋남", "en": "our implementation fails"}),
     "not judged": ("unjudged", {"ko": "판정하지 않음", "en": "shown, not judged"}),
@@ -66,6 +67,10 @@ UNSTATED_COLUMNS = {
 SILENT = {"ko": "언급 없음", "en": "not stated"}
 CHAPTER = {"ko": "자세히", "en": "details"}
 RULE = {"ko": "판정 규칙", "en": "The rule"}
+MEASURED_AGAIN = {
+    "ko": "값은 첫 등록의 것이다. 재는 방법이 잘못되어 규칙을 새로 등록했다.",
+    "en": "The value is the first registration's. It was measured wrongly, and another rule is registered.",
+}
 REGISTERED_AGAIN = {
     "ko": "규칙을 다시 등록했다. 첫 등록도 남겨 두었다.",
     "en": "Its rule was registered again; the first registration is kept.",
@@ -136,7 +141,11 @@ class BoardDirective(SphinxDirective):
             statement.append(self.rule(claim))
         if self.arguments and claim.detail:
             ours.append(tag("div", *blocks(self, claim.detail), classes="bn-claim-detail"))
-        remarks = ((claim.registrations > 1, REGISTERED_AGAIN), (claim.rule_changed, RULE_CHANGED))
+        remarks = (
+            (claim.verdict == "measured again", MEASURED_AGAIN),
+            (claim.registrations > 1, REGISTERED_AGAIN),
+            (claim.rule_changed, RULE_CHANGED),
+        )
         verdict += [
             tag("div", *blocks(self, words), classes="bn-claim-changed") for true, words in remarks if true
         ]

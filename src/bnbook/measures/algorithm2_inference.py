@@ -7,11 +7,21 @@ import numpy as np
 from bnbook import paper, stats
 from bnbook.measures import Estimate, data_name, interval, prefixed
 from bnbook.paper import Number
-from bnbook.protocols.algorithm2_inference import ESTIMATES, JUDGED, MOVING, TEST_BATCHES, WAYS, Profile
+from bnbook.protocols.algorithm2_inference import (
+    ESTIMATES,
+    JUDGED,
+    LR,
+    MOVING,
+    TEST_BATCHES,
+    WAYS,
+    Profile,
+)
 from bnbook.protocols.grid import Results
 from bnbook.records import Record
 
 USUAL = "moving_10"  # momentum 0.1, which most libraries have
+STARTED = 50  # steps until less than 1% of its start is left in that average: 0.9^50 is 0.5%
+LEARNS = 50  # percent of the test images
 SETTLED = 0.1  # moving averages are judged after this share of the steps
 
 
@@ -118,6 +128,51 @@ def tracking(results: Results) -> Estimate:
     )
 
 
+def learning_rates(results: Results) -> list[float]:
+    """The learning rates of the lag, in rising order."""
+    return sorted(found[0].config["lr"] for key, found in results.main.items() if key[0] == "lag")
+
+
+def lagging(results: Results, lr: float) -> list[Record]:
+    """The lag's runs at `lr`, by seed."""
+    return results.main["lag", f"{lr:g}"]
+
+
+def learns(records: Sequence[Record]) -> bool:
+    """Whether every run ends above LEARNS percent by Algorithm 2."""
+    return all(not record.diverged and 100 * record.accuracy > LEARNS for record in records)
+
+
+def highest_rate(results: Results) -> float:
+    """The highest learning rate of the lag at which the network learns."""
+    return max(lr for lr in learning_rates(results) if learns(lagging(results, lr)))
+
+
+def missed(record: Record, way: str) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, points of accuracy by which the moving average `way` stays below Algorithm 2), of the lag."""
+    truth = column(record, f"population_{record.config['population_batches']}_accuracy")
+    return column(record, "step"), truth - column(record, f"{way}_accuracy")
+
+
+def mean_missed(record: Record, way: str) -> float:
+    """The mean of `missed` over the evaluations from STARTED on."""
+    steps, points = missed(record, way)
+    return float(points[steps >= STARTED].mean())
+
+
+def lag(results: Results) -> Estimate:
+    lr = highest_rate(results)
+    points = [mean_missed(record, USUAL) for record in lagging(results, lr)]
+    usual = np.mean([mean_missed(record, USUAL) for record in lagging(results, LR)])
+    return Estimate(
+        stats.mean_interval(points),
+        {
+            "ko": f"학습률 {lr:g}에서. 4.1절의 학습률 {LR:g}에서는 평균 {usual:+.2f}%p.",
+            "en": f"At learning rate {lr:g}; at Section 4.1's, {LR:g}, {usual:+.2f} points on average.",
+        },
+    )
+
+
 def folding(results: Results) -> Estimate:
     otherwise = [100 * record.final["fold_otherwise"] for record in net(results)]
     worst = max(record.final["fold_difference"] for record in net(results))
@@ -140,6 +195,7 @@ STATISTICS: dict[str, Callable[[Results], Estimate]] = {
     "nearer_variance": nearer_variance,
     "factor_gain": factor_gain,
     "tracking": tracking,
+    "lag": lag,
     "folding": folding,
 }
 

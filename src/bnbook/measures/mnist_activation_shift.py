@@ -15,6 +15,7 @@ from bnbook.measures import (
     data_name,
     interval,
     moving_accuracies,
+    moving_curve,
     prefixed,
     quantity,
     steps_ratio,
@@ -73,18 +74,16 @@ def cells(results: Results, binarise: bool) -> dict[str, dict[Cell, list[Record]
     return found
 
 
-def best_cell(of: dict[Cell, list[Record]]) -> Cell:
-    """The cell with the best mean validation accuracy; ties go to the smaller learning rate."""
-    return max(sorted(of), key=lambda cell: np.mean([protocol.validation(r) for r in of[cell]]))
+def best_cell(of: dict[Cell, list[Record]], seeds: int) -> Cell:
+    """The cell with the best mean validation accuracy over the first `seeds` seeds, which choose; ties go to
+    the smaller learning rate."""
+    return max(sorted(of), key=lambda cell: np.mean([protocol.validation(r) for r in of[cell][:seeds]]))
 
 
 def retuned_cells(of: dict[Cell, list[Record]], seeds: int) -> list[Cell]:
-    """For each init_std the cell with the best mean validation accuracy over the first `seeds` seeds: its own
-    learning rate."""
+    """For each init_std its best cell: its own learning rate."""
     stds = sorted({std for _, std in of})
-    return [
-        best_cell({cell: found[:seeds] for cell, found in of.items() if cell[1] == std}) for std in stds
-    ]
+    return [best_cell({cell: found for cell, found in of.items() if cell[1] == std}, seeds) for std in stds]
 
 
 def spread(of: dict[Cell, list[Record]], chosen: Sequence[Cell]) -> np.ndarray:
@@ -319,7 +318,14 @@ def _run_numbers(results: Results, setting: str, variant: str) -> dict[str, Numb
     if variant == "bn":
         numbers["wu_drift"] = float(np.median(_median_drifts(results, setting, variant, "wu_percentiles")))
     numbers["seconds"] = float(np.median([r.provenance["seconds"] for r in found]))
+    numbers["measuring"] = float(np.median([_measuring(record) for record in found]))
     return numbers
+
+
+def _measuring(record: Record) -> float:
+    """Percent of the run's time that was not training."""
+    training = max(record.curves["evaluation"]["train_seconds"], default=0.0)
+    return 100 * (1 - training / record.provenance["seconds"])
 
 
 def _accuracy_at(record: Record, step: int) -> float:
@@ -329,7 +335,8 @@ def _accuracy_at(record: Record, step: int) -> float:
 
 
 def _speed_numbers(results: Results, setting: str) -> dict[str, Number]:
-    numbers = _timed(_pair(results, setting), target(results))
+    pair, goal = _pair(results, setting), target(results)
+    numbers = _timed(pair, goal) | {"moving": _by_moving_average(pair["bn"], goal)}
     profile = dict(speedup_profile(results, setting))
     whole = [goal for goal, ratio in profile.items() if ratio.bound is None]
     for goal in (*PROFILE_SHOWN, *whole[-1:]):
@@ -342,6 +349,13 @@ def _speed_numbers(results: Results, setting: str) -> dict[str, Number]:
         numbers |= {"last": whole[-1] if whole else max(profile), "profile_end": max(profile)}
         numbers |= {"smallest": ratios[smallest], "smallest_at": smallest}
     return numbers
+
+
+def _by_moving_average(records: Sequence[Record], goal: float) -> float:
+    """How many times as many steps to `goal` the moving average shows as Algorithm 2 does."""
+    found = [stats.steps_to_target(*moving_curve(record), goal) for record in records]
+    by_moving = [step or record.config["steps"] for step, record in zip(found, records, strict=True)]
+    return stats.paired_ratio(by_moving, [crossing(record, goal).step for record in records]).estimate
 
 
 def _timed(pair: dict[str, list[Record]], goal: float) -> dict[str, Number]:
@@ -385,15 +399,16 @@ def _multiverse_numbers(results: Results, binarise: bool) -> dict[str, Number]:
         "largest_loss": means.min(),
     }
     for variant, of in cells(results, binarise).items():
-        numbers |= prefixed(variant, _cell_numbers(of))
+        numbers |= prefixed(variant, _cell_numbers(of, results.profile.multiverse_seeds))
     return numbers
 
 
-def _cell_numbers(of: dict[Cell, list[Record]]) -> dict[str, Number]:
-    """Best cell (chosen on validation), worst cell, and how many come near the best or stay near chance."""
+def _cell_numbers(of: dict[Cell, list[Record]], seeds: int) -> dict[str, Number]:
+    """Best cell (chosen on validation, by the first `seeds` seeds), worst cell, and how many come near the
+    best or stay near chance."""
     means = {cell: accuracies(found).mean() for cell, found in of.items()}
     chance = 100 * next(iter(of.values()))[0].final["chance_accuracy"]
-    best, worst = best_cell(of), min(means, key=means.get)
+    best, worst = best_cell(of, seeds), min(means, key=means.get)
     near = [cell for cell, mean in means.items() if mean > means[best] - effect("c-4.1-initialisation")]
     smallest, fastest = min(means), max(lr for lr, _ in means)
     at_fastest = [mean for (lr, _), mean in means.items() if lr == fastest]

@@ -309,14 +309,16 @@ def _small(results: Results, m: int, name: str) -> dict[str, Number]:
 
 
 def _lag(results: Results) -> dict[str, Number]:
-    """"<moving>.<lr>": points missed, the mean over seeds; "highest": the learning rate that is judged;
-    "peak", "peak_step": the most that the usual average misses there after its start, as the mean over
-    seeds."""
+    """"at_<lr>.<moving>": points missed, the mean over seeds; "highest": the learning rate that is judged,
+    "judged.<moving>" likewise there; "peak", "peak_step": the most that the usual average misses there after
+    its start, as the mean over seeds."""
     found: dict[str, Number] = {"highest": highest_rate(results), "beyond": learning_rates(results)[-1]}
     for way in LAGGING:
         for lr in learning_rates(results):
             points = [mean_missed(record, way) for record in lagging(results, lr)]
-            found |= interval(f"{way}.{lr:g}", stats.mean_interval(points))
+            known = interval(way, stats.mean_interval(points))
+            found |= prefixed(f"at_{lr:g}", known)
+            found |= prefixed("judged", known) if lr == found["highest"] else {}
     runs = [missed(record, USUAL) for record in lagging(results, found["highest"])]
     steps, points = runs[0][0], np.mean([points for _, points in runs], axis=0)
     late = steps >= STARTED

@@ -36,7 +36,7 @@ from bnbook.records import Record
 INPUTS = {"binarised": True, "grey": False}
 MOMENTS = {"first": 100, "early": 2000}  # steps at which chapters look at the curves
 PROFILE_FROM = 90  # percent: from where on steps are compared at every accuracy
-PROFILE_SHOWN = (90, 95)  # of them those that chapters name
+PROFILE_SHOWN = (90.0, 92.0, 94.0, 95.0, 96.0)  # of them those that chapters name
 NAMES = {
     "plain": {"ko": "기준 모델", "en": "without batch normalization"},
     "bn": {"ko": "배치 정규화", "en": "with it"},
@@ -284,6 +284,7 @@ def _general(results: Results) -> Iterator[tuple[str, Number]]:
     yield "pilot.seeds", results.profile.pilot_seeds
     yield "margin", MARGIN
     yield "curve.batches", CURVE_BATCHES[first.config["recipe"]]
+    yield "end.batches", first.config["population_batches"]
     yield "multiverse.seeds", results.profile.multiverse_seeds
     yield "multiverse.binarised.seeds", results.profile.binarised_seeds
     yield "multiverse.steps", results.profile.multiverse_steps
@@ -337,17 +338,24 @@ def _accuracy_at(record: Record, step: int) -> float:
 def _speed_numbers(results: Results, setting: str) -> dict[str, Number]:
     pair, goal = _pair(results, setting), target(results)
     numbers = _timed(pair, goal) | {"moving": _by_moving_average(pair["bn"], goal)}
-    profile = dict(speedup_profile(results, setting))
-    whole = [goal for goal, ratio in profile.items() if ratio.bound is None]
-    for goal in (*PROFILE_SHOWN, *whole[-1:]):
-        name = f"at_{goal}" if goal in PROFILE_SHOWN else "at_last"
-        if goal in profile:
-            numbers |= prefixed(name, interval("ratio", profile[goal].interval))
-    if profile:
-        ratios = {goal: ratio.interval.estimate for goal, ratio in profile.items()}
-        smallest = min(ratios, key=ratios.get)
-        numbers |= {"last": whole[-1] if whole else max(profile), "profile_end": max(profile)}
-        numbers |= {"smallest": ratios[smallest], "smallest_at": smallest}
+    return numbers | prefixed("profile", _profile_numbers(speedup_profile(results, setting)))
+
+
+def _profile_numbers(points: list[tuple[float, Estimate]]) -> dict[str, Number]:
+    """Of the ratio of steps at every accuracy: the "first", the "last" that every run reaches and the
+    "smallest" between, each with its accuracy in percent, "<name>_at"; "end_at", the last accuracy that any
+    plain run reaches; "at_<accuracy>" where chapters look. NaN where both networks reach none."""
+    if not points:
+        return dict.fromkeys(("first", "first_at", "last", "last_at", "end_at", "smallest"), float("nan"))
+    whole = [point for point in points if point[1].bound is None] or points[:1]
+    chosen = {"first": whole[0], "last": whole[-1]}
+    chosen["smallest"] = min(whole, key=lambda point: point[1].interval.estimate)
+    numbers: dict[str, Number] = {"end_at": points[-1][0]}
+    for name, (accuracy, ratio) in chosen.items():
+        numbers |= interval(name, ratio.interval) | {f"{name}_at": accuracy}
+    for accuracy, ratio in points:
+        if accuracy in PROFILE_SHOWN:
+            numbers |= interval(f"at_{accuracy:g}", ratio.interval)
     return numbers
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from conftest import ANSWERS, FACTOR, LAG, LEARNED, SHIFTED, TIMES_FOLDED
 from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from bnbook import claims
+from bnbook import claims, paths
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
 from bnbook.experiments import algorithm2_inference as experiment
@@ -230,6 +231,22 @@ def test_a_run_of_each_part():
     assert small["biased_variance"] == pytest.approx(small["unbiased_variance"] * 3 / 4)
     timed = experiment.train_run(CONFIGS["fold", "1"], 0, None).final
     assert timed["microseconds"] > 0 and timed["times_folded"] > 0
+
+
+def test_the_chapters_few_lines_are_algorithm_2():
+    """What a reader may copy from book/inference.md does what `population_statistics` does."""
+    (code,) = re.findall(r"```python\n(.*?)```", (paths.BOOK / "inference.md").read_text("utf-8"), re.DOTALL)
+    batches = list(images(30).float().split(10))
+    torch.manual_seed(0)
+    layers = nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 4), nn.BatchNorm1d(4)
+    theirs = nn.Sequential(*layers)
+    ours = copy.deepcopy(theirs)
+    exec(code, {"nn": nn, "torch": torch, "model": theirs, "training_batches": batches})
+    population_statistics(ours, batches)
+    for number in (1, 4):
+        torch.testing.assert_close(theirs[number].running_mean, ours[number].running_mean)
+        torch.testing.assert_close(theirs[number].running_var, ours[number].running_var)
+    assert not any(module.training for module in theirs.modules())
 
 
 # Measures

@@ -2,15 +2,16 @@
 
 import copy
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 import torch
-from conftest import ANSWERS, FACTOR, TIMES_FOLDED
+from conftest import ANSWERS, FACTOR, LAG, LEARNED, SHIFTED, TIMES_FOLDED
 from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
-from bnbook import claims
+from bnbook import claims, paths
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
 from bnbook.experiments import algorithm2_inference as experiment
@@ -172,6 +173,55 @@ def test_asking_leaves_the_network_alone(model):
     assert row["population_disagreement"] == 0 and row["test_1_accuracy"] == pytest.approx(0.1)
 
 
+@pytest.mark.parametrize(("part", "key"), [("lag", "10"), ("count", "bn")])
+def test_following_a_curve(part, key):
+    """Every way is asked at every evaluation, and training goes on as if nobody had looked."""
+    config = dataclasses.replace(CONFIGS[part, key], steps=12)
+    measured = experiment.train_run(config, 0, None)
+    columns = measured.curves["answers"]
+    ways = (
+        [f"population_{SMOKE.lag_batches}", *protocol.LAGGING]
+        if part == "lag"
+        else [f"population_{count}" for count in protocol.COUNTS]
+    )
+    assert set(columns) == {"step", *(f"{way}_accuracy" for way in ways)} and columns["step"][-1] == 12
+    unseen = experiment.train_run(config, 0, None, measure=False)
+    assert measured.progress.first_losses == unseen.progress.first_losses
+    assert (
+        measured.final["test_accuracy_population"]
+        == columns[f"{ways[-1 if part == 'count' else 0]}_accuracy"][-1]
+    )
+
+
+def test_curves_by_algorithm_2_take_the_mini_batches_after_the_runs_own(model):
+    """The same ones at every evaluation: with one count the accuracy is that of a copy so averaged."""
+    split = Split(images(120).float(), torch.arange(120) % 10)
+    net, batches = model.float().train(), Batches(split, 12, seed=0)
+    config = dataclasses.replace(CONFIGS["count", "bn"], steps=5)
+    asked = experiment.Curves(split, batches, config, [2], [3])
+    asked(experiment.Moment(step=2, train_loss=0.0, train_seconds=0.0), net)
+    frozen = copy.deepcopy(net)
+    population_statistics(frozen, [batches[number][0] for number in (5, 6, 7)])
+    right = (experiment.by_fixed(frozen, split.x) == split.y).sum().item() / 120
+    assert asked.rows == [{"step": 2, "population_3_accuracy": right}]
+
+
+def test_seeds_by_part():
+    """A part has as many as its claim needs; in the plan every configuration has one before any has two."""
+    counted = {}
+    for config, seed in protocol.plan("main", SMOKE, []):
+        counted.setdefault(config.part, set()).add(seed)
+    assert {part: len(seeds) for part, seeds in counted.items()} == {
+        "net": SMOKE.net_seeds,
+        "lag": SMOKE.lag_seeds,
+        "small": 2,
+        "count": 2,
+        "fold": 2,
+    }
+    seeds = [seed for _, seed in protocol.plan("main", SMOKE, [])]
+    assert seeds == sorted(seeds)
+
+
 def test_a_run_of_each_part():
     net = dataclasses.replace(CONFIGS["net", "bn"], steps=8)
     measured = experiment.train_run(net, 0, None)
@@ -181,6 +231,22 @@ def test_a_run_of_each_part():
     assert small["biased_variance"] == pytest.approx(small["unbiased_variance"] * 3 / 4)
     timed = experiment.train_run(CONFIGS["fold", "1"], 0, None).final
     assert timed["microseconds"] > 0 and timed["times_folded"] > 0
+
+
+def test_the_chapters_few_lines_are_algorithm_2():
+    """What a reader may copy from book/inference.md does what `population_statistics` does."""
+    (code,) = re.findall(r"```python\n(.*?)```", (paths.BOOK / "inference.md").read_text("utf-8"), re.DOTALL)
+    batches = list(images(30).float().split(10))
+    torch.manual_seed(0)
+    layers = nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 4), nn.BatchNorm1d(4)
+    theirs = nn.Sequential(*layers)
+    ours = copy.deepcopy(theirs)
+    exec(code, {"nn": nn, "torch": torch, "model": theirs, "training_batches": batches})
+    population_statistics(ours, batches)
+    for number in (1, 4):
+        torch.testing.assert_close(theirs[number].running_mean, ours[number].running_mean)
+        torch.testing.assert_close(theirs[number].running_var, ours[number].running_var)
+    assert not any(module.training for module in theirs.modules())
 
 
 # Measures
@@ -204,12 +270,50 @@ def test_tracking_forgets_the_beginning(synthetic_algorithm2):
     assert gap[0] > 10 * measures.tracking_error(record, "moving_10")
 
 
+def test_the_lag_is_judged_where_the_network_still_learns(synthetic_algorithm2):
+    assert measures.highest_rate(synthetic_algorithm2) == LEARNED < max(protocol.LAG_LRS)
+    found = measures.lag(synthetic_algorithm2)
+    assert found.interval.estimate == pytest.approx(LAG["moving_10"])
+    assert f"{LAG['moving_10'] / LEARNED:+.2f} points" in found.detail["en"]  # at Section 4.1's rate
+
+
+def test_the_lag_leaves_the_start_of_the_average_out(synthetic_algorithm2):
+    record = measures.lagging(synthetic_algorithm2, LEARNED)[1]
+    steps = record.curves["answers"]["step"]
+    early = [0.5 if step >= measures.STARTED else 0.0 for step in steps]
+    curves = {"answers": record.curves["answers"] | {"moving_10_accuracy": early}}
+    changed = dataclasses.replace(record, curves=curves)
+    truth = measures.column(record, f"population_{SMOKE.lag_batches}_accuracy")
+    expected = truth[np.array(steps) >= measures.STARTED].mean() - 50
+    assert measures.mean_missed(changed, "moving_10") == pytest.approx(expected)
+
+
+def test_how_far_fewer_mini_batches_move_a_crossing(synthetic_algorithm2):
+    record = synthetic_algorithm2.main["count", "bn"][0]
+    steps, most = (measures.column(record, name) for name in ("step", "population_200_accuracy"))
+    found = measures.shifts(synthetic_algorithm2, protocol.COUNTS[0])
+    for goal, ratios in found.items():
+        place = np.argmax(most > goal)
+        assert ratios.tolist() == [steps[place + SHIFTED] / steps[place]] * SMOKE.seeds
+    assert found and not any((r != 1).any() for r in measures.shifts(synthetic_algorithm2, 200).values())
+
+
+def test_the_books_own_first_epoch():
+    """The same runs, asked in both ways: what the first registration saw, and what was there."""
+    found = measures.first_epoch()
+    assert [record.seed for record in found] == [0, 1, 2]
+    for record in found:
+        columns = record.curves["evaluation"]
+        assert record.outcome["step"] == columns["step"][-1] == 351
+        assert record.final["test_accuracy_population"] - columns["test_accuracy"][-1] > 0.03
+
+
 def test_board(synthetic_algorithm2):
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_algorithm2})}
     assert board["c-3.1-unbiased"].verdict == board["c-3.1-linear"].verdict == "holds"
     assert board["c-3.1-test-batch"].verdict == "reproduced"
     assert board["c-3.1-unbiased-accuracy"].verdict == "not reproduced"
-    assert board["c-3.1-moving-average"].verdict == "reproduced"
+    assert board["c-3.1-lag"].verdict == board["c-3.1-moving-average"].verdict == "reproduced"
 
 
 def test_numbers(synthetic_algorithm2):
@@ -219,6 +323,11 @@ def test_numbers(synthetic_algorithm2):
     assert numbers["small.4.biased.variance"] == pytest.approx(0.75)
     assert numbers["small.4.biased.gap"] == pytest.approx(-100 * FACTOR)
     assert numbers[f"small.{SMOKE.batch_size}.unbiased.variance"] == pytest.approx(1.01)
+    assert numbers["lag.judged.moving_10"] == numbers["lag.at_3.moving_10"] == pytest.approx(LAG["moving_10"])
+    assert numbers["lag.at_0.3.moving_100"] == pytest.approx(LAG["moving_100"] * 0.3 / LEARNED)
+    assert numbers["lag.highest"] == LEARNED and numbers["lag.beyond"] == max(protocol.LAG_LRS)
+    assert numbers["count.5.moved"] == 100 and numbers["count.5.largest"] >= numbers["count.5.shift"] > 0
+    assert len(numbers["cifar.moving"]) == numbers["cifar.seeds"]
     assert numbers["fold.1.times"] == pytest.approx(TIMES_FOLDED, rel=0.1)
     # Seven steps of the synthetic grid lie within a tenth of its steps.
     assert 1 < numbers["net.moving_10.first"] < SMOKE.steps and numbers["net.population_10.gap"] < 0

@@ -65,10 +65,11 @@ def test_a_changed_record_changes_the_hash(synthetic, all_synthetic):
 
 def test_the_table_holds_the_plotted_numbers(exported, synthetic):
     table = pd.read_csv(exported[0] / "fig1a-test-accuracy.csv")
-    rows = table.query("setting == 'tuned' and variant == 'bn' and seed == 1")
-    columns = synthetic.main["tuned", "bn"][1].curves["evaluation"]
-    assert rows["step"].tolist() == columns["step"]
-    assert rows["test_accuracy"].tolist() == pytest.approx(columns["test_accuracy"], rel=1e-5)
+    rows = table.query("setting == 'tuned' and variant == 'bn' and seed == 3")
+    record = synthetic.main["tuned", "bn"][1]
+    columns = record.curves["evaluation"]
+    assert record.seed == 3 and rows["step"].tolist() == columns["step"]
+    assert rows["test_accuracy"].tolist() == pytest.approx(columns["test_accuracy_population"], rel=1e-5)
     drifts = pd.read_csv(exported[0] / "fig1-drift.csv")
     assert len(drifts) == 3 * synthetic.profile.seeds * synthetic.profile.hidden
 
@@ -80,6 +81,7 @@ def test_the_table_holds_the_plotted_numbers(exported, synthetic):
         ("fig1b-input-percentiles-plain", 2),
         ("fig1-drift", 1),
         ("fig1-speedup", 1),
+        ("fig1-speedup-profile", 1),
     ],
 )
 def test_a_shared_setting_is_drawn_where_it_is_another(name, panels, synthetic):

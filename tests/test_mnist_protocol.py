@@ -1,10 +1,11 @@
 """The protocol of Section 4.1: which runs, in which order, and the rules that choose."""
 
-import itertools
+import dataclasses
 
 import numpy as np
 import pytest
 
+from bnbook import paths
 from bnbook.protocols import EXPERIMENTS
 from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.protocols.mnist_activation_shift import PROFILES, Choice
@@ -27,7 +28,8 @@ def test_tuning_never_sees_the_held_out_images():
 def test_plan_is_seed_major_and_whole(name):
     profile = PROFILES[name]
     plan = list(protocol.plan("multiverse", profile, []))
-    wanted = set(itertools.product(protocol.multiverse(profile), range(profile.multiverse_seeds)))
+    counts = {True: profile.binarised_seeds, False: profile.multiverse_seeds}
+    wanted = {(c, seed) for c in protocol.multiverse(profile) for seed in range(counts[c.binarise])}
     assert set(plan) == wanted and len(plan) == len(wanted)
     for binarise in (True, False):
         seeds = [seed for config, seed in plan if config.binarise == binarise]
@@ -46,6 +48,39 @@ def test_main_runs_differ_in_setting_alone():
     assert set(plain.to_dict()) - same == {"variant"}
     # Plain's best cell is the shared one here: one and the same run.
     assert configs["tuned", "plain"].run_id == plain.run_id
+
+
+def test_the_pilot_differs_in_seeds_and_in_its_curves_alone():
+    """What fixes the target has no seed in common with what is timed to it."""
+    profile = PROFILES["cpu"]
+    jobs = protocol.jobs(profile, CHOICE)
+    first, second = ({seed for c, seed in jobs if c.recipe == recipe} for recipe in (1, 2))
+    assert not first & second and (len(first), len(second)) == (profile.pilot_seeds, profile.seeds)
+    for variant, config in protocol.pilot(profile, CHOICE).items():
+        assert dataclasses.replace(config, recipe=2) == protocol.main(profile, CHOICE)["tuned", variant]
+
+
+def test_records_of_the_first_recipe_are_still_found():
+    """Raising the recipe of the main runs must not change the ids of the runs that stay."""
+    runs = paths.runs(paths.RESULTS) / protocol.EXPERIMENT
+    profile = PROFILES["cpu"]
+    choice = protocol.choose(profile, [runs.parent])
+    for config in (*protocol.multiverse(profile), *protocol.pilot(profile, choice).values()):
+        assert (runs / config.variant / config.run_id / "seed-0.json").exists()
+
+
+def test_choice_looks_at_the_first_seeds_alone(monkeypatch):
+    """More seeds of a cell, which the initialisation is judged by, must not move the settings."""
+    asked = []
+
+    def load(folders, config, seeds):
+        asked.append(seeds)
+        return [config]
+
+    monkeypatch.setattr(protocol.records, "load", load)
+    monkeypatch.setattr(protocol, "validation", lambda config: 0.5)
+    protocol.choose(PROFILES["cpu"], [])
+    assert set(asked) == {range(3)} and PROFILES["cpu"].binarised_seeds > 3
 
 
 def test_choice_by_validation_accuracy(monkeypatch):

@@ -206,10 +206,36 @@ def test_percentiles_are_of_what_the_sigmoid_sees():
             assert torch.equal(value, before[name]), f"the probe changed {name}"
 
 
+@pytest.mark.parametrize("variant", protocol.VARIANTS)
+def test_curves_by_algorithm_2_change_nothing_else(variant):
+    """The second recipe adds columns to the curves of the network with BN, by the mini-batches that the end
+    point begins with; training and all that the first recipe measured are as they were."""
+    config = dataclasses.replace(protocol.traces(12)[protocol.VARIANTS.index(variant)], population_batches=50)
+    assert config.variant == variant and config.recipe == 2
+    new, old = (
+        experiment.train_run(dataclasses.replace(config, recipe=recipe), 0, None) for recipe in (2, 1)
+    )
+    assert new.progress.first_losses == old.progress.first_losses and new.final == old.final
+    added = new.curves["evaluation"].keys() - old.curves["evaluation"].keys()
+    assert added == ({"test_accuracy_population", "test_loss_population"} if variant == "bn" else set())
+    assert new.curves["evaluation"]["test_accuracy"] == old.curves["evaluation"]["test_accuracy"]
+    if variant == "bn":
+        assert protocol.CURVE_BATCHES[2] == config.population_batches
+        last = new.curves["evaluation"]["test_accuracy_population"][-1]
+        assert last == new.final["test_accuracy_population"]
+
+
 def test_plans_in_parallel_and_resumed(tmp_path):
     """Two processes make what one would; records that are there are not made again."""
     tiny = dataclasses.replace(
-        PROFILE, lrs=(1.0,), init_stds=(0.1,), multiverse_seeds=1, multiverse_steps=10, steps=5, seeds=1
+        PROFILE,
+        lrs=(1.0,),
+        init_stds=(0.1,),
+        multiverse_seeds=1,
+        binarised_seeds=1,
+        multiverse_steps=10,
+        steps=5,
+        seeds=1,
     )
     jobs = list(protocol.plan("multiverse", tiny, []))
     made = dict(plans.make(jobs, tmp_path, force=False, processes=2))

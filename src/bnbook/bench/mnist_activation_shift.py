@@ -57,6 +57,7 @@ def config(data: str) -> Config:
     sizes = PROFILES["cpu"]
     return Config(
         variant="bn",
+        recipe=2,
         data=data,
         train_on="train+validation",
         batch_size=sizes.batch_size,

@@ -3,14 +3,15 @@
 Run it: `bnbook run algorithm2_inference --profile cpu --jobs 2`.
 Expected: moving averages answer much as the population statistics do; test batches answer worse the smaller
 they are, and a batch of one not at all; the factor m / (m - 1) matters for small m only; folded into the
-layer before it, batch normalization gives the same answers in less time.
-Takes: about ten minutes on one core at PROFILE=cpu, seconds at PROFILE=smoke.
+layer before it, batch normalization gives the same answers in less time; moving averages lag behind a network
+that learns fast.
+Takes: about forty minutes on one core at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import copy
 import statistics
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -20,10 +21,20 @@ from bnbook.data import datasets
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
 from bnbook.experiments.measured import Measured
-from bnbook.nn.batchnorm import batch_statistics, population_statistics
+from bnbook.nn.batchnorm import batch_statistics, inference_statistics, population_statistics
 from bnbook.nn.inference import AveragedBatchNorm, alone, biased, folded, mean_gain
 from bnbook.nn.mlp import MLP, initialise
-from bnbook.protocols.algorithm2_inference import FEW, MOVING, TEST_BATCHES, Config
+from bnbook.protocols.algorithm2_inference import (
+    COUNT_EVERY,
+    COUNT_GROWTH,
+    COUNTS,
+    FEW,
+    LAG_GROWTH,
+    LAGGING,
+    MOVING,
+    TEST_BATCHES,
+    Config,
+)
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import Progress, train
 from bnbook.train.probes import Moment, evaluate
@@ -49,14 +60,14 @@ def train_run(
     del dataset
     model = network(config, training.x.shape[1], seed)
     batches = Batches(training, config.batch_size, seed)
-    asked = Answers(test, batches, config, log_then_even(config.steps, 2.0, max(1, config.steps // 10)))
+    asked = probe(test, batches, config)
     progress = train(
         model=model,
         loss_function=F.cross_entropy,
         optimizer=torch.optim.SGD(model.parameters(), lr=config.lr),
         batches=batches,
         steps=config.steps,
-        probes=[asked] if measure and config.part == "net" else [],
+        probes=[asked] if measure else [],
         checkpoint=checkpoint,
         report=report,
     )
@@ -64,11 +75,8 @@ def train_run(
         return Measured(progress, {}, {}, {})
     final = {"chance_accuracy": 1 / datasets.CLASSES}
     if not progress.diverged:
-        final |= estimates(model, asked, training, config.steps)
-        if config.part == "net":
-            final |= folding(model, asked, config.steps)
-    curves = {"answers": asked.columns()} if config.part == "net" else {}
-    return Measured(progress, curves, final, {})
+        final |= end_point(model, asked, training, config)
+    return Measured(progress, {"answers": asked.columns()} if asked.steps else {}, final, {})
 
 
 def prepare(split: Split) -> Split:
@@ -79,8 +87,10 @@ def prepare(split: Split) -> Split:
 def network(config: Config, inputs: int, seed: int) -> MLP:
     """The network of Section 4.1, its layers keeping all the moving averages."""
 
+    momenta = LAGGING if config.part == "lag" else MOVING
+
     def norm(units: int) -> nn.Module:
-        return AveragedBatchNorm(units, list(MOVING.values()), config.eps)
+        return AveragedBatchNorm(units, list(momenta.values()), config.eps)
 
     model = MLP(inputs, config.hidden, config.depth, datasets.CLASSES, norm)
     initialise(model, config.init_std, torch.Generator().manual_seed(seed))
@@ -88,6 +98,71 @@ def network(config: Config, inputs: int, seed: int) -> MLP:
 
 
 # Asking a network in several ways
+
+
+def probe(test: Split, batches: Batches, config: Config) -> "Answers | Curves":
+    """What asks the network along the way, as its part has it; "small" is asked at the end alone."""
+    match config.part:
+        case "lag":
+            steps = log_then_even(config.steps, LAG_GROWTH, config.steps)
+            return Curves(test, batches, config, steps, [config.population_batches], LAGGING)
+        case "count":
+            steps = log_then_even(config.steps, COUNT_GROWTH, COUNT_EVERY)
+            return Curves(test, batches, config, steps, COUNTS)
+        case "net":
+            steps = log_then_even(config.steps, 2.0, max(1, config.steps // 10))
+            return Answers(test, batches, config, steps)
+    return Answers(test, batches, config, [])
+
+
+class Curves:
+    """Probe: test accuracy (0 to 1) by Algorithm 2, with each of `counts` mini-batches, and by each of the
+    moving averages `moving`, which the network keeps in that order.
+
+    One row a call: {"step", "population_<count>_accuracy", "<moving>_accuracy"}. The mini-batches are those
+    after the run's own, the same for each row, as in Section 4.1.
+    """
+
+    def __init__(
+        self,
+        test: Split,
+        batches: Batches,
+        config: Config,
+        steps: Iterable[int],
+        counts: Sequence[int],
+        moving: Iterable[str] = (),
+    ):
+        self.test = test
+        self.steps = frozenset(steps)
+        self.counts = counts
+        self.moving = tuple(moving)
+        following = range(config.steps, config.steps + max(counts))
+        self.population = [batches[number][0] for number in following]
+        self.rows: list[dict[str, float]] = []
+
+    def __call__(self, moment: Moment, model: MLP) -> None:
+        row: dict[str, float] = {"step": moment.step}
+        for count in self.counts:
+            with inference_statistics(model, self.population[:count]):
+                row[f"population_{count}_accuracy"] = evaluate(model, self.test)[1]
+        for number, name in enumerate(self.moving):
+            row[f"{name}_accuracy"] = evaluate(by_average(model, number), self.test)[1]
+        self.rows.append(row)
+
+    def columns(self) -> dict[str, list]:
+        return columns(self.rows)
+
+
+def columns(rows: Sequence[dict[str, float]]) -> dict[str, list]:
+    return {key: [row[key] for row in rows] for key in rows[0]} if rows else {"step": []}
+
+
+def by_average(model: MLP, number: int) -> MLP:
+    """A copy with the `number`-th of its moving averages as its statistics of inference."""
+    chosen = copy.deepcopy(model)
+    for layer in chosen.hidden:
+        layer.norm.use(number)
+    return chosen
 
 
 class Answers:
@@ -123,10 +198,7 @@ class Answers:
         for name, count in {"population": self.population_batches, **FEW}.items():
             yield name, by_fixed(self.population(model, step, count), self.test.x)
         for number, name in enumerate(MOVING):
-            chosen = copy.deepcopy(model)
-            for layer in chosen.hidden:
-                layer.norm.use(number)
-            yield name, by_fixed(chosen, self.test.x)
+            yield name, by_fixed(by_average(model, number), self.test.x)
         for name, size in TEST_BATCHES.items():
             yield name, in_batches(model, self.test.x, self.orders[0], size)
         yield "test_1", alone(model).argmax().expand(len(self.test))
@@ -139,7 +211,7 @@ class Answers:
         return frozen
 
     def columns(self) -> dict[str, list]:
-        return {key: [row[key] for row in self.rows] for key in self.rows[0]} if self.rows else {"step": []}
+        return columns(self.rows)
 
 
 def share(which: Tensor) -> float:
@@ -165,6 +237,17 @@ def in_batches(model: MLP, x: Tensor, order: Tensor, size: int) -> Tensor:
 
 
 # End points
+
+
+def end_point(model: MLP, asked: Answers | Curves, training: Split, config: Config) -> dict[str, float]:
+    """The end point's numbers of the configuration's part; where a curve was followed its last row, by the
+    usual momentum "test_accuracy" and by Algorithm 2 "test_accuracy_population"."""
+    if isinstance(asked, Curves):
+        last = asked.rows[-1]
+        truth = last[f"population_{config.population_batches}_accuracy"]
+        return {"test_accuracy": last.get("moving_10_accuracy", truth), "test_accuracy_population": truth}
+    found = estimates(model, asked, training, config.steps)
+    return found | folding(model, asked, config.steps) if config.part == "net" else found
 
 
 def folding(model: MLP, asked: Answers, step: int) -> dict[str, float]:

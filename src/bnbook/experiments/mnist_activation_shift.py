@@ -5,10 +5,10 @@ Expected: the network with BN starts faster and ends higher, and the inputs of i
 Takes: about a minute a run of 50,000 steps on one core, 1 to 2 hours in all on two; seconds at PROFILE=smoke.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnbook.data import datasets
@@ -17,7 +17,7 @@ from bnbook.data.datasets import Split
 from bnbook.experiments.measured import Measured
 from bnbook.nn.batchnorm import BatchNorm, population_statistics
 from bnbook.nn.mlp import MLP, initialise
-from bnbook.protocols.mnist_activation_shift import PERCENTILES, Config
+from bnbook.protocols.mnist_activation_shift import CURVE_BATCHES, PERCENTILES, Config
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import train
 from bnbook.train.probes import Evaluation, SigmoidInputs, evaluate
@@ -37,7 +37,9 @@ def train_run(
     model = network(config, inputs=training.x.shape[1], classes=datasets.CLASSES, seed=seed)
     batches = Batches(training, config.batch_size, seed)
     evaluation = Evaluation(
-        held_out, log_then_even(config.steps, config.evaluate_growth, config.evaluate_every)
+        held_out,
+        log_then_even(config.steps, config.evaluate_growth, config.evaluate_every),
+        population=list(following(batches, config, CURVE_BATCHES[config.recipe])),
     )
     inputs = SigmoidInputs(
         training.x[: config.probe_size],
@@ -92,13 +94,18 @@ def network(config: Config, inputs: int, classes: int, seed: int) -> MLP:
     return model
 
 
+def following(batches: Batches, config: Config, count: int) -> Iterator[Tensor]:
+    """Inputs of the `count` mini-batches after the run's own, for Algorithm 2; none without BN."""
+    steps = range(config.steps, config.steps + count) if config.variant == "bn" else ()
+    return (batches[step][0] for step in steps)
+
+
 def end_point(model: MLP, held_out: dict[str, Split], batches: Batches, config: Config) -> dict[str, float]:
     """Losses and accuracies at the end; with BN also the test accuracy by Algorithm 2's statistics."""
     final = {}
     for name, split in held_out.items():
         final[f"{name}_loss"], final[f"{name}_accuracy"] = evaluate(model, split)
     if config.variant == "bn":
-        following = range(config.steps, config.steps + config.population_batches)
-        population_statistics(model, (batches[step][0] for step in following))
+        population_statistics(model, following(batches, config, config.population_batches))
         _, final["test_accuracy_population"] = evaluate(model, held_out["test"])
     return final

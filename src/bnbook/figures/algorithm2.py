@@ -4,10 +4,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter
 
 from bnbook.figures import style
 from bnbook.figures.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.measures import algorithm2_inference as algorithm2
+from bnbook.protocols.algorithm2_inference import LAGGING, MOVING, WAYS
 from bnbook.protocols.grid import Results
 
 Drawn = tuple[Figure, pd.DataFrame]
@@ -16,6 +18,7 @@ NAMES = {
     "population": "Algorithm 2",
     "population_10": "Algorithm 2, 10 batches",
     "population_1": "Algorithm 2, 1 batch",
+    "moving_2": "moving, momentum 0.5",
     "moving_10": "moving, momentum 0.1",
     "moving_100": "moving, momentum 0.01",
     "moving_1000": "moving, momentum 0.001",
@@ -29,6 +32,7 @@ COLOURS = {
     "population": BN,
     "population_10": BN,
     "population_1": BN,
+    "moving_2": INK,
     "moving_10": GREEN,
     "moving_100": YELLOW,
     "moving_1000": PLAIN,
@@ -135,7 +139,7 @@ def training(results: Results) -> Drawn:
     figure = style.figure(6.2)
     axes = figure.subplots(2, 2, sharex=True, sharey="row")
     columns = {
-        "Moving averages": [way for way in NAMES if way.startswith("moving")],
+        "Moving averages": list(MOVING),
         "Statistics of test batches": [way for way in NAMES if way.startswith("test")],
     }
     rows = []
@@ -173,7 +177,7 @@ def training(results: Results) -> Drawn:
 
 def ends(results: Results) -> Drawn:
     """At the end of training: how many answers differ from Algorithm 2's, and the accuracy."""
-    ways = [way for way in NAMES if way != "population"]
+    ways = [way for way in NAMES if way in WAYS and way != "population"]
     figure = style.figure(4.1)
     ax = figure.subplots()
     rows = []
@@ -206,6 +210,51 @@ def ends(results: Results) -> Drawn:
     own = algorithm2.ends(results, "population_accuracy").mean()
     style.heading(ax, "At the end of training", f"dots: seeds, bar: mean; Algorithm 2 itself: {own:.2f}%")
     _plain(ax)
+    return figure, pd.DataFrame(rows)
+
+
+def lag(results: Results) -> Drawn:
+    """How far test accuracy by moving averages stays below that by Algorithm 2: step by step at the highest
+    learning rate, and over the learning rates."""
+    judged, rates = algorithm2.highest_rate(results), algorithm2.learning_rates(results)
+    learned = [lr for lr in rates if lr <= judged]
+    figure = style.figure(3.9)
+    left, right = figure.subplots(1, 2, sharey=True)
+    rows = []
+    for way in LAGGING:
+        colour = COLOURS[way]
+        found = [algorithm2.missed(record, way) for record in algorithm2.lagging(results, judged)]
+        for steps, points in found:
+            left.plot(steps, points, color=colour, lw=0.5, alpha=0.3)
+        left.plot(found[0][0], np.mean([points for _, points in found], axis=0), color=colour, lw=1.8)
+        means = {
+            lr: [algorithm2.mean_missed(record, way) for record in algorithm2.lagging(results, lr)]
+            for lr in rates
+        }
+        right.plot(learned, [np.mean(means[lr]) for lr in learned], color=colour, lw=1.8)
+        for lr in rates:
+            right.scatter([lr] * len(means[lr]), means[lr], color=colour, s=9, alpha=0.5, lw=0)
+        rows += [
+            {"momentum": NAMES[way], "lr": lr, "seed": record.seed, "step": step, "missed_points": value}
+            for lr in rates
+            for record in algorithm2.lagging(results, lr)
+            for step, value in zip(*algorithm2.missed(record, way), strict=True)
+        ]
+    left.axvline(algorithm2.STARTED, color=GREY, lw=0.8, ls="--", zorder=0)
+    right.axvline(judged, color=GREY, lw=0.8, ls="--", zorder=0)
+    for ax in (left, right):
+        ax.axhline(0, color=GREY, lw=0.8, zorder=0)
+        ax.set(xscale="log")
+        ax.set_yscale("symlog", linthresh=1)
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", "−")))
+        _plain(ax)
+    style.thousands(left.xaxis)
+    style.plain_log(right.xaxis)
+    left.set(xlabel="steps", ylabel="accuracy missed (points)")
+    right.set(xlabel="learning rate")
+    style.heading(left, f"Learning rate {judged:g}", "thin: seeds; line: their mean")
+    style.heading(right, "By learning rate", f"mean from step {algorithm2.STARTED} on; dots: seeds")
+    _key(right, tuple(LAGGING))
     return figure, pd.DataFrame(rows)
 
 

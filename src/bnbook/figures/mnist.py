@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import LogLocator, MaxNLocator
 
 from bnbook import measures, paper
 from bnbook.figures import style
@@ -66,9 +66,11 @@ def test_accuracy(results: Results) -> Drawn:
             below = "" if end > 100 * PAPER["mnist.accuracy_axis_low"] else " (below the axis)"
             ends.append((f"{NAMES[variant]} {end:.2f}%{below}", COLOURS[variant]))
             rows += [
-                {"setting": setting, "variant": variant, "seed": seed, "step": step}
-                | {"test_accuracy": value, "end_point_percent": end_points[seed]}
-                for seed, line in enumerate(values)
+                {"setting": setting, "variant": variant, "seed": record.seed, "step": step}
+                | {"test_accuracy": value, "end_point_percent": own_end}
+                for record, line, own_end in zip(
+                    results.main[setting, variant], values, end_points, strict=True
+                )
                 for step, value in zip(steps, line, strict=True)
             ]
         style.heading(paper_ax, title(results, setting), setting_words(results, setting))
@@ -309,7 +311,7 @@ def drift(results: Results) -> Drawn:
         style.heading(ax, title(results, setting), setting_words(results, setting))
         for place, (_, variant, name, colour) in enumerate(STRIPS):
             found = [mnist.unit_drifts(r, name) for r in results.main[setting, variant]]
-            for seed, values in enumerate(found):
+            for record, values in zip(results.main[setting, variant], found, strict=True):
                 ax.plot(
                     values,
                     place + shake.uniform(-0.3, 0.3, values.size),
@@ -321,7 +323,7 @@ def drift(results: Results) -> Drawn:
                 )
                 rows += [
                     {"setting": setting, "variant": variant, "input": name.removesuffix("_percentiles")}
-                    | {"seed": seed, "unit": unit, "drift": value}
+                    | {"seed": record.seed, "unit": unit, "drift": value}
                     for unit, value in enumerate(values, start=1)
                 ]
             medians = [np.nanmedian(values) for values in found if np.isfinite(values).any()]
@@ -350,26 +352,21 @@ def drift(results: Results) -> Drawn:
     return figure, pd.DataFrame(rows)
 
 
-# Steps to the baseline's accuracy
+# Steps to an accuracy
 
 
 def speedup(results: Results) -> Drawn:
-    """Steps until the plain network's final accuracy, by seed."""
-    settings = mnist.settings(results)
+    """Steps until the target, by seed."""
+    settings, goal = mnist.settings(results), mnist.target(results)
     figure = style.figure(3.4)
     axes = figure.subplots(1, len(settings), sharex=True, squeeze=False)[0]
     rows = []
     for setting, ax in zip(settings, axes, strict=True):
-        goal = measures.target(results.main[setting, "plain"])
         style.heading(ax, title(results, setting), f"target: {goal:.2f}% test accuracy")
-        pairs = zip(*(results.main[setting, variant] for variant in VARIANTS), strict=True)
-        for seed, pair in enumerate(pairs):
+        pairs = list(zip(*(results.main[setting, variant] for variant in VARIANTS), strict=True))
+        for number, pair in enumerate(pairs):
             found = {v: measures.crossing(r, goal) for v, r in zip(VARIANTS, pair, strict=True)}
-            shift = (
-                0.12
-                * (seed - (len(results.main[setting, "plain"]) - 1) / 2)
-                / max(1, results.profile.seeds / 5)
-            )
+            shift = 0.12 * (number - (len(pairs) - 1) / 2) / max(1, len(pairs) / 5)
             heights = {"plain": 1 + shift, "bn": shift}
             ax.plot(
                 [found[v].step for v in VARIANTS],
@@ -384,8 +381,8 @@ def speedup(results: Results) -> Drawn:
                 ax.plot(
                     crossing.step, heights[variant], marker, ms=6, color=COLOURS[variant], mfc=face, mew=1.3
                 )
-                rows.append({"setting": setting, "variant": variant, "seed": seed, "target_percent": goal})
-                rows[-1] |= {"step": crossing.step, "reached": crossing.reached}
+                rows.append({"setting": setting, "variant": variant, "seed": pair[0].seed})
+                rows[-1] |= {"target_percent": goal, "step": crossing.step, "reached": crossing.reached}
         found = mnist.speedup(results, setting)
         ax.text(
             0.02,
@@ -406,6 +403,55 @@ def speedup(results: Results) -> Drawn:
     axes[0].set_xlim(left=min(row["step"] for row in rows) / 12)
     for label, variant in zip(axes[0].get_yticklabels(), ("bn", "plain"), strict=True):
         label.set(color=COLOURS[variant], fontweight="bold")
+    return figure, pd.DataFrame(rows)
+
+
+def speedup_profile(results: Results) -> Drawn:
+    """The ratio of steps at every accuracy, with its band over seeds."""
+    settings, goal = mnist.settings(results), mnist.target(results)
+    figure = style.figure(3.3)
+    axes = figure.subplots(1, len(settings), sharex=True, sharey=True, squeeze=False)[0]
+    rows = []
+    for setting, ax in zip(settings, axes, strict=True):
+        style.heading(ax, title(results, setting), "line: mean over seeds; band: its 95% interval")
+        points = mnist.speedup_profile(results, setting)
+        if not points:
+            ax.text(0.5, 0.5, "no accuracy that both reach", transform=ax.transAxes, ha="center", color=GREY)
+            continue
+        whole = [point for point in points if point[1].bound is None]
+        bounds = points[max(len(whole) - 1, 0) :]  # joined to the line
+        for shown, dashes, alpha in ((whole, "-", 0.18), (bounds, ":", 0.08)):
+            accuracies = [accuracy for accuracy, _ in shown]
+            middle, low, high = (
+                [getattr(ratio.interval, name) for _, ratio in shown] for name in ("estimate", "low", "high")
+            )
+            ax.fill_between(accuracies, low, high, color=COLOURS["bn"], alpha=alpha, lw=0)
+            ax.plot(accuracies, middle, dashes, color=COLOURS["bn"], lw=1.8)
+        rows += [
+            {"setting": setting, "accuracy_percent": accuracy, "ratio": ratio.interval.estimate}
+            | {"low": ratio.interval.low, "high": ratio.interval.high}
+            | {"only_at_least": ratio.bound is not None}
+            for accuracy, ratio in points
+        ]
+        ax.axvline(goal, color=GREY, lw=0.8, ls="--", zorder=0)
+        ax.annotate(
+            "target ",
+            (goal, 0.03),
+            xycoords=("data", "axes fraction"),
+            ha="right",
+            fontsize=SMALL,
+            color=GREY,
+        )
+        ax.axhline(1, color=GREY, lw=0.8, zorder=0)
+        ax.grid(color=PALE, lw=0.6)
+        ax.set_axisbelow(True)
+        ax.set(yscale="log", xlabel="test accuracy (%)")
+        highest = max(ratio.interval.estimate for _, ratio in points)
+        ax.set_ylim(0.5, 2 * max(2.0, highest))
+        ax.yaxis.set_major_locator(LogLocator(base=2, numticks=12))
+        style.plain_log(ax.yaxis)
+        ax.tick_params(axis="y", which="minor", length=0)
+    axes[0].set_ylabel("steps without BN ÷ steps with BN")
     return figure, pd.DataFrame(rows)
 
 

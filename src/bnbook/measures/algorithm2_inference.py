@@ -4,14 +4,27 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bnbook import paper, stats
+from bnbook import paper, paths, records, stats
 from bnbook.measures import Estimate, data_name, interval, one_image, prefixed
 from bnbook.paper import Number
-from bnbook.protocols.algorithm2_inference import ESTIMATES, JUDGED, MOVING, TEST_BATCHES, WAYS, Profile
+from bnbook.protocols.algorithm2_inference import (
+    COUNTS,
+    ESTIMATES,
+    JUDGED,
+    LAGGING,
+    LR,
+    MOVING,
+    TEST_BATCHES,
+    WAYS,
+    Profile,
+)
 from bnbook.protocols.grid import Results
 from bnbook.records import Record
 
 USUAL = "moving_10"  # momentum 0.1, which most libraries have
+STARTED = 50  # steps until less than 1% of its start is left in that average: 0.9^50 is 0.5%
+LEARNS = 50  # percent of the test images
+FIRST_EPOCH = ("unprotected_parameters", "bn_x5", "60630a7da037")  # experiment, variant, run id
 SETTLED = 0.1  # moving averages are judged after this share of the steps
 
 
@@ -52,7 +65,7 @@ def small(results: Results, m: int, name: str) -> np.ndarray:
 
 
 def _trained(results: Results) -> dict[tuple[str, ...], list[Record]]:
-    return {key: found for key, found in results.main.items() if key[0] != "fold"}
+    return {key: found for key, found in results.main.items() if key[0] in ("net", "small")}
 
 
 def fold_batches(results: Results) -> list[int]:
@@ -122,6 +135,78 @@ def tracking(results: Results) -> Estimate:
     )
 
 
+def learning_rates(results: Results) -> list[float]:
+    """The learning rates of the lag, in rising order."""
+    return sorted(found[0].config["lr"] for key, found in results.main.items() if key[0] == "lag")
+
+
+def lagging(results: Results, lr: float) -> list[Record]:
+    """The lag's runs at `lr`, by seed."""
+    return results.main["lag", f"{lr:g}"]
+
+
+def learns(records: Sequence[Record]) -> bool:
+    """Whether every run ends above LEARNS percent by Algorithm 2."""
+    return all(not record.diverged and 100 * record.accuracy > LEARNS for record in records)
+
+
+def highest_rate(results: Results) -> float:
+    """The highest learning rate of the lag at which the network learns."""
+    return max(lr for lr in learning_rates(results) if learns(lagging(results, lr)))
+
+
+def missed(record: Record, way: str) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, points of accuracy by which the moving average `way` stays below Algorithm 2), of the lag."""
+    truth = column(record, f"population_{record.config['population_batches']}_accuracy")
+    return column(record, "step"), truth - column(record, f"{way}_accuracy")
+
+
+def mean_missed(record: Record, way: str) -> float:
+    """The mean of `missed` over the evaluations from STARTED on."""
+    steps, points = missed(record, way)
+    return float(points[steps >= STARTED].mean())
+
+
+def lag(results: Results) -> Estimate:
+    lr = highest_rate(results)
+    points = [mean_missed(record, USUAL) for record in lagging(results, lr)]
+    usual = np.mean([mean_missed(record, USUAL) for record in lagging(results, LR)])
+    return Estimate(
+        stats.mean_interval(points),
+        {
+            "ko": f"학습률 {lr:g}에서. 4.1절의 학습률 {LR:g}에서는 평균 {usual:+.2f}%p.",
+            "en": f"At learning rate {lr:g}; at Section 4.1's, {LR:g}, {usual:+.2f} points on average.",
+        },
+    )
+
+
+def shifts(results: Results, count: int) -> dict[float, np.ndarray]:
+    """By accuracy in percent: the step at which a curve by Algorithm 2 with `count` mini-batches crosses it,
+    over that with the most, by seed. From half of the images on, as far as every run gets by either curve."""
+    found: dict[float, np.ndarray] = {}
+    for half in range(100, 200):
+        goal = half / 2
+        few, many = (_crossings(results, goal, number) for number in (count, COUNTS[-1]))
+        if None in few or None in many:
+            break
+        found[goal] = np.array(few) / np.array(many)
+    return found
+
+
+def _crossings(results: Results, goal: float, count: int) -> list[int | None]:
+    return [
+        stats.steps_to_target(column(r, "step"), column(r, f"population_{count}_accuracy"), goal)
+        for r in results.main["count", "bn"]
+    ]
+
+
+def first_epoch() -> list[Record]:
+    """The committed runs of BN-x5 through its first epoch on CIFAR-10, by seed: those whose accuracies by
+    moving averages and by Algorithm 2 showed that the first registration's curves misled."""
+    folder = paths.runs(paths.RESULTS).joinpath(*FIRST_EPOCH)
+    return [records.read(file) for file in sorted(folder.glob("seed-*.json"))]
+
+
 def folding(results: Results) -> Estimate:
     otherwise = [100 * record.final["fold_otherwise"] for record in net(results)]
     worst = max(record.final["fold_difference"] for record in net(results))
@@ -144,6 +229,7 @@ STATISTICS: dict[str, Callable[[Results], Estimate]] = {
     "nearer_variance": nearer_variance,
     "factor_gain": factor_gain,
     "tracking": tracking,
+    "lag": lag,
     "folding": folding,
 }
 
@@ -152,10 +238,16 @@ def sizes(profile: Profile) -> dict[str, Number]:
     """What is known before any run."""
     return {
         "seeds": profile.seeds,
+        "net.seeds": profile.net_seeds,
+        "lag.seeds": profile.lag_seeds,
         "steps": profile.steps,
+        "lag.steps": profile.lag_steps,
+        "lag.started": STARTED,
+        "lag.batches": profile.lag_batches,
         "population_batches": profile.population_batches,
         "judged": JUDGED,
         "effect.tracking": -paper.effect("c-3.1-moving-average"),
+        "effect.lag": paper.effect("c-3.1-lag"),
         "repetitions": profile.repetitions,
     }
 
@@ -174,6 +266,11 @@ def numbers(results: Results) -> dict[str, Number]:
     for m in small_batches(results):
         for name in ESTIMATES:
             found |= prefixed(f"small.{m}.{name}", _small(results, m, name))
+    found |= prefixed("lag", _lag(results))
+    for count in COUNTS[:-1]:
+        found |= prefixed(f"count.{count}", _count(results, count))
+    found["count.most"] = COUNTS[-1]
+    found |= prefixed("cifar", _first_epoch())
     for images in fold_batches(results):
         found |= prefixed(f"fold.{images}", _fold(results.main["fold", str(images)]))
     return found
@@ -212,6 +309,47 @@ def _small(results: Results, m: int, name: str) -> dict[str, Number]:
     return known | {
         "variance": float(small(results, m, f"{name}_variance").mean()),
         "loss": float(small(results, m, f"{name}_loss").mean()),
+    }
+
+
+def _lag(results: Results) -> dict[str, Number]:
+    """"at_<lr>.<moving>": points missed, the mean over seeds; "highest": the learning rate that is judged,
+    "judged.<moving>" likewise there; "peak", "peak_step": the most that the usual average misses there after
+    its start, as the mean over seeds."""
+    found: dict[str, Number] = {"highest": highest_rate(results), "beyond": learning_rates(results)[-1]}
+    for way in LAGGING:
+        for lr in learning_rates(results):
+            points = [mean_missed(record, way) for record in lagging(results, lr)]
+            known = interval(way, stats.mean_interval(points))
+            found |= prefixed(f"at_{lr:g}", known)
+            found |= prefixed("judged", known) if lr == found["highest"] else {}
+    runs = [missed(record, USUAL) for record in lagging(results, found["highest"])]
+    steps, points = runs[0][0], np.mean([points for _, points in runs], axis=0)
+    late = steps >= STARTED
+    found["peak"] = float(points[late].max())
+    found["peak_step"] = int(steps[late][points[late].argmax()])
+    return found
+
+
+def _count(results: Results, count: int) -> dict[str, Number]:
+    """How far, in percent, a crossing moves where Algorithm 2 averages over `count` mini-batches only: the
+    geometric mean over seeds, then the mean and the largest over accuracies; and "moved", how many percent of
+    single crossings are at another evaluation at all."""
+    found = shifts(results, count)
+    if not found:
+        return {}
+    sizes = [100 * abs(np.exp(np.log(ratios).mean()) - 1) for ratios in found.values()]
+    moved = 100 * np.mean([ratios != 1 for ratios in found.values()])
+    return {"shift": np.mean(sizes), "largest": max(sizes), "moved": moved, "to": max(found)}
+
+
+def _first_epoch() -> dict[str, Number]:
+    found = first_epoch()
+    return {
+        "step": found[0].outcome["step"],
+        "seeds": len(found),
+        "moving": [100 * record.final["test_accuracy"] for record in found],
+        "population": [100 * record.final["test_accuracy_population"] for record in found],
     }
 
 

@@ -24,20 +24,28 @@ class Results:
         return [record for key, found in self.main.items() if stage in ("main", key[0]) for record in found]
 
 
+def same_seeds(profile: Any, config: RunConfig) -> range:
+    """As many seeds for every configuration."""
+    return range(profile.seeds)
+
+
 @dataclasses.dataclass(frozen=True)
 class Grid:
-    """The functions that every protocol has, from `main(profile)`: the configurations by key. A profile has
-    the fields `data` and `seeds`."""
+    """The functions that every protocol has, from `main(profile)`: the configurations by key, and
+    `seeds(profile, config)`: those of a configuration, from 0 on. A profile has the fields `data` and
+    `seeds`."""
 
     main: Callable[[Any], dict[tuple[str, ...], RunConfig]]
+    seeds: Callable[[Any, RunConfig], range] = same_seeds
 
     def choose(self, profile: Any, folders: Sequence[Path]) -> None:
         """There is nothing to choose."""
 
     def jobs(self, profile: Any, choice: None = None) -> list[tuple[RunConfig, int]]:
         """The (configuration, seed) pairs, seed-major."""
-        configs = dict.fromkeys(self.main(profile).values())
-        return [(config, seed) for seed in range(profile.seeds) for config in configs]
+        seeds = {config: self.seeds(profile, config) for config in self.main(profile).values()}
+        most = max(map(len, seeds.values()))
+        return [(config, seed) for seed in range(most) for config in seeds if seed in seeds[config]]
 
     def plan(self, stage: str, profile: Any, folders: Sequence[Path]) -> Iterator[tuple[RunConfig, int]]:
         """The same; `stage` is "main"."""
@@ -48,6 +56,7 @@ class Grid:
         MissingRecord."""
         sizes = main_sizes or profile
         found = {
-            key: records.load(folders, config, range(sizes.seeds)) for key, config in self.main(sizes).items()
+            key: records.load(folders, config, self.seeds(sizes, config))
+            for key, config in self.main(sizes).items()
         }
         return Results(sizes, found)

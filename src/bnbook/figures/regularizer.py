@@ -7,12 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bnbook import paper, stats
 from bnbook.figures import style
 from bnbook.figures.style import BN, COLOURS, GREEN, GREY, INK, NAMES, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.measures import accuracies
 from bnbook.measures import bn_regularizer as regularizer
 from bnbook.protocols.bn_regularizer import NETWORKS
-from bnbook.protocols.grid import Results
+from bnbook.protocols.grid import FIRST_NEW_SEED, Results
 from bnbook.records import Record
 
 Drawn = tuple[Figure, pd.DataFrame]
@@ -96,25 +97,29 @@ def noise(results: Results) -> Drawn:
 
 
 def dropout(results: Results) -> Drawn:
-    """Test accuracy, and the gap to training accuracy, by rate of Dropout, with and without BN."""
+    """Test accuracy, and the gap to training accuracy, by rate of Dropout, with and without BN; below, what
+    new seeds say of leaving it out."""
     rates = regularizer.rates(results)
-    figure = style.figure(3.5)
-    axes = figure.subplots(1, 2)
-    rows = []
+    axes, below = _panels()
+    figure, rows = below.figure, []
     for name in NETWORKS:
         found = [regularizer.with_dropout(results, name, rate) for rate in rates]
         rows += _test_and_gap(axes, [100 * rate for rate in rates], found, COLOURS[name], NAMES[name])
     for ax in axes:
         ax.set(xlabel="Dropout (%)", xticks=[100 * rate for rate in rates])
     axes[1].legend(frameon=False, fontsize=SMALL + 0.5, labelcolor="linecolor", handlelength=1.2)
+    found = {NAMES[name]: (regularizer.saved(results, name), COLOURS[name]) for name in NETWORKS}
+    rows += _differences(below, found, paper.effect("c-3.4-dropout"))
+    style.heading(below, "Without Dropout less with it", "new seeds; dashed: as much as may be lost")
     return figure, pd.DataFrame(rows)
 
 
 def statistics(results: Results) -> Drawn:
-    """The same by the number of examples that mean and variance are taken over."""
+    """The same by the number of examples that mean and variance are taken over; below, what new seeds say of
+    the mini-batch's noise against nearly none."""
     groups = regularizer.groups(results)
-    figure = style.figure(3.5)
-    axes = figure.subplots(1, 2)
+    axes, below = _panels()
+    figure = below.figure
     found = [regularizer.chosen(results, "statistics", str(group)) for group in groups]
     rows = _test_and_gap(axes, groups, found, BN, "with BN, no Dropout")
     plain = regularizer.with_dropout(results, "plain", 0.0)
@@ -127,7 +132,40 @@ def statistics(results: Results) -> Drawn:
         ax.set_xlabel("examples a statistic is taken over")
     rows += _rows(["all"], [plain], "without BN, no Dropout")
     axes[1].legend(frameon=False, fontsize=SMALL, labelcolor="linecolor", handlelength=1.4)
+    quiet = regularizer.new(results, "company")[0].config
+    found = {"with BN": (regularizer.noise_gains(results), BN)}
+    rows += _differences(below, found, paper.effect("c-3.4-generalization"))
+    title = f"{quiet['batch_size']} examples less {quiet['group']:,}"
+    style.heading(below, title, "new seeds; dashed: the smallest gain that matters")
     return figure, pd.DataFrame(rows)
+
+
+def _panels() -> tuple[tuple[Axes, Axes], Axes]:
+    """Two panels side by side, and a low one under both."""
+    grid = style.figure(4.6).add_gridspec(2, 2, height_ratios=[3, 1])
+    figure = grid.figure
+    return (figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])), figure.add_subplot(grid[1, :])
+
+
+def _differences(ax: Axes, found: dict[str, tuple[np.ndarray, str]], effect: float) -> list[dict]:
+    """A line for each of `found`, differences in points by seed with their colour: dots, mean and its
+    interval; `effect` is what the claim is held against. The rows of the table."""
+    for height, (values, colour) in enumerate(found.values()):
+        whole = stats.mean_interval(values)
+        ax.scatter(values, np.full(len(values), height), color=colour, s=11, alpha=0.25, lw=0)
+        ax.plot([whole.low, whole.high], [height + 0.3] * 2, color=colour, lw=3)
+        ax.plot([whole.estimate] * 2, [height + 0.15, height + 0.45], color=colour, lw=1.6)
+    ax.axvline(0, color=GREY, lw=0.8)
+    ax.axvline(effect, color=INK, lw=1, ls=(0, (4, 3)))
+    ax.set(ylim=(-0.4, len(found) - 0.3), yticks=range(len(found)), yticklabels=list(found))
+    ax.set_xlabel("test accuracy (points)")
+    ax.tick_params(axis="y", length=0)
+    _plain(ax)
+    return [
+        {"network": name, "seed": seed, "difference": value}
+        for name, (values, _) in found.items()
+        for seed, value in enumerate(values, start=FIRST_NEW_SEED)
+    ]
 
 
 def _test_and_gap(

@@ -46,14 +46,8 @@ def best_rate(results: Results, network: str) -> float:
     return float(best_dropout(results, network)[2])
 
 
-def gains(results: Results, network: str) -> np.ndarray:
-    """Points of test accuracy that Dropout at its best rate adds, by seed."""
-    dropped = accuracies(with_dropout(results, network, best_rate(results, network)))
-    return dropped - accuracies(with_dropout(results, network, 0.0))
-
-
 def new(results: Results, name: str) -> list[Record]:
-    """What new seeds ran: BN "alone", with its best "dropout", or in "company"."""
+    """What new seeds ran: "plain", "plain_dropout", "bn", "bn_dropout" or "company"."""
     return results.main["new", name]
 
 
@@ -121,18 +115,23 @@ def company_changes_answers(results: Results) -> Estimate:
     )
 
 
-def noise_gain(results: Results) -> Estimate:
-    """The noise of the mini-batch against nearly none, by new seeds."""
+def noise_gains(results: Results) -> np.ndarray:
+    """Points of test accuracy with the noise of the mini-batch minus those with nearly none, by new seed."""
     quiet = new(results, "company")
-    a, b = accuracies(new(results, "alone")[: len(quiet)]), accuracies(quiet)
-    train = train_accuracies(quiet).mean()
+    return accuracies(new(results, "bn")[: len(quiet)]) - accuracies(quiet)
+
+
+def noise_gain(results: Results) -> Estimate:
+    quiet, gains = new(results, "company"), noise_gains(results)
+    b, train = accuracies(quiet).mean(), train_accuracies(quiet).mean()
+    a = b + gains.mean()
     group, batch = (quiet[0].config[key] for key in ("group", "batch_size"))
     return Estimate(
-        stats.paired_difference(a, b),
+        stats.mean_interval(gains),
         {
-            "ko": f"테스트 정확도는 통계량을 {batch}장에서 내면 {a.mean():.2f}%, {group:,}장에서 내면 "
-            f"{b.mean():.2f}%다. {group:,}장에서 낸 쪽의 훈련 정확도는 {train:.1f}%다.",
-            "en": f"Test accuracy {a.mean():.2f}% with the statistics of {batch} images, {b.mean():.2f}% "
+            "ko": f"테스트 정확도는 통계량을 {batch}장에서 내면 {a:.2f}%, {group:,}장에서 내면 "
+            f"{b:.2f}%다. {group:,}장에서 낸 쪽의 훈련 정확도는 {train:.1f}%다.",
+            "en": f"Test accuracy {a:.2f}% with the statistics of {batch} images, {b:.2f}% "
             f"with those of {group:,}; {train:.1f}% on the training images with the latter.",
         },
     )
@@ -145,25 +144,24 @@ def more_noise(results: Results) -> Interval:
     return stats.paired_difference(accuracies(small), accuracies(large))
 
 
+def saved(results: Results, network: str) -> np.ndarray:
+    """Points of test accuracy without Dropout minus those with it at its best rate, by new seed."""
+    return accuracies(new(results, network)) - accuracies(new(results, f"{network}_dropout"))
+
+
 def without_dropout(results: Results) -> Estimate:
-    """BN without Dropout minus BN with its best Dropout, by new seeds."""
-    alone, dropped = (new(results, name) for name in ("alone", "dropout"))
-    rate = 100 * dropped[0].config["dropout"]
-    a, b = accuracies(alone), accuracies(dropped)
+    alone, dropped = (accuracies(new(results, name)).mean() for name in ("bn", "bn_dropout"))
+    rate = 100 * new(results, "bn_dropout")[0].config["dropout"]
+    plain = saved(results, "plain").mean()
     return Estimate(
-        stats.paired_difference(a, b),
+        stats.mean_interval(saved(results, "bn")),
         {
-            "ko": f"배치 정규화만 쓰면 {a.mean():.2f}%, 드롭아웃 {rate:.0f}%를 더하면 {b.mean():.2f}%다.",
-            "en": f"{a.mean():.2f}% with batch normalization alone, {b.mean():.2f}% with Dropout "
-            f"({rate:.0f}%) as well.",
+            "ko": f"배치 정규화만 쓰면 {alone:.2f}%, 드롭아웃 {rate:.0f}%를 더하면 {dropped:.2f}%다. "
+            f"배치 정규화가 없을 때 같은 차이는 {plain:+.2f}%p다.",
+            "en": f"{alone:.2f}% with batch normalization alone, {dropped:.2f}% with Dropout ({rate:.0f}%) "
+            f"as well. Without batch normalization the same difference is {plain:+.2f} points.",
         },
     )
-
-
-def dropout_spared(results: Results) -> Interval:
-    """What Dropout gains without BN minus what it gains with it: the claim's first rule."""
-    plain, bn = (gains(results, network) for network in NETWORKS)
-    return stats.paired_difference(plain, bn)
 
 
 # By the name that paper.yml gives.
@@ -225,18 +223,21 @@ def numbers(results: Results) -> dict[str, Number]:
         for rate in rates(results):
             records = with_dropout(results, network, rate)
             found |= prefixed(f"dropout.{network}.{round(100 * rate)}", described(records))
-        found |= prefixed(f"gain.{network}", interval("points", stats.mean_interval(gains(results, network))))
+        found |= prefixed(
+            f"gain.{network}", interval("points", stats.mean_interval(-saved(results, network)))
+        )
         found[f"gain.{network}.rate"] = round(100 * best_rate(results, network))
     for group in groups(results):
         found |= prefixed(f"statistics.{group}", described(chosen(results, "statistics", str(group))))
-    for name in ("alone", "dropout", "company"):
+    for name in ("bn", "bn_dropout", "company", "plain", "plain_dropout"):
         found |= prefixed(f"new.{name}", described(new(results, name)))
     found |= interval("noise_gain", noise_gain(results).interval)
     found |= interval("more_noise", more_noise(results))
     found |= interval("without_dropout", without_dropout(results).interval)
-    found |= interval("dropout_spared", dropout_spared(results))
+    spared = stats.paired_difference(saved(results, "bn"), saved(results, "plain"))
+    found |= interval("dropout_spared", spared)
     found |= prefixed("shift", _variance_shift(results))
-    plain, bn = (accuracies(with_dropout(results, network, 0.0)) for network in NETWORKS)
+    plain, bn = (accuracies(new(results, network)) for network in NETWORKS)
     found |= prefixed("bn_alone", interval("points", stats.paired_difference(bn, plain)))
     return found | prefixed("lowest", at_the_lowest_rate(results))
 
@@ -244,7 +245,7 @@ def numbers(results: Results) -> dict[str, Number]:
 def _variance_shift(results: Results) -> dict[str, Number]:
     """Of BN with its best Dropout: the rate (percent), how many times the variance is while Dropout drops,
     and the points of test accuracy that statistics taken then cost."""
-    dropped = [record for record in new(results, "dropout") if not record.diverged]
+    dropped = [record for record in new(results, "bn_dropout") if not record.diverged]
     cost = [100 * (r.final["test_accuracy"] - r.final["test_accuracy_shifted"]) for r in dropped]
     return {
         "rate": round(100 * dropped[0].config["dropout"]),

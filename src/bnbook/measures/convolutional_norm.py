@@ -29,9 +29,9 @@ def chosen(results: Results, variant: str, batch_size: int | None = None) -> lis
     return rates(results, variant, batch_size)[chosen_rate(results, like, batch_size)]
 
 
-def placed(results: Results, variant: str) -> np.ndarray:
-    """Test accuracy in percent of one of PLACES by new seeds."""
-    return accuracies(next(found for key, found in results.main.items() if key[:2] == ("new", variant)))
+def new(results: Results, variant: str) -> list[Record]:
+    """What new seeds ran of one of PLACES."""
+    return next(found for key, found in results.main.items() if key[:2] == ("new", variant))
 
 
 def learned(records: list[Record]) -> int:
@@ -54,7 +54,7 @@ def shift_errors(results: Results, variant: str) -> np.ndarray:
 
 def placement_gain(results: Results) -> Estimate:
     """By new seeds, over the pairs of networks that both learn."""
-    wu, u = (placed(results, name) for name in PLACES)
+    wu, u = (accuracies(new(results, name)) for name in PLACES)
     both = (wu > 100 * LEARNS) & (u > 100 * LEARNS)
     both = both if both.any() else ~both  # in trainings that are too short for any
     lost = [int((found <= 100 * LEARNS).sum()) for found in (wu, u)]
@@ -210,7 +210,7 @@ def numbers(results: Results) -> dict[str, Number]:
     found["bias_moved"] = float(inside(results, "biased", "bias_moved").max())
     found["plain_bias_moved"] = float(inside(results, "none", "bias_moved").mean())
     for name in PLACES:
-        accuracy = placed(results, name)
+        accuracy = accuracies(new(results, name))
         kept = accuracy[accuracy > 100 * LEARNS]
         found[f"placed.{name}.accuracy"] = float(kept.mean()) if kept.size else float("nan")
         found[f"placed.{name}.lost"] = int(accuracy.size - kept.size)

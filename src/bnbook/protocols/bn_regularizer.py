@@ -17,7 +17,8 @@ validation accuracy over seeds counts, and the test images have no say. The lear
 on one grid for both, the best of one would lie on the edge.
 
 What the claims compare is then run again by new seeds, at what the others chose: BN as it is, with its best
-rate of Dropout, and with nearly no noise.
+rate of Dropout, and with nearly no noise; and, to see what Dropout is worth on this problem, the network
+without BN likewise.
 """
 
 import dataclasses
@@ -226,11 +227,14 @@ def best_dropout(results: grid.Results, network: str) -> Key:
 
 
 def select(results: grid.Results) -> dict[str, Key]:
-    """The keys of what new seeds run: BN "alone", with its best "dropout", and in "company"."""
+    """The keys of what new seeds run: both networks, without Dropout and with their best ("_dropout"), and BN
+    with nearly no noise ("company")."""
     return {
-        "alone": best(results, "dropout", "bn", "0"),
-        "dropout": best_dropout(results, "bn"),
+        "bn": best(results, "dropout", "bn", "0"),
+        "bn_dropout": best_dropout(results, "bn"),
         "company": best(results, "statistics", str(company(results.profile))),
+        "plain": best(results, "dropout", "plain", "0"),
+        "plain_dropout": best_dropout(results, "plain"),
     }
 
 

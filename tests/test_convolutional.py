@@ -231,7 +231,7 @@ def test_the_convolutional_network_bears_higher_rates_without_bn():
     """What the row on learning rates of Section 3.3 says beside its own network."""
     results = protocol.results(protocol.PROFILES["cpu"], [paths.runs(paths.RESULTS)])
     numbers = measures.numbers(results)
-    assert numbers["top.per_map.learned"] < numbers["top.none.learned"] == numbers["seeds"]
+    assert numbers["top.per_map.learned"] < numbers["top.none.learned"] == results.profile.seeds
 
 
 def test_board(synthetic_convolutional):
@@ -246,4 +246,7 @@ def test_numbers(synthetic_convolutional):
     assert numbers["small.none.lr"] == CONVOLUTIONAL["best_lr"] and numbers["diverged"] == 0
     assert numbers["inside.none.u_distance"] == pytest.approx(0.3)
     assert (numbers["placed.per_map.lost"], numbers["placed.input.lost"]) == (0, 1)
+    places, worth = 4 * 4, CONVOLUTIONAL["worth_2"]  # of the second layer, 8x8 digits
+    assert numbers["layer_2.factor_counted"] == pytest.approx(100 / (4 * places - 1))
+    assert numbers["layer_2.factor_needed"] == pytest.approx(100 / (4 * worth - 1))
     assert numbers["top.lr"] == 0.3 and numbers["top.none.learned"] == SMOKE.seeds

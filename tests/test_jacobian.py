@@ -209,6 +209,10 @@ def test_at_equal_accuracy(synthetic_jacobian):
     assert measures.near_at(record, 80) == pytest.approx(near + 2.5)
     assert measures.near_at(record, 40) == near + 9  # above it from the first
     assert np.isnan(measures.near_at(record, 95))
+    # The first evaluation is at step 1, the second, halfway, at 100.
+    share, accuracy = measures.early(record)
+    assert share == pytest.approx(near + 9 - 4 * 79 / 99)
+    assert accuracy == pytest.approx(50 + 20 * 79 / 99)
     detail = measures.nearness_gain(synthetic_jacobian).detail["en"]
     assert "at an accuracy of 90%, 40.5% and 50.5%" in detail
 

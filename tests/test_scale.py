@@ -202,7 +202,8 @@ def test_rates_draw_together(synthetic_scale):
 
 def test_growth_is_compared_where_bn_works(synthetic_scale):
     """At the rates that work with BN with every seed, 0.01 to 1, and geometrically over them."""
-    assert measures.usable_with_bn(synthetic_scale) == [0.01, 0.1, 1.0]
+    assert measures.usable(synthetic_scale, "bn") == [0.01, 0.1, 1.0]
+    assert measures.usable(synthetic_scale, "plain", "bn") == [0.1, 1.0]
     main = {
         key: [grown(r, 3 * float(key[2])) for r in found] if key[:2] == ("sweep", "plain") else found
         for key, found in synthetic_scale.main.items()
@@ -211,7 +212,7 @@ def test_growth_is_compared_where_bn_works(synthetic_scale):
     ratios = [(1 + 3 * lr) / (1 + GROWN * lr) for lr in (0.01, 0.1, 1.0)]
     assert found.interval.estimate == pytest.approx(np.prod(ratios) ** (1 / 3))
     assert (
-        "At the rate 1 ‖w‖² becomes 3.0 times as large with batch normalization and 4.0 without"
+        "At the rate 1, ‖w‖² becomes 3.0 times as large with batch normalization and 4.0 without"
         in (found.detail["en"])
     )
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bnbook import stats
+from bnbook import paper, stats
 from bnbook.measures import Estimate, accuracies, data_name, interval, prefixed
 from bnbook.paper import Number
 from bnbook.protocols.bn_regularizer import NETWORKS, Profile, best, best_dropout, company
@@ -188,6 +188,8 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "tenth": TENTH,
         "company": company(profile),
         "new_seeds": profile.new_seeds,
+        "dropout_bound": -paper.effect("c-3.4-dropout"),
+        "noise_effect": paper.effect("c-3.4-generalization"),
         "new_seeds_company": profile.new_seeds_company,
         "rates": [round(100 * rate) for rate in profile.rates],
         "groups": [*profile.groups, profile.batch_size],

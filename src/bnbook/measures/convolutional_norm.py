@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bnbook import stats
+from bnbook import paper, stats
 from bnbook.measures import Estimate, accuracies, data_name, interval, prefixed
 from bnbook.paper import Number
 from bnbook.protocols.convolutional_norm import (
@@ -154,7 +154,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
     found: dict[str, Number] = {
         "seeds": profile.seeds,
         "new_seeds": profile.new_seeds,
-        "learns": 100 * LEARNS,
+        "placement_effect": paper.effect("c-3.2-placement"),
         "steps": profile.steps,
         "small_batch_steps": profile.small_batch_steps,
         "batch_size": profile.batch_size,
@@ -207,6 +207,8 @@ def numbers(results: Results) -> dict[str, Number]:
             "worth_2": float(np.median(inside(results, name, "worth_2"))),
         }
         found |= prefixed(f"inside.{name}", own)
+    for layer, places in zip((1, 2), layer_places(results.profile), strict=True):
+        found |= prefixed(f"layer_{layer}", _correction(results, layer, places))
     found["bias_moved"] = float(inside(results, "biased", "bias_moved").max())
     found["plain_bias_moved"] = float(inside(results, "none", "bias_moved").mean())
     for name in PLACES:
@@ -217,3 +219,14 @@ def numbers(results: Results) -> dict[str, Number]:
     for name, statistic in STATISTICS.items():
         found |= interval(name, statistic(results).interval)
     return found
+
+
+def _correction(results: Results, layer: int, places: int) -> dict[str, Number]:
+    """By how many percent a small mini-batch's variance has to be raised to be right on average: as counted,
+    m' / (m' - 1), and as needed where an image is worth fewer independent values than it has places."""
+    images = results.profile.small_batch
+    image_worth = np.median(inside(results, "per_map", f"worth_{layer}"))
+    return {
+        "factor_counted": 100 / (images * places - 1),
+        "factor_needed": float(100 / (images * image_worth - 1)),
+    }

@@ -13,6 +13,8 @@ from bnbook.protocols.jacobian_conjecture import ACTIVATIONS, LEVELS, LINEAR, NO
 from bnbook.records import Record
 
 TINY = 1e-6  # a singular value below it is 0
+EARLY = 80  # steps, when networks of sigmoids without batch normalization have not begun to learn
+MANY_LAYERS = 20  # to see what a gain a layer comes to
 MATCHED = (80, 90, 95)  # percent of test accuracy at which networks are compared beside equal steps
 
 
@@ -24,6 +26,13 @@ def near(record: Record) -> float:
 def shares(results: Results, *key: str) -> np.ndarray:
     """`near` of the runs at `key`, by seed."""
     return np.array([near(record) for record in results.main[key]])
+
+
+def early(record: Record) -> tuple[float, float]:
+    """Percent of singular values within NEAR, and test accuracy in percent, after EARLY steps."""
+    taken, accuracies = curve(record)
+    shares = record.curves["spectra"]["near"]
+    return float(np.interp(EARLY, taken, shares)), float(np.interp(EARLY, taken, accuracies))
 
 
 def near_at(record: Record, accuracy: float) -> float:
@@ -124,6 +133,8 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "depth": profile.depth,
         "examples": profile.examples,
         "reference": profile.reference,
+        "early": EARLY,
+        "many_layers": MANY_LAYERS,
     }
 
 
@@ -158,6 +169,8 @@ def _net(results: Results, activation: str, name: str) -> dict[str, Number]:
     if alive:
         own["near_first"] = float(np.mean([r.curves["spectra"]["near"][0] for r in alive]))
         own["near_best"] = float(np.mean([max(r.curves["spectra"]["near"]) for r in alive]))
+        own["gain_in_many"] = own["gain"] ** MANY_LAYERS
+    own["near_early"], own["accuracy_early"] = np.mean([early(r) for r in records], axis=0)
     for level in MATCHED:
         own[f"near_at_{level}"] = float(matched(results, activation, name, level).mean())
     return own | _described(end_spectrum(results, activation, name))

@@ -177,36 +177,37 @@ def grown(results: Results, variant: str, rate: float) -> np.ndarray:
     return np.array([last(square_norm(r)) / square_norm(r)[0] for r in runs(results, variant, rate)])
 
 
-def usable_with_bn(results: Results) -> list[float]:
-    """The rates that work with batch normalization with every seed."""
-    working = (accuracies(results, "bn") >= WORKS).all(1)
-    return rates(results)[working].tolist()
+def usable(results: Results, *variants: str) -> list[float]:
+    """The rates that work with every seed of these networks; all, in trainings that are too short for any."""
+    working = np.all([accuracies(results, variant) >= WORKS for variant in variants], axis=(0, 2))
+    return rates(results)[working if working.any() else ~working].tolist()
+
+
+def growth_ratio(results: Results, tried: list[float]) -> stats.Interval:
+    """How many times more the weights grow without batch normalization than with it, geometric mean over
+    these rates."""
+    plain, bn = (
+        np.exp(np.mean([np.log(grown(results, variant, rate)) for rate in tried], axis=0))
+        for variant in VARIANTS
+    )
+    return stats.paired_ratio(plain, bn)
 
 
 def steadied_growth(results: Results) -> Estimate:
-    """How many times more the weights grow without batch normalization than with it, geometric mean over the
-    rates that work with it."""
-    usable = usable_with_bn(results) or rates(results)  # all, in trainings that are too short for any
-    plain, bn = (np.array([grown(results, variant, rate) for rate in usable]) for variant in VARIANTS)
-    examples = [
+    """At the rates that work with batch normalization."""
+    (bn, plain), (bn_fast, plain_fast) = (
         [_geometric_mean(grown(results, variant, rate)) for variant in reversed(VARIANTS)]
         for rate in (1.0, FAST)
-    ]
-    (bn_one, plain_one), (bn_fast, plain_fast) = examples
+    )
     return Estimate(
-        stats.paired_ratio(_means(plain), _means(bn)),
+        growth_ratio(results, usable(results, "bn")),
         {
-            "ko": f"학습률 1에서 ‖w‖²은 배치 정규화를 쓰면 {bn_one:.1f}배, 쓰지 않으면 {plain_one:.1f}배, "
+            "ko": f"학습률 1에서 ‖w‖²은 배치 정규화를 쓰면 {bn:.1f}배, 쓰지 않으면 {plain:.1f}배, "
             f"학습률 {FAST:g}에서는 각각 {bn_fast:.0f}배와 {plain_fast:.1f}배가 된다.",
-            "en": f"At the rate 1 ‖w‖² becomes {bn_one:.1f} times as large with batch normalization and "
-            f"{plain_one:.1f} without, at {FAST:g} {bn_fast:.0f} and {plain_fast:.1f} times.",
+            "en": f"At the rate 1, ‖w‖² becomes {bn:.1f} times as large with batch normalization and "
+            f"{plain:.1f} without; at the rate {FAST:g}, {bn_fast:.0f} and {plain_fast:.1f} times.",
         },
     )
-
-
-def _means(values: np.ndarray) -> np.ndarray:
-    """Geometric means over the rates, (rates, seeds) -> (seeds,)."""
-    return np.exp(np.log(values).mean(0))
 
 
 # By the name that paper.yml gives.
@@ -254,9 +255,10 @@ def numbers(results: Results) -> dict[str, Number]:
         for name, rate in named.items():
             found |= prefixed(f"norms.{variant}.{name}", _norm_numbers(runs(results, variant, rate)))
     found["norms.spread"] = _geometric_mean(spreads(results))
-    usable = usable_with_bn(results)
-    found |= {"growth.lowest": min(usable), "growth.highest": max(usable)} if usable else {}
-    found |= interval("growth.ratio", steadied_growth(results).interval)
+    working = usable(results, "bn")
+    found |= {"growth.lowest": min(working), "growth.highest": max(working)}
+    found |= interval("growth.ratio", growth_ratio(results, working))
+    found["growth.shared"] = growth_ratio(results, usable(results, *VARIANTS)).estimate
     return found
 
 

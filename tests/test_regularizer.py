@@ -16,7 +16,7 @@ from conftest import (
 )
 from torch import nn
 
-from bnbook import claims
+from bnbook import claims, records
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
 from bnbook.experiments import bn_regularizer as experiment
@@ -233,6 +233,18 @@ def test_what_is_judged_ran_by_seeds_that_chose_nothing(synthetic_regularizer):
         assert config["lr"] == 0.3 and config["dropout"] == 0.3 * name.endswith("dropout")
         assert bool(config["group"]) == (not name.startswith("plain"))
     assert measures.new(synthetic_regularizer, "company")[0].config["group"] == SMOKE.company
+
+
+def test_the_grid_runs_first(synthetic_regularizer, tmp_path):
+    """What it chose is known only then; by seed, each as many times as it says, and no seed twice."""
+    with pytest.raises(records.MissingRecord):
+        list(protocol.plan("main", SMOKE, [tmp_path]))
+    choice = protocol.select(synthetic_regularizer)
+    first, then = list(protocol.plan("grid", SMOKE, [])), protocol.jobs(SMOKE, choice)
+    assert then[: len(first)] == first
+    confirming = then[len(first) :]
+    assert [seed for _, seed in confirming] == [100] * 5 + [101] * 5 + [102] * 4
+    assert len(set(then)) == len(then)
 
 
 def test_no_more_company_than_there_are_images():

@@ -231,6 +231,8 @@ def numbers(results: Results) -> dict[str, Number]:
         found[f"gain.{network}.rate"] = round(100 * best_rate(results, network))
     for group in groups(results):
         found |= prefixed(f"statistics.{group}", described(chosen(results, "statistics", str(group))))
+    own = str(company(results.profile))
+    found |= prefixed("statistics.company", described(chosen(results, "statistics", own)))
     for name in ("bn", "bn_dropout", "company", "plain", "plain_dropout"):
         found |= prefixed(f"new.{name}", described(new(results, name)))
     found |= interval("noise_gain", noise_gain(results).interval)

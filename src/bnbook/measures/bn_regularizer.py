@@ -46,8 +46,14 @@ def best_rate(results: Results, network: str) -> float:
     return float(best_dropout(results, network)[2])
 
 
+def gains(results: Results, network: str) -> np.ndarray:
+    """Points of test accuracy that Dropout at its best rate adds, by the seed of the grid."""
+    dropped = accuracies(with_dropout(results, network, best_rate(results, network)))
+    return dropped - accuracies(with_dropout(results, network, 0.0))
+
+
 def new(results: Results, name: str) -> list[Record]:
-    """What new seeds ran: "plain", "plain_dropout", "bn", "bn_dropout" or "company"."""
+    """What new seeds ran: BN "alone", with its best "dropout", or in "company"."""
     return results.main["new", name]
 
 
@@ -118,7 +124,7 @@ def company_changes_answers(results: Results) -> Estimate:
 def noise_gains(results: Results) -> np.ndarray:
     """Points of test accuracy with the noise of the mini-batch minus those with nearly none, by new seed."""
     quiet = new(results, "company")
-    return accuracies(new(results, "bn")[: len(quiet)]) - accuracies(quiet)
+    return accuracies(new(results, "alone")[: len(quiet)]) - accuracies(quiet)
 
 
 def noise_gain(results: Results) -> Estimate:
@@ -144,22 +150,21 @@ def more_noise(results: Results) -> Interval:
     return stats.paired_difference(accuracies(small), accuracies(large))
 
 
-def saved(results: Results, network: str) -> np.ndarray:
-    """Points of test accuracy without Dropout minus those with it at its best rate, by new seed."""
-    return accuracies(new(results, network)) - accuracies(new(results, f"{network}_dropout"))
+def saved(results: Results) -> np.ndarray:
+    """Points of test accuracy of BN without Dropout minus those with it at its best rate, by new seed."""
+    return accuracies(new(results, "alone")) - accuracies(new(results, "dropout"))
 
 
 def without_dropout(results: Results) -> Estimate:
-    alone, dropped = (accuracies(new(results, name)).mean() for name in ("bn", "bn_dropout"))
-    rate = 100 * new(results, "bn_dropout")[0].config["dropout"]
-    plain = saved(results, "plain").mean()
+    alone, dropped = (accuracies(new(results, name)).mean() for name in ("alone", "dropout"))
+    rate, plain = 100 * new(results, "dropout")[0].config["dropout"], gains(results, "plain").mean()
     return Estimate(
-        stats.mean_interval(saved(results, "bn")),
+        stats.mean_interval(saved(results)),
         {
             "ko": f"배치 정규화만 쓰면 {alone:.2f}%, 드롭아웃 {rate:.0f}%를 더하면 {dropped:.2f}%다. "
-            f"배치 정규화가 없을 때 같은 차이는 {plain:+.2f}%p다.",
+            f"배치 정규화가 없을 때 드롭아웃의 이득은 {plain:+.2f}%p다.",
             "en": f"{alone:.2f}% with batch normalization alone, {dropped:.2f}% with Dropout ({rate:.0f}%) "
-            f"as well. Without batch normalization the same difference is {plain:+.2f} points.",
+            f"as well. Without batch normalization Dropout gains {plain:+.2f} points.",
         },
     )
 
@@ -225,23 +230,21 @@ def numbers(results: Results) -> dict[str, Number]:
         for rate in rates(results):
             records = with_dropout(results, network, rate)
             found |= prefixed(f"dropout.{network}.{round(100 * rate)}", described(records))
-        found |= prefixed(
-            f"gain.{network}", interval("points", stats.mean_interval(-saved(results, network)))
-        )
+        found |= prefixed(f"gain.{network}", interval("points", stats.mean_interval(gains(results, network))))
         found[f"gain.{network}.rate"] = round(100 * best_rate(results, network))
     for group in groups(results):
         found |= prefixed(f"statistics.{group}", described(chosen(results, "statistics", str(group))))
     own = str(company(results.profile))
     found |= prefixed("statistics.company", described(chosen(results, "statistics", own)))
-    for name in ("bn", "bn_dropout", "company", "plain", "plain_dropout"):
+    for name in ("alone", "dropout", "company"):
         found |= prefixed(f"new.{name}", described(new(results, name)))
     found |= interval("noise_gain", noise_gain(results).interval)
     found |= interval("more_noise", more_noise(results))
     found |= interval("without_dropout", without_dropout(results).interval)
-    spared = stats.paired_difference(saved(results, "bn"), saved(results, "plain"))
+    spared = stats.paired_difference(*(gains(results, network) for network in NETWORKS))
     found |= interval("dropout_spared", spared)
     found |= prefixed("shift", _variance_shift(results))
-    plain, bn = (accuracies(new(results, network)) for network in NETWORKS)
+    plain, bn = (accuracies(with_dropout(results, network, 0.0)) for network in NETWORKS)
     found |= prefixed("bn_alone", interval("points", stats.paired_difference(bn, plain)))
     return found | prefixed("lowest", at_the_lowest_rate(results))
 
@@ -249,7 +252,7 @@ def numbers(results: Results) -> dict[str, Number]:
 def _variance_shift(results: Results) -> dict[str, Number]:
     """Of BN with its best Dropout: the rate (percent), how many times the variance is while Dropout drops,
     and the points of test accuracy that statistics taken then cost."""
-    dropped = [record for record in new(results, "bn_dropout") if not record.diverged]
+    dropped = [record for record in new(results, "dropout") if not record.diverged]
     cost = [100 * (r.final["test_accuracy"] - r.final["test_accuracy_shifted"]) for r in dropped]
     return {
         "rate": round(100 * dropped[0].config["dropout"]),

@@ -23,6 +23,11 @@ def test_readme_shows_todays_board():
     assert "c-4.1" not in text and "reproduced" in text
 
 
+def test_rules_of_the_second_registration_are_those_registered():
+    file = paths.RESULTS / "rules-second.json"
+    assert json.loads(file.read_text(encoding="utf-8")) == claims.next_rules()
+
+
 def test_rules_are_those_registered():
     assert not [claim.id for claim in claims.board(claims.results()) if claim.rule_changed]
     assert set(claims.registered()) == {claim.id for claim in claims.board(claims.results()) if claim.rule}

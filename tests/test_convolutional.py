@@ -8,7 +8,7 @@ import torch
 from conftest import CONVOLUTIONAL
 from torch.nn import functional as F
 
-from bnbook import claims
+from bnbook import claims, paths
 from bnbook.experiments import convolutional_norm as experiment
 from bnbook.measures import convolutional_norm as measures
 from bnbook.nn.batchnorm import population_statistics
@@ -200,6 +200,40 @@ def test_the_rate_is_chosen_by_validation(synthetic_convolutional):
     assert {r.config["lr"] for r in measures.chosen(synthetic_convolutional, "biased")} == {best}
 
 
+def test_places_are_compared_by_seeds_that_chose_nothing(synthetic_convolutional):
+    """At the chosen rate; the seed that does not learn with u is left out of the difference, and counted."""
+    for name in protocol.PLACES:
+        found = measures.new(synthetic_convolutional, name)
+        assert [record.seed for record in found] == [100, 101, 102]
+        assert {record.config["lr"] for record in found} == {CONVOLUTIONAL["best_lr"]}
+    found = measures.placement_gain(synthetic_convolutional)
+    assert found.interval.n == 2
+    assert "Of 3 new seeds 0 do not learn with Wu, 1 with u." in found.detail["en"]
+
+
+def test_where_no_pair_learns_all_count(synthetic_convolutional):
+    """As in a rerun of a few steps."""
+    main = {
+        key: [dataclasses.replace(r, final=r.final | {"test_accuracy": 0.1}) for r in found]
+        for key, found in synthetic_convolutional.main.items()
+    }
+    short = dataclasses.replace(synthetic_convolutional, main=main)
+    assert measures.placement_gain(short).interval.n == 3
+    assert measures.numbers(short)["placed.input.lost"] == 3
+
+
+def test_the_rule_says_what_is_measured():
+    rule, cpu = claims.paper.claims()["c-3.2-placement"]["rule"]["en"], protocol.PROFILES["cpu"]
+    assert f"{cpu.new_seeds} new seeds" in rule and f"above {100 * protocol.LEARNS:.0f}%" in rule
+
+
+def test_the_convolutional_network_bears_higher_rates_without_bn():
+    """What the row on learning rates of Section 3.3 says beside its own network."""
+    results = protocol.results(protocol.PROFILES["cpu"], [paths.runs(paths.RESULTS)])
+    numbers = measures.numbers(results)
+    assert numbers["top.per_map.learned"] < numbers["top.none.learned"] == results.profile.seeds
+
+
 def test_board(synthetic_convolutional):
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_convolutional})}
     assert board["c-3.2-placement"].verdict == board["c-3.2-per-map"].verdict == "reproduced"
@@ -211,3 +245,8 @@ def test_numbers(synthetic_convolutional):
     assert numbers["large.per_map.accuracy"] == pytest.approx(100 * CONVOLUTIONAL["accuracy"]["per_map"])
     assert numbers["small.none.lr"] == CONVOLUTIONAL["best_lr"] and numbers["diverged"] == 0
     assert numbers["inside.none.u_distance"] == pytest.approx(0.3)
+    assert (numbers["placed.per_map.lost"], numbers["placed.input.lost"]) == (0, 1)
+    places, worth = 4 * 4, CONVOLUTIONAL["worth_2"]  # of the second layer, 8x8 digits
+    assert numbers["layer_2.factor_counted"] == pytest.approx(100 / (4 * places - 1))
+    assert numbers["layer_2.factor_needed"] == pytest.approx(100 / (4 * worth - 1))
+    assert numbers["top.lr"] == 0.3 and numbers["top.none.learned"] == SMOKE.seeds

@@ -223,6 +223,8 @@ def test_numbers(synthetic_careless):
     assert numbers["relu.plain.deepest.decades"] == pytest.approx(decades_of("relu", "plain", 5))
     assert numbers["relu.plain.deepest.best"] == pytest.approx(75)
     assert numbers["relu.plain.deepest.at_one"] == pytest.approx(20)
+    assert numbers["relu.bn.growth"] == pytest.approx(GRADIENT_GROWTH)
+    assert numbers["relu.bn.growth_in_all"] == pytest.approx(GRADIENT_GROWTH**4)  # of five layers
     assert numbers["relu.gain_at_80"] == 0 and numbers["relu.gain_at_30"] == numbers["relu.gain"]
     assert numbers["relu.gain_one_rate_low"] == 0 < numbers["relu.gain_one_rate_high"]
     assert numbers["trainings"] == (8 + len(protocol.CONTROLS)) * 2 * 5 * 2

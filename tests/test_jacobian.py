@@ -158,7 +158,12 @@ def test_a_run_measures_through_training():
     config = dataclasses.replace(CONFIGS["net", "sigmoid", "bn"], steps=30, probe_every=10)
     measured = experiment.net(config, 0, None, lambda step: None, measure=True)
     curve, spectra = measured.curves["spectra"], measured.arrays["spectra"]
-    assert curve["step"] == [1, 3, 10, 20, 30] and spectra.shape == (5, len(protocol.LEVELS))
+    assert curve["step"] == measured.curves["evaluation"]["step"] == [1, 2, 3, 4, 7, 10, 15, 20, 30]
+    assert spectra.shape == (9, len(protocol.LEVELS))
+    # The end point is Algorithm 2's; after so few steps moving averages know little.
+    end = measured.final["test_accuracy_population"]
+    assert end == measured.curves["evaluation"]["test_accuracy_population"][-1]
+    assert end != measured.final["test_accuracy"]
     assert (np.diff(spectra, axis=1) >= 0).all()
     assert 0 < measured.final["near"] == curve["near"][-1] < 100
     assert 1 <= measured.final["directions"] <= SMOKE.hidden
@@ -197,6 +202,21 @@ def test_a_diverged_network_has_nothing_near(synthetic_jacobian):
     assert measures.near(lost) == 0 < measures.near(record)
 
 
+def test_at_equal_accuracy(synthetic_jacobian):
+    """By Algorithm 2's curve, 50, 70 and 90% after spectra of 49, 45 and 40: 80% lies halfway."""
+    record = synthetic_jacobian.main["net", "sigmoid", "bn"][0]
+    near = NEARNESS["net_sigmoid_bn"]
+    assert measures.near_at(record, 80) == pytest.approx(near + 2.5)
+    assert measures.near_at(record, 40) == near + 9  # above it from the first
+    assert np.isnan(measures.near_at(record, 95))
+    # The first evaluation is at step 1, the second, halfway, at 100.
+    share, accuracy = measures.early(record)
+    assert share == pytest.approx(near + 9 - 4 * 79 / 99)
+    assert accuracy == pytest.approx(50 + 20 * 79 / 99)
+    detail = measures.nearness_gain(synthetic_jacobian).detail["en"]
+    assert "at an accuracy of 90%, 40.5% and 50.5%" in detail
+
+
 def test_board(synthetic_jacobian):
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_jacobian})}
     assert board["c-3.3-jacobian-linear"].verdict == "holds"
@@ -207,6 +227,7 @@ def test_numbers(synthetic_jacobian):
     numbers = measures.numbers(synthetic_jacobian)
     assert numbers["linear.null.near"] == NEARNESS["linear_null"] + 0.5
     assert numbers["relu.bn.near_first"] == NEARNESS["net_relu_bn"] + 9.5
+    assert numbers["relu.plain.near_at_80"] == pytest.approx(NEARNESS["net_relu_plain"] + 3)
     assert numbers["sigmoid.bn.low"] == pytest.approx(0.2) and numbers["sigmoid.bn.high"] == pytest.approx(
         1.8
     )

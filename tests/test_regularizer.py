@@ -5,10 +5,20 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import CHANGED, DROPOUT_GAIN, GROUP_GAIN, SPREAD
+from conftest import (
+    CHANGED,
+    COMPANY_LOSS,
+    DROPOUT_GAIN,
+    GROUP_GAIN,
+    SHIFT_COST,
+    SPREAD,
+    VARIANCE_SHIFT,
+)
 from torch import nn
 
-from bnbook import claims
+from bnbook import claims, records
+from bnbook.data.batches import Batches
+from bnbook.data.datasets import Split
 from bnbook.experiments import bn_regularizer as experiment
 from bnbook.measures import bn_regularizer as measures
 from bnbook.nn.ghost import GhostBatchNorm, in_company, network, normalized
@@ -122,6 +132,59 @@ def test_a_run_repeats_itself_whatever_ran_before():
     assert losses[0] == losses[1]
 
 
+def test_in_company_the_mini_batch_is_the_same():
+    """It comes first, with its labels, followed by others that are not its own once more."""
+    data = Split(torch.arange(300.0)[:, None], torch.arange(300))
+    batches = Batches(data, 60, seed=3)
+    company = experiment.InCompany(batches, 240)
+    for step in (0, 7):
+        (x, y), (images, labels) = batches[step], company[step]
+        assert torch.equal(images[:60], x) and torch.equal(labels, y) and len(images) == 240
+        assert len(set(images[60:].flatten().tolist())) == 180  # all different
+        assert not torch.equal(images[60:120], x)
+
+
+def test_in_company_the_loss_is_that_of_the_mini_batch_and_the_gradient_knows_of_the_others():
+    """By finite differences in the first layer: the others move mean and variance, and with them the loss."""
+    torch.manual_seed(0)
+    model = network(5, 4, 1, 3, "sigmoid", 12, 0.0).double()
+    x, y = values(12, 5).double(), torch.tensor([0, 1, 2])
+    experiment.loss(model(x), y).backward()
+    weight, step = model[0].weight, 1e-6
+    sides = []
+    for sign in (1, -1):
+        with torch.no_grad():
+            weight[1, 2] += sign * step
+            sides.append(nn.functional.cross_entropy(model(x)[:3], y).item())
+            weight[1, 2] -= sign * step
+    assert weight.grad[1, 2].item() == pytest.approx((sides[0] - sides[1]) / (2 * step), rel=1e-5)
+
+
+def test_a_company_trains_as_it_is_said_to():
+    """The first loss is that of the mini-batch, normalized with 180 others."""
+    config = dataclasses.replace(CONFIGS["statistics", str(SMOKE.company), LR], steps=3)
+    measured = experiment.train_run(config, 0, None)
+    training = experiment.subset("digits", 300, 0)
+    x, y = experiment.InCompany(Batches(training, 60, 0), 240)[0]
+    logits = experiment.network(config, 64, 0)(x)
+    expected = nn.functional.cross_entropy(logits[:60], y).item()
+    assert measured.progress.first_losses[0] == pytest.approx(expected, rel=1e-5)
+    assert measured.final["test_accuracy"] > 0
+
+
+def test_dropout_raises_the_variance_that_it_is_not_there_for():
+    """Of ReLUs' outputs, a share p dropped and the rest scaled up: the mean of squares grows 1 / (1 - p)
+    times, so the variance of what sums them grows; the settled statistics stay as they are."""
+    config = dataclasses.replace(CONFIGS["dropout", "bn", "0.3", LR], dropout=0.5, population_batches=20)
+    training = experiment.subset("digits", 300, 0)
+    model = experiment.network(config, 64, seed=0)
+    experiment.settle(model, training, config, 0)
+    before = model[9].running_var.clone()
+    found = experiment.shifted(model, training, config, 0)
+    assert found["shift"] > 1.1 and 0 <= found["test_accuracy_shifted"] <= 1
+    assert torch.equal(model[9].running_var, before)
+
+
 def test_larger_company_less_noise():
     final = experiment.train_run(dataclasses.replace(CONFIGS["noise", "bn"], steps=20), 0, None).final
     for layer in (1, 2, 3):
@@ -142,7 +205,7 @@ def test_the_learning_rate_is_the_best_on_validation(synthetic_regularizer):
 def test_a_run_that_diverged_counts_as_chance_when_choosing(synthetic_regularizer):
     record = measures.noisy(synthetic_regularizer)[0]
     diverged = dataclasses.replace(record, final={"chance_accuracy": 0.1}, outcome={"status": "diverged"})
-    assert measures.validation([diverged]) == pytest.approx(10)
+    assert protocol.validation([diverged]) == pytest.approx(10)
     assert measures.train_accuracies([diverged]) == pytest.approx(10)
 
 
@@ -150,10 +213,54 @@ def test_measures_tell_the_truth(synthetic_regularizer):
     changed = measures.company_changes_answers(synthetic_regularizer)
     assert changed.interval.estimate == pytest.approx(100 * CHANGED / SMOKE.batch_size)
     assert f"{SPREAD / np.sqrt(60):.2f}" in changed.detail["en"]
-    gain = measures.noise_gain(synthetic_regularizer).interval.estimate
-    assert gain == pytest.approx(100 * GROUP_GAIN)
-    spared = measures.dropout_spared(synthetic_regularizer).interval.estimate
-    assert spared == pytest.approx(100 * (DROPOUT_GAIN["plain"] - DROPOUT_GAIN["bn"]))
+    gain = measures.noise_gain(synthetic_regularizer).interval
+    assert (gain.estimate, gain.n) == (pytest.approx(100 * COMPANY_LOSS), SMOKE.new_seeds_company)
+    assert measures.more_noise(synthetic_regularizer).estimate == pytest.approx(100 * GROUP_GAIN)
+    kept = measures.without_dropout(synthetic_regularizer)
+    assert (kept.interval.estimate, kept.interval.n) == (
+        pytest.approx(-100 * DROPOUT_GAIN["bn"]),
+        SMOKE.new_seeds,
+    )
+    assert f"{100 * DROPOUT_GAIN['plain']:+.2f} points" in kept.detail["en"]
+
+
+def test_what_is_judged_ran_by_seeds_that_chose_nothing(synthetic_regularizer):
+    """Each at what the others chose: the lower rate, and the only rate of Dropout above 0."""
+    for name in ("alone", "dropout", "company"):
+        found = measures.new(synthetic_regularizer, name)
+        assert [record.seed for record in found] == [100, 101, 102][: 2 if name == "company" else 3]
+        (config,) = {record.run_id: record.config for record in found}.values()
+        assert config["lr"] == 0.3 and config["dropout"] == 0.3 * (name == "dropout")
+        assert config["group"] > 0
+    assert measures.new(synthetic_regularizer, "company")[0].config["group"] == SMOKE.company
+
+
+def test_the_grid_runs_first(synthetic_regularizer, tmp_path):
+    """What it chose is known only then; by seed, each as many times as it says, and no seed twice."""
+    with pytest.raises(records.MissingRecord):
+        list(protocol.plan("main", SMOKE, [tmp_path]))
+    choice = protocol.select(synthetic_regularizer)
+    first, then = list(protocol.plan("grid", SMOKE, [])), protocol.jobs(SMOKE, choice)
+    assert then[: len(first)] == first
+    confirming = then[len(first) :]
+    assert [seed for _, seed in confirming] == [100] * 3 + [101] * 3 + [102] * 2
+    assert len(set(then)) == len(then)
+
+
+def test_no_more_company_than_there_are_images():
+    few = dataclasses.replace(SMOKE, images=100)
+    assert protocol.company(few) == 100
+    assert ("statistics", "100", LR) in protocol.main(few)
+
+
+def test_the_rules_say_what_is_measured():
+    cpu = protocol.PROFILES["cpu"]
+    dropout, noise = (
+        claims.paper.claims()[f"c-3.4-{name}"]["rule"]["en"] for name in ("dropout", "generalization")
+    )
+    assert f"{cpu.new_seeds} new seeds" in dropout
+    assert f"{cpu.new_seeds_company} new seeds" in noise and f"{cpu.company:,} images" in noise
+    assert f"mini-batch of {cpu.batch_size}" in noise
 
 
 def test_the_exponent_of_the_law(synthetic_regularizer):
@@ -168,9 +275,13 @@ def test_board(synthetic_regularizer):
 
 def test_numbers(synthetic_regularizer):
     numbers = measures.numbers(synthetic_regularizer)
-    assert numbers["dropout.bn.30.accuracy"] - numbers["dropout.bn.0.accuracy"] == pytest.approx(0.5)
+    assert numbers["dropout.bn.30.accuracy"] - numbers["dropout.bn.0.accuracy"] == pytest.approx(0.1)
     assert numbers["dropout.plain.0.gap"] == pytest.approx(100 - numbers["dropout.plain.0.accuracy"])
     assert numbers["gain.plain.rate"] == 30 and numbers["gain.plain.points"] == pytest.approx(2)
     assert numbers["statistics.60.accuracy"] == numbers["dropout.bn.0.accuracy"]
     assert (numbers["lowest.lr"], numbers["lowest.points"]) == (0.3, pytest.approx(100 * GROUP_GAIN))
-    assert numbers["runs"] == len(protocol.jobs(SMOKE))
+    choice = protocol.select(synthetic_regularizer)
+    assert numbers["runs"] == len(set(protocol.jobs(SMOKE, choice)))
+    assert numbers["dropout_spared"] == pytest.approx(100 * (DROPOUT_GAIN["plain"] - DROPOUT_GAIN["bn"]))
+    assert numbers["shift.variance"] == VARIANCE_SHIFT and numbers["shift.rate"] == 30
+    assert numbers["shift.cost"] == pytest.approx(100 * SHIFT_COST)

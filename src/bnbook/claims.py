@@ -164,6 +164,15 @@ def register(again: Sequence[str] = (), file: Path | None = None) -> None:
     file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
+def next_rules() -> dict[str, str]:
+    """The digests of the rules of a second registration (results/rules-second.json), by claim: what `register`
+    will add, with their constants, when its measurements take the place of the first."""
+    return {
+        name: digest({field: entry.get(field) for field in RULE_FIELDS})
+        for name, entry in paper.registered_again().items()
+    }
+
+
 def _completes(early: str, late: str) -> bool:
     """Whether `late` is the same rule as `early`, now with its constants."""
     return late.startswith(early + "+")

@@ -3,9 +3,10 @@
 Run it: `bnbook run bn_regularizer --profile cpu --jobs 2`.
 Expected: an example's normalized values spread as one over the root of the batch size; noisier statistics
 generalize better; Dropout gains less where there is BN than where there is none.
-Takes: about six minutes of one core at PROFILE=cpu, seconds at PROFILE=smoke.
+Takes: about twenty-five minutes of one core at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
+import copy
 import functools
 from collections.abc import Callable
 
@@ -37,11 +38,12 @@ def train_run(
     training = subset(config.data, config.images, seed)
     model = network(config, training.x.shape[1], seed)
     torch.manual_seed(seed)  # what Dropout drops
+    batches = Batches(training, config.batch_size, seed)
     progress = train(
         model=model,
-        loss_function=F.cross_entropy,
+        loss_function=loss,
         optimizer=torch.optim.SGD(model.parameters(), lr=config.lr),
-        batches=Batches(training, config.batch_size, seed),
+        batches=InCompany(batches, config.group) if config.group > config.batch_size else batches,
         steps=config.steps,
         report=report,
     )
@@ -51,6 +53,8 @@ def train_run(
     if not progress.diverged:
         if config.group:
             settle(model, training, config, seed)
+            if config.dropout:
+                final |= shifted(model, training, config, seed)
         for name, split in ({"train": training} | held_out(config.data)).items():
             final[f"{name}_loss"], final[f"{name}_accuracy"] = evaluate(model, split)
         if config.part == "noise":
@@ -80,6 +84,30 @@ def subset(data: str, images: int, seed: int) -> Split:
     return prepare(train[order[:images]])
 
 
+class InCompany:
+    """The stream of `batches`, each followed by other images, without labels, up to `company` in all.
+
+    BN takes its statistics over all of them, and the loss is that of the mini-batch alone. Its gradient goes
+    through the others as well: they are part of the mean and the variance, and a gradient that did not know
+    would be that of Section 2.
+    """
+
+    def __init__(self, batches: Batches, company: int):
+        self.batches = batches
+        # A seed of their own, or they would begin with the mini-batch's own images. Some may still meet it.
+        self.others = Batches(batches.data, company - batches.batch_size, batches.seed + 1_000)
+
+    def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
+        """Inputs (company, ...), labels (batch_size,)."""
+        x, y = self.batches[step]
+        return torch.cat([x, self.others[step][0]]), y
+
+
+def loss(logits: Tensor, y: Tensor) -> Tensor:
+    """Cross-entropy of the examples that have a label, the first ones."""
+    return F.cross_entropy(logits[: len(y)], y)
+
+
 def network(config: Config, inputs: int, seed: int) -> nn.Sequential:
     """The initialised network; networks with and without BN draw the same weights from the same seed."""
     model = ghost.network(
@@ -99,6 +127,29 @@ def settle(model: nn.Sequential, training: Split, config: Config, seed: int) -> 
     """Population statistics (Algorithm 2), over mini-batches of the size that BN normalized in training."""
     batches = Batches(training, config.group, seed)
     population_statistics(model, (batches[step][0] for step in range(config.population_batches)))
+
+
+@torch.no_grad()
+def shifted(model: nn.Sequential, training: Split, config: Config, seed: int) -> dict[str, float]:
+    """What Dropout does to the statistics (Li et al. 2018), of a copy of the model: "shift", the variance of
+    the last hidden layer's Wu while Dropout drops over that while it does not, which `model` is settled with,
+    the median over units; and "test_accuracy_shifted", by statistics taken while it drops, as moving averages
+    are."""
+    dropping = copy.deepcopy(model).train()
+    norms, settled = (
+        [module for module in one if isinstance(module, nn.BatchNorm1d)] for one in (dropping, model)
+    )
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # the plain average
+    batches = Batches(training, config.group, seed)
+    for step in range(config.population_batches):
+        dropping(batches[step][0])
+    ratio = norms[-1].running_var / settled[-1].running_var
+    return {
+        "shift": ratio.median().item(),
+        "test_accuracy_shifted": evaluate(dropping, held_out(config.data)["test"])[1],
+    }
 
 
 # The noise of the company

@@ -23,7 +23,7 @@ from bnbook.experiments.measured import Measured
 from bnbook.nn import jacobian
 from bnbook.nn.mlp import initialise
 from bnbook.nn.outside import covariance, inverse_root
-from bnbook.protocols.jacobian_conjecture import LEVELS, NEAR, Config
+from bnbook.protocols.jacobian_conjecture import LEVELS, NEAR, POPULATION_BATCHES, Config
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import Progress, train
 from bnbook.train.probes import Evaluation, Moment
@@ -140,14 +140,15 @@ def net(
     data = datasets.load(config.data)
     training, test = prepare(data.train_and_validation), prepare(data.test)
     model = network(config, training.x.shape[1], seed)
+    batches = Batches(training, config.batch_size, seed)
     steps = log_then_even(config.steps, config.probe_growth, config.probe_every)
-    evaluation = Evaluation({"test": test}, steps)
+    evaluation = Evaluation({"test": test}, steps, population=following(batches, config))
     spectra = Spectra(training[: config.reference], config.examples, config.eps, steps)
     progress = train(
         model=model,
         loss_function=F.cross_entropy,
         optimizer=torch.optim.SGD(model.parameters(), lr=config.lr),
-        batches=Batches(training, config.batch_size, seed),
+        batches=batches,
         steps=config.steps,
         probes=[evaluation, spectra] if measure else [],
         checkpoint=checkpoint,
@@ -158,9 +159,16 @@ def net(
     curves = {"evaluation": evaluation.columns(), "spectra": spectra.columns()}
     final = {"chance_accuracy": 1 / datasets.CLASSES}
     if not progress.diverged:
-        final |= {"test_accuracy": curves["evaluation"]["test_accuracy"][-1]}
+        accuracies = [key for key in curves["evaluation"] if key.startswith("test_accuracy")]
+        final |= {name: curves["evaluation"][name][-1] for name in accuracies}
         final |= {name: column[-1] for name, column in curves["spectra"].items() if name != "step"}
     return Measured(progress, curves, final, spectra.arrays())
+
+
+def following(batches: Batches, config: Config) -> list[Tensor]:
+    """The images whose statistics evaluate a normalized network (Algorithm 2); none for a plain one."""
+    number = POPULATION_BATCHES if config.normalization == "bn" else 0
+    return [batches[config.steps + step][0] for step in range(number)]
 
 
 def prepare(split: Split) -> Split:

@@ -13,6 +13,7 @@ from bnbook.figures import style
 from bnbook.figures.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.measures import accuracies
 from bnbook.measures import convolutional_norm as measures
+from bnbook.protocols.convolutional_norm import LEARNS, PLACES
 from bnbook.protocols.grid import Results
 
 Drawn = tuple[Figure, pd.DataFrame]
@@ -194,7 +195,7 @@ def place(results: Results) -> Drawn:
     left, right = figure.subplots(1, 2, width_ratios=[1, 0.95])
     rows: list[dict] = []
     variants = ("none", "input", "after", "biased", "per_map")
-    _accuracy_rows(left, results, variants, results.profile.batch_size, rows)
+    _accuracy_rows(left, results, variants, results.profile.batch_size, rows, judged=True)
     words = [{"per_map": "before it"}.get(name, NAMES[name]) for name in variants]
     left.set_yticklabels(words)
     style.heading(left, "BN and the nonlinearity", "its place in the layer")
@@ -217,11 +218,19 @@ def place(results: Results) -> Drawn:
 
 
 def _accuracy_rows(
-    ax: Axes, results: Results, variants: tuple[str, ...], size: int, rows: list[dict]
+    ax: Axes,
+    results: Results,
+    variants: tuple[str, ...],
+    size: int,
+    rows: list[dict],
+    judged: bool = False,
 ) -> None:
-    """A row of dots (seeds) with mean and interval for each variant, the last on top."""
+    """A row of dots (seeds that learn) with mean and interval for each variant, the last on top; `judged`:
+    by the new seeds where there are any."""
     for height, variant in enumerate(variants):
-        records = measures.chosen(results, variant, size)
+        new = judged and variant in PLACES
+        records = measures.new(results, variant) if new else measures.chosen(results, variant, size)
+        records = [r for r in records if r.accuracy > LEARNS] or records
         found, colour = accuracies(records), COLOURS[variant]
         whole = stats.mean_interval(found)
         ax.plot([whole.low, whole.high], [height] * 2, color=colour, lw=2, alpha=0.45)

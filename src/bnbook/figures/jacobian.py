@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 
 from bnbook.figures import style
 from bnbook.figures.style import BN, GREEN, GREY, INK, PALE, SMALL, YELLOW
+from bnbook.measures import curve
 from bnbook.measures import jacobian_conjecture as jacobian
 from bnbook.protocols.grid import Results
 from bnbook.protocols.jacobian_conjecture import LEVELS, NEAR
@@ -130,34 +131,37 @@ def spectra(results: Results) -> Drawn:
 
 
 def training(results: Results) -> Drawn:
-    """The share of singular values near 1 all through training, against that of random matrices."""
-    figure = style.figure(3.6)
-    axes = figure.subplots(1, 2, sharey=True)
+    """The share of singular values near 1 all through training, against that of random matrices: over steps,
+    and over the accuracy reached."""
+    figure = style.figure(5.6)
+    axes = figure.subplots(2, 2, sharey=True)
     null = float(jacobian.shares(results, "linear", "null").mean())
     rows = []
-    for ax, activation in zip(axes, TITLES, strict=True):
-        ax.axhline(null, color=GREY, lw=2.2)
+    for (above, below), activation in zip(axes.T, TITLES, strict=True):
         for name, colour in style.COLOURS.items():
             for record in results.main["net", activation, name]:
-                curve = record.curves["spectra"]
-                ax.plot(curve["step"], curve["near"], color=colour, lw=1.0, alpha=0.8, marker=".", ms=3)
+                spectra, (_, accuracies) = record.curves["spectra"], curve(record)
+                for ax, at in ((above, spectra["step"]), (below, accuracies)):
+                    ax.plot(at, spectra["near"], color=colour, lw=1.0, alpha=0.8, marker=".", ms=3)
+                network = f"{activation} {style.NAMES[name]}"
                 rows += [
-                    {
-                        "network": f"{activation} {style.NAMES[name]}",
-                        "seed": record.seed,
-                        "step": s,
-                        "near": n,
-                    }
-                    for s, n in zip(curve["step"], curve["near"], strict=True)
+                    {"network": network, "seed": record.seed, "step": s, "test_accuracy": a, "near": n}
+                    for s, a, n in zip(spectra["step"], accuracies, spectra["near"], strict=True)
                 ]
-        ax.set_xscale("log")
-        style.thousands(ax.xaxis)
-        ax.set(xlabel="steps", ylim=(0, 118), yticks=range(0, 101, 20))
+        above.set_xscale("log")
+        style.thousands(above.xaxis)
+        above.set(xlabel="steps")
+        below.set(xlabel="test accuracy (%)", xlim=(0, 100))
+        style.heading(above, TITLES[activation], "a line a seed")
+        style.heading(below, "At equal accuracy", f"{TITLES[activation]}, the same lines")
+    for ax in axes.flat:
+        ax.axhline(null, color=GREY, lw=2.2, zorder=0)
+        ax.set(ylim=(0, 118), yticks=range(0, 101, 20))
         ax.grid(color=PALE, lw=0.6)
         ax.set_axisbelow(True)
-        style.heading(ax, TITLES[activation], "a line a seed")
-    axes[0].set_ylabel("singular values\nfrom ½ to 2 (%)")
-    style.labels(axes[0], [*_names(), ("random matrix", GREY)], 0.97, 0.98)
+    for ax in axes[:, 0]:
+        ax.set_ylabel("singular values\nfrom ½ to 2 (%)")
+    style.labels(axes[0, 0], [*_names(), ("random matrix", GREY)], 0.97, 0.98)
     rows.append({"network": "random matrices", "near": null})
     return figure, pd.DataFrame(rows)
 

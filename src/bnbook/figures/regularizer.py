@@ -7,12 +7,13 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from bnbook import paper, stats
 from bnbook.figures import style
 from bnbook.figures.style import BN, COLOURS, GREEN, GREY, INK, NAMES, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.measures import accuracies
 from bnbook.measures import bn_regularizer as regularizer
 from bnbook.protocols.bn_regularizer import NETWORKS
-from bnbook.protocols.grid import Results
+from bnbook.protocols.grid import FIRST_NEW_SEED, Results
 from bnbook.records import Record
 
 Drawn = tuple[Figure, pd.DataFrame]
@@ -96,25 +97,28 @@ def noise(results: Results) -> Drawn:
 
 
 def dropout(results: Results) -> Drawn:
-    """Test accuracy, and the gap to training accuracy, by rate of Dropout, with and without BN."""
+    """Test accuracy, and the gap to training accuracy, by rate of Dropout, with and without BN; below, what
+    new seeds say of leaving it out."""
     rates = regularizer.rates(results)
-    figure = style.figure(3.5)
-    axes = figure.subplots(1, 2)
-    rows = []
+    axes, below = _panels()
+    figure, rows = below.figure, []
     for name in NETWORKS:
         found = [regularizer.with_dropout(results, name, rate) for rate in rates]
         rows += _test_and_gap(axes, [100 * rate for rate in rates], found, COLOURS[name], NAMES[name])
     for ax in axes:
         ax.set(xlabel="Dropout (%)", xticks=[100 * rate for rate in rates])
     axes[1].legend(frameon=False, fontsize=SMALL + 0.5, labelcolor="linecolor", handlelength=1.2)
+    rows += _differences(below, regularizer.saved(results), paper.effect("c-3.4-dropout"))
+    style.heading(below, "With BN: without Dropout less with it", "new seeds; dashed: as much as may be lost")
     return figure, pd.DataFrame(rows)
 
 
 def statistics(results: Results) -> Drawn:
-    """The same by the number of examples that mean and variance are taken over."""
+    """The same by the number of examples that mean and variance are taken over; below, what new seeds say of
+    the mini-batch's noise against nearly none."""
     groups = regularizer.groups(results)
-    figure = style.figure(3.5)
-    axes = figure.subplots(1, 2)
+    axes, below = _panels()
+    figure = below.figure
     found = [regularizer.chosen(results, "statistics", str(group)) for group in groups]
     rows = _test_and_gap(axes, groups, found, BN, "with BN, no Dropout")
     plain = regularizer.with_dropout(results, "plain", 0.0)
@@ -127,7 +131,36 @@ def statistics(results: Results) -> Drawn:
         ax.set_xlabel("examples a statistic is taken over")
     rows += _rows(["all"], [plain], "without BN, no Dropout")
     axes[1].legend(frameon=False, fontsize=SMALL, labelcolor="linecolor", handlelength=1.4)
+    quiet = regularizer.new(results, "company")[0].config
+    rows += _differences(below, regularizer.noise_gains(results), paper.effect("c-3.4-generalization"))
+    title = f"{quiet['batch_size']} examples less {quiet['group']:,}"
+    style.heading(below, title, "new seeds; dashed: the smallest gain that matters")
     return figure, pd.DataFrame(rows)
+
+
+def _panels() -> tuple[tuple[Axes, Axes], Axes]:
+    """Two panels side by side, and a low one under both."""
+    grid = style.figure(4.4).add_gridspec(2, 2, height_ratios=[4, 1])
+    figure = grid.figure
+    return (figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])), figure.add_subplot(grid[1, :])
+
+
+def _differences(ax: Axes, values: np.ndarray, effect: float) -> list[dict]:
+    """Differences in points by new seed: dots, mean and its interval; `effect` is what the claim is held
+    against. The rows of the table."""
+    whole = stats.mean_interval(values)
+    ax.scatter(values, np.zeros(len(values)), color=BN, s=11, alpha=0.25, lw=0)
+    ax.plot([whole.low, whole.high], [0.3] * 2, color=BN, lw=3)
+    ax.plot([whole.estimate] * 2, [0.15, 0.45], color=BN, lw=1.6)
+    ax.axvline(0, color=GREY, lw=0.8)
+    ax.axvline(effect, color=INK, lw=1, ls=(0, (4, 3)))
+    ax.set(ylim=(-0.3, 0.6), yticks=[], xlabel="difference in test accuracy (points)")
+    ax.spines["left"].set_visible(False)
+    _plain(ax)
+    return [
+        {"network": "with BN, new seeds", "seed": seed, "difference": value}
+        for seed, value in enumerate(values, start=FIRST_NEW_SEED)
+    ]
 
 
 def _test_and_gap(

@@ -197,48 +197,48 @@ def rates(results: Results) -> Drawn:
 
 
 def norms(results: Results) -> Drawn:
-    """With batch normalization: how the weights grow, and the effective rate before and after."""
+    """How many times the weights have grown, with batch normalization and without; and, with it, the
+    effective rate before and after."""
     figure = style.figure(3.7)
     left, right = figure.subplots(1, 2)
-    shown = {scale.SLOW: GREEN, 1.0: BN, scale.FAST: PLAIN}
     rows = []
-    for rate in scale.rates(results):
-        for record in scale.runs(results, "bn", rate):
-            squares = scale.square_norm(record)
-            steps = np.array(record.curves["norms"]["step"])
-            if rate in shown:
-                left.plot(steps, squares, color=shown[rate], lw=1.2, alpha=0.8)
-            start, end = scale.effective_rates(record)[0], scale.last(scale.effective_rates(record))
-            works = scale.validation(record) >= scale.WORKS
-            right.scatter(
-                rate, end, s=16, color=BN if works else "white", edgecolor=BN, lw=0.8, alpha=0.8, zorder=3
-            )
+    for variant, rate in itertools.product(VARIANTS, scale.rates(results)):
+        for record in scale.runs(results, variant, rate):
+            squares, effective = scale.square_norm(record), scale.effective_rates(record)
+            works, colour = scale.validation(record) >= scale.WORKS, COLOURS[variant]
+            look = {
+                "s": 16,
+                "color": colour if works else "white",
+                "edgecolor": colour,
+                "lw": 0.8,
+                "alpha": 0.8,
+            }
+            left.scatter(rate, scale.last(squares) / squares[0], zorder=3, **look)
+            if variant == "bn":
+                right.scatter(rate, scale.last(effective), zorder=3, **look)
+                right.scatter(rate, effective[0], marker="_", s=40, color=GREY, lw=1.2)
             rows += [
                 {
+                    "network": NAMES[variant],
                     "learning_rate": rate,
                     "seed": record.seed,
-                    "step": s,
-                    "square_norm": q,
-                    "effective_rate": rate / q,
+                    "step": step,
+                    "square_norm": square,
+                    "effective_rate": rate / square,
                 }
-                for s, q in zip(steps, squares, strict=True)
+                for step, square in zip(record.curves["norms"]["step"], squares, strict=True)
             ]
-        right.scatter(rate, start, marker="_", s=40, color=GREY, lw=1.2)
-    left.set(xscale="symlog", yscale="log", xlabel="steps", ylabel=r"$\|w\|^2$ of a unit", xlim=(0, None))
-    style.thousands(left.xaxis)
-    style.plain_log(left.yaxis)
-    left.set_yticks([2, 5, 10, 20, 50])
-    style.heading(left, "The weights grow", "a line a seed")
-    style.labels(
-        left, [(f"rate {rate:g}", colour) for rate, colour in reversed(shown.items())], 0.03, 0.97, ha="left"
-    )
+    left.set(xscale="log", yscale="log", xlabel="learning rate", ylabel=r"growth of $\|w\|^2$ (times)")
+    style.heading(left, "How the weights grow", "filled: a rate that works")
+    style.labels(left, [(NAMES[v], COLOURS[v]) for v in reversed(VARIANTS)], 0.03, 0.97, ha="left")
     right.set(
         xscale="log", yscale="log", xlabel="learning rate chosen", ylabel=r"effective rate $\eta\,/\,\|w\|^2$"
     )
-    style.heading(right, "The rate sets itself", "filled: a rate that works")
+    style.heading(right, "The rate sets itself", "with BN; filled: a rate that works")
     style.labels(right, [("before training", GREY), ("at its end", BN)], 0.03, 0.97, ha="left")
-    style.plain_log(right.xaxis)
+    style.plain_log(left.yaxis)
     for ax in (left, right):
+        style.plain_log(ax.xaxis)
         _plain(ax)
     return figure, pd.DataFrame(rows)
 

@@ -1,40 +1,32 @@
 """Section 3.4: the noise of a mini-batch's company, and what Dropout gains with and without BN.
 
 Of the learning rates that a network was trained at, the one with the best mean validation accuracy counts.
+What claims compare is by seeds that had no part in that.
 """
 
 from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from bnbook import stats
+from bnbook import paper, stats
 from bnbook.measures import Estimate, accuracies, data_name, interval, one_image, prefixed
 from bnbook.paper import Number
-from bnbook.protocols.bn_regularizer import NETWORKS, Profile
+from bnbook.protocols.bn_regularizer import NETWORKS, Profile, best, best_dropout, company
 from bnbook.protocols.grid import Results
 from bnbook.records import Record
 from bnbook.stats import Interval
 
-JUDGED_GROUP = 6  # a tenth of Section 4.1's mini-batch
+TENTH = 6  # images: a tenth of the mini-batch
 SMALLEST_OF_LAW = 8  # mini-batch from which on the root law is fitted
 
 
 # Which learning rate
 
 
-def validation(records: Sequence[Record]) -> float:
-    """Mean validation accuracy in percent over seeds; chance for a run that diverged."""
-    return 100 * float(
-        np.mean([r.final.get("validation_accuracy", r.final["chance_accuracy"]) for r in records])
-    )
-
-
 def chosen(results: Results, *network: str) -> list[Record]:
     """The records, by seed, of `network` ("dropout", name, rate) or ("statistics", group) at its best
-    learning rate; ties go to the smaller."""
-    keys = [key for key in results.main if key[:-1] == network]
-    best = max(keys, key=lambda key: (validation(results.main[key]), -float(key[-1])))
-    return results.main[best]
+    learning rate."""
+    return results.main[best(results, *network)]
 
 
 def rates(results: Results) -> list[float]:
@@ -51,16 +43,18 @@ def with_dropout(results: Results, network: str, rate: float) -> list[Record]:
 
 def best_rate(results: Results, network: str) -> float:
     """The rate of Dropout, above 0, with the best mean validation accuracy."""
-    return max(
-        (rate for rate in rates(results) if rate > 0),
-        key=lambda rate: validation(with_dropout(results, network, rate)),
-    )
+    return float(best_dropout(results, network)[2])
 
 
 def gains(results: Results, network: str) -> np.ndarray:
-    """Points of test accuracy that Dropout at its best rate adds, by seed."""
-    best = accuracies(with_dropout(results, network, best_rate(results, network)))
-    return best - accuracies(with_dropout(results, network, 0.0))
+    """Points of test accuracy that Dropout at its best rate adds, by the seed of the grid."""
+    dropped = accuracies(with_dropout(results, network, best_rate(results, network)))
+    return dropped - accuracies(with_dropout(results, network, 0.0))
+
+
+def new(results: Results, name: str) -> list[Record]:
+    """What new seeds ran: BN "alone", with its best "dropout", or in "company"."""
+    return results.main["new", name]
 
 
 def train_accuracies(records: Sequence[Record]) -> np.ndarray:
@@ -127,32 +121,50 @@ def company_changes_answers(results: Results) -> Estimate:
     )
 
 
+def noise_gains(results: Results) -> np.ndarray:
+    """Points of test accuracy with the noise of the mini-batch minus those with nearly none, by new seed."""
+    quiet = new(results, "company")
+    return accuracies(new(results, "alone")[: len(quiet)]) - accuracies(quiet)
+
+
 def noise_gain(results: Results) -> Estimate:
-    whole = noisy(results)[0].config["batch_size"]
-    small, large = (chosen(results, "statistics", str(group)) for group in (JUDGED_GROUP, whole))
-    train = train_accuracies(small).mean()
+    quiet, gains = new(results, "company"), noise_gains(results)
+    b, train = accuracies(quiet).mean(), train_accuracies(quiet).mean()
+    a = b + gains.mean()
+    group, batch = (quiet[0].config[key] for key in ("group", "batch_size"))
     return Estimate(
-        stats.paired_difference(accuracies(small), accuracies(large), resolution=one_image(small)),
+        stats.mean_interval(gains, resolution=one_image(quiet)),
         {
-            "ko": f"테스트 정확도 {accuracies(small).mean():.2f}%와 {accuracies(large).mean():.2f}%. "
-            f"통계를 {JUDGED_GROUP}개에서 낸 쪽의 훈련 정확도는 {train:.1f}%이다.",
-            "en": f"Test accuracy {accuracies(small).mean():.2f}% and {accuracies(large).mean():.2f}%; "
-            f"{train:.1f}% on the training images with the statistics of {JUDGED_GROUP}.",
+            "ko": f"테스트 정확도는 통계량을 {batch}장에서 내면 {a:.2f}%, {group:,}장에서 내면 "
+            f"{b:.2f}%다. {group:,}장에서 낸 쪽의 훈련 정확도는 {train:.1f}%다.",
+            "en": f"Test accuracy {a:.2f}% with the statistics of {batch} images, {b:.2f}% "
+            f"with those of {group:,}; {train:.1f}% on the training images with the latter.",
         },
     )
 
 
-def dropout_spared(results: Results) -> Estimate:
-    plain, bn = (gains(results, network) for network in NETWORKS)
-    best = {network: 100 * best_rate(results, network) for network in NETWORKS}
+def more_noise(results: Results) -> Interval:
+    """What statistics over a tenth of the mini-batch gain, ten times the noise: the claim's first rule."""
+    whole = noisy(results)[0].config["batch_size"]
+    small, large = (chosen(results, "statistics", str(group)) for group in (TENTH, whole))
+    return stats.paired_difference(accuracies(small), accuracies(large))
+
+
+def saved(results: Results) -> np.ndarray:
+    """Points of test accuracy of BN without Dropout minus those with it at its best rate, by new seed."""
+    return accuracies(new(results, "alone")) - accuracies(new(results, "dropout"))
+
+
+def without_dropout(results: Results) -> Estimate:
+    alone, dropped = (accuracies(new(results, name)).mean() for name in ("alone", "dropout"))
+    rate, plain = 100 * new(results, "dropout")[0].config["dropout"], gains(results, "plain").mean()
     return Estimate(
-        # Each gain is a difference of two accuracies.
-        stats.paired_difference(plain, bn, resolution=2 * one_image(results.records("main"))),
+        stats.mean_interval(saved(results), resolution=one_image(new(results, "alone"))),
         {
-            "ko": f"드롭아웃의 이득은 배치 정규화 없이 {plain.mean():+.2f}%p(드롭아웃 {best['plain']:.0f}%), "
-            f"있으면 {bn.mean():+.2f}%p({best['bn']:.0f}%)이다.",
-            "en": f"Dropout gains {plain.mean():+.2f} points without BN (at {best['plain']:.0f}%) and "
-            f"{bn.mean():+.2f} with it (at {best['bn']:.0f}%).",
+            "ko": f"배치 정규화만 쓰면 {alone:.2f}%, 드롭아웃 {rate:.0f}%를 더하면 {dropped:.2f}%다. "
+            f"배치 정규화가 없을 때 드롭아웃의 이득은 {plain:+.2f}%p다.",
+            "en": f"{alone:.2f}% with batch normalization alone, {dropped:.2f}% with Dropout ({rate:.0f}%) "
+            f"as well. Without batch normalization Dropout gains {plain:+.2f} points.",
         },
     )
 
@@ -161,7 +173,7 @@ def dropout_spared(results: Results) -> Estimate:
 STATISTICS: dict[str, Callable[[Results], Estimate]] = {
     "company_changes_answers": company_changes_answers,
     "noise_gain": noise_gain,
-    "dropout_spared": dropout_spared,
+    "without_dropout": without_dropout,
 }
 
 
@@ -178,7 +190,12 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "companies": profile.companies,
         "smallest": min(profile.sizes),
         "largest": max(profile.sizes),
-        "judged_group": JUDGED_GROUP,
+        "tenth": TENTH,
+        "company": company(profile),
+        "new_seeds": profile.new_seeds,
+        "dropout_bound": -paper.effect("c-3.4-dropout"),
+        "noise_effect": paper.effect("c-3.4-generalization"),
+        "new_seeds_company": profile.new_seeds_company,
         "rates": [round(100 * rate) for rate in profile.rates],
         "groups": [*profile.groups, profile.batch_size],
         "lrs.plain": list(profile.lrs["plain"]),
@@ -217,9 +234,30 @@ def numbers(results: Results) -> dict[str, Number]:
         found[f"gain.{network}.rate"] = round(100 * best_rate(results, network))
     for group in groups(results):
         found |= prefixed(f"statistics.{group}", described(chosen(results, "statistics", str(group))))
+    own = str(company(results.profile))
+    found |= prefixed("statistics.company", described(chosen(results, "statistics", own)))
+    for name in ("alone", "dropout", "company"):
+        found |= prefixed(f"new.{name}", described(new(results, name)))
+    found |= interval("noise_gain", noise_gain(results).interval)
+    found |= interval("more_noise", more_noise(results))
+    found |= interval("without_dropout", without_dropout(results).interval)
+    spared = stats.paired_difference(*(gains(results, network) for network in NETWORKS))
+    found |= interval("dropout_spared", spared)
+    found |= prefixed("shift", _variance_shift(results))
     plain, bn = (accuracies(with_dropout(results, network, 0.0)) for network in NETWORKS)
     found |= prefixed("bn_alone", interval("points", stats.paired_difference(bn, plain)))
     return found | prefixed("lowest", at_the_lowest_rate(results))
+
+
+def _variance_shift(results: Results) -> dict[str, Number]:
+    """Of BN with its best Dropout: the rate (percent), how many times the variance is while Dropout drops,
+    and the points of test accuracy that statistics taken then cost."""
+    dropped = [record for record in new(results, "dropout") if not record.diverged]
+    cost = [100 * (r.final["test_accuracy"] - r.final["test_accuracy_shifted"]) for r in dropped]
+    return {
+        "rate": round(100 * dropped[0].config["dropout"]),
+        "variance": float(np.mean([r.final["shift"] for r in dropped])),
+    } | interval("cost", stats.mean_interval(cost))
 
 
 def at_the_lowest_rate(results: Results) -> dict[str, Number]:
@@ -227,7 +265,7 @@ def at_the_lowest_rate(results: Results) -> dict[str, Number]:
     small group, and what the small group gains. No rule judges it: it was looked at after the results."""
     whole = noisy(results)[0].config["batch_size"]
     lr = min((key[2] for key in results.main if key[0] == "statistics"), key=float)
-    small, large = (accuracies(results.main["statistics", str(m), lr]) for m in (JUDGED_GROUP, whole))
+    small, large = (accuracies(results.main["statistics", str(m), lr]) for m in (TENTH, whole))
     gain = interval("points", stats.paired_difference(small, large))
     return gain | {"lr": float(lr), "small": float(small.mean()), "whole": float(large.mean())}
 

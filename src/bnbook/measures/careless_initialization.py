@@ -156,7 +156,12 @@ def _of_variant(results: Results, activation: str, variant: str) -> dict[str, Nu
     works = decades(results, activation, variant).mean(0)
     accuracy = 100 * accuracies(results, activation, variant).mean(0)  # (depths, scales)
     middle = accuracy.shape[1] // 2
-    found: dict[str, Number] = {"decades": works.mean(), "growth": growth(results, activation, variant)}
+    factor, deepest = growth(results, activation, variant), depths(results)[-1]
+    found: dict[str, Number] = {
+        "decades": works.mean(),
+        "growth": factor,
+        "growth_in_all": factor ** (deepest - 1),
+    }
     for name, depth in (("shallowest", 0), ("deepest", -1)):
         found |= {
             f"{name}.decades": works[depth],

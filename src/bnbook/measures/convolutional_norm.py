@@ -4,35 +4,21 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bnbook import stats
+from bnbook import paper, stats
 from bnbook.measures import Estimate, accuracies, data_name, interval, one_image, prefixed
 from bnbook.paper import Number
-from bnbook.protocols.convolutional_norm import SIDES, SMALL_BATCH_VARIANTS, VARIANTS, Profile
+from bnbook.protocols.convolutional_norm import (
+    LEARNS,
+    PLACES,
+    SIDES,
+    SMALL_BATCH_VARIANTS,
+    VARIANTS,
+    Profile,
+    chosen_rate,
+    rates,
+)
 from bnbook.protocols.grid import Results
 from bnbook.records import Record
-
-
-def rates(results: Results, variant: str, batch_size: int) -> dict[float, list[Record]]:
-    """The records of a variant by learning rate, from the smallest."""
-    found = {
-        float(lr): records
-        for (name, batch, lr), records in results.main.items()
-        if (name, batch) == (variant, str(batch_size))
-    }
-    return dict(sorted(found.items()))
-
-
-def validation(records: list[Record]) -> float:
-    """Mean validation accuracy (0 to 1); chance for a run that diverged."""
-    return float(
-        np.mean([r.final["chance_accuracy" if r.diverged else "validation_accuracy"] for r in records])
-    )
-
-
-def chosen_rate(results: Results, variant: str, batch_size: int) -> float:
-    """The learning rate with the best mean validation accuracy; of equals the smaller."""
-    found = rates(results, variant, batch_size)
-    return max(found, key=lambda lr: validation(found[lr]))
 
 
 def chosen(results: Results, variant: str, batch_size: int | None = None) -> list[Record]:
@@ -41,6 +27,16 @@ def chosen(results: Results, variant: str, batch_size: int | None = None) -> lis
     batch_size = batch_size or results.profile.batch_size
     like = "per_map" if variant == "biased" else variant
     return rates(results, variant, batch_size)[chosen_rate(results, like, batch_size)]
+
+
+def new(results: Results, variant: str) -> list[Record]:
+    """What new seeds ran of one of PLACES."""
+    return next(found for key, found in results.main.items() if key[:2] == ("new", variant))
+
+
+def learned(records: list[Record]) -> int:
+    """How many of them end above LEARNS on the test set."""
+    return int((accuracies(records) > 100 * LEARNS).sum())
 
 
 def inside(results: Results, variant: str, name: str) -> np.ndarray:
@@ -57,13 +53,17 @@ def shift_errors(results: Results, variant: str) -> np.ndarray:
 
 
 def placement_gain(results: Results) -> Estimate:
-    wu, u = (accuracies(chosen(results, name)) for name in ("per_map", "input"))
-    after = accuracies(chosen(results, "after")).mean()
+    """By new seeds, over the pairs of networks that both learn."""
+    wu, u = (accuracies(new(results, name)) for name in PLACES)
+    both = (wu > 100 * LEARNS) & (u > 100 * LEARNS)
+    both = both if both.any() else ~both  # in trainings that are too short for any
+    lost = [int((found <= 100 * LEARNS).sum()) for found in (wu, u)]
+    means = f"Wu {wu[both].mean():.2f}%, u {u[both].mean():.2f}%."
     return Estimate(
-        stats.paired_difference(wu, u, resolution=one_image(chosen(results, "input"))),
+        stats.paired_difference(wu[both], u[both], resolution=one_image(new(results, PLACES[0]))),
         {
-            "ko": f"Wu {wu.mean():.2f}%, u {u.mean():.2f}%, 비선형성 뒤 {after:.2f}%.",
-            "en": f"Wu {wu.mean():.2f}%, u {u.mean():.2f}%, after the nonlinearity {after:.2f}%.",
+            "ko": f"{means} 새 시드 {len(wu)}개 가운데 학습되지 않은 것: Wu {lost[0]}개, u {lost[1]}개.",
+            "en": f"{means} Of {len(wu)} new seeds {lost[0]} do not learn with Wu, {lost[1]} with u.",
         },
     )
 
@@ -155,6 +155,8 @@ def sizes(profile: Profile) -> dict[str, Number]:
     places, maps = layer_places(profile), (profile.maps, 2 * profile.maps)
     found: dict[str, Number] = {
         "seeds": profile.seeds,
+        "new_seeds": profile.new_seeds,
+        "placement_effect": paper.effect("c-3.2-placement"),
         "steps": profile.steps,
         "small_batch_steps": profile.small_batch_steps,
         "batch_size": profile.batch_size,
@@ -194,7 +196,10 @@ def numbers(results: Results) -> dict[str, Number]:
             own: dict[str, Number] = {"lr": records[0].config["lr"]}
             own |= interval("accuracy", stats.mean_interval(accuracies(records)))
             found |= prefixed(f"{batch}.{name}", own)
+    top = max(results.profile.lrs)
+    found["top.lr"] = top
     for name in VARIANTS:
+        found[f"top.{name}.learned"] = learned(rates(results, name, results.profile.batch_size)[top])
         own = {
             "shift_error": float(shift_errors(results, name).max()),
             "shifted_accuracy": float(100 * inside(results, name, "shifted_accuracy").mean()),
@@ -204,8 +209,26 @@ def numbers(results: Results) -> dict[str, Number]:
             "worth_2": float(np.median(inside(results, name, "worth_2"))),
         }
         found |= prefixed(f"inside.{name}", own)
+    for layer, places in zip((1, 2), layer_places(results.profile), strict=True):
+        found |= prefixed(f"layer_{layer}", _correction(results, layer, places))
     found["bias_moved"] = float(inside(results, "biased", "bias_moved").max())
     found["plain_bias_moved"] = float(inside(results, "none", "bias_moved").mean())
+    for name in PLACES:
+        accuracy = accuracies(new(results, name))
+        kept = accuracy[accuracy > 100 * LEARNS]
+        found[f"placed.{name}.accuracy"] = float(kept.mean()) if kept.size else float("nan")
+        found[f"placed.{name}.lost"] = int(accuracy.size - kept.size)
     for name, statistic in STATISTICS.items():
         found |= interval(name, statistic(results).interval)
     return found
+
+
+def _correction(results: Results, layer: int, places: int) -> dict[str, Number]:
+    """By how many percent a small mini-batch's variance has to be raised to be right on average: as counted,
+    m' / (m' - 1), and as needed where an image is worth fewer independent values than it has places."""
+    images = results.profile.small_batch
+    image_worth = np.median(inside(results, "per_map", f"worth_{layer}"))
+    return {
+        "factor_counted": 100 / (images * places - 1),
+        "factor_needed": float(100 / (images * image_worth - 1)),
+    }

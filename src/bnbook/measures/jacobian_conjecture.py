@@ -1,17 +1,21 @@
 """Section 3.3: how near 1 the singular values of the layer Jacobians lie."""
 
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
 from bnbook import stats
-from bnbook.measures import Estimate, data_name, interval, prefixed
+from bnbook.measures import Estimate, curve, data_name, interval, prefixed
 from bnbook.paper import Number
 from bnbook.protocols.grid import Results
 from bnbook.protocols.jacobian_conjecture import ACTIVATIONS, LEVELS, LINEAR, NORMALIZATIONS, Profile
 from bnbook.records import Record
 
 TINY = 1e-6  # a singular value below it is 0
+EARLY = 80  # steps, when networks of sigmoids without batch normalization have not begun to learn
+MANY_LAYERS = 20  # to see what a gain a layer comes to
+MATCHED = (80, 90, 95)  # percent of test accuracy at which networks are compared beside equal steps
 
 
 def near(record: Record) -> float:
@@ -22,6 +26,29 @@ def near(record: Record) -> float:
 def shares(results: Results, *key: str) -> np.ndarray:
     """`near` of the runs at `key`, by seed."""
     return np.array([near(record) for record in results.main[key]])
+
+
+def early(record: Record) -> tuple[float, float]:
+    """Percent of singular values within NEAR, and test accuracy in percent, after EARLY steps."""
+    taken, accuracies = curve(record)
+    shares = record.curves["spectra"]["near"]
+    return float(np.interp(EARLY, taken, shares)), float(np.interp(EARLY, taken, accuracies))
+
+
+def near_at(record: Record, accuracy: float) -> float:
+    """Percent of singular values within NEAR when the network first has this test accuracy (percent), between
+    two evaluations on the line that joins them; NaN where it never has."""
+    accuracies, shares = curve(record)[1], np.array(record.curves["spectra"]["near"])
+    beyond = np.flatnonzero(accuracies >= accuracy)
+    if not beyond.size:
+        return float("nan")
+    pair = slice(max(beyond[0] - 1, 0), beyond[0] + 1)
+    return float(np.interp(accuracy, accuracies[pair], shares[pair]))
+
+
+def matched(results: Results, activation: str, name: str, accuracy: float) -> np.ndarray:
+    """`near_at` by seed."""
+    return np.array([near_at(record, accuracy) for record in results.main["net", activation, name]])
 
 
 def at(spectrum: np.ndarray, level: float) -> float:
@@ -77,7 +104,16 @@ def nearness(results: Results) -> Estimate:
 
 def nearness_gain(results: Results) -> Estimate:
     own, plain = (shares(results, "net", "sigmoid", name) for name in ("bn", "plain"))
-    return _beside(own, plain, (WITH, WITHOUT))
+    found = _beside(own, plain, (WITH, WITHOUT))
+    level = MATCHED[1]
+    bn, other = (matched(results, "sigmoid", name, level).mean() for name in ("bn", "plain"))
+    return dataclasses.replace(
+        found,
+        detail={
+            "ko": f"{found.detail['ko']} 도중에 정확도가 {level}%일 때는 {bn:.1f}%와 {other:.1f}%다.",
+            "en": f"{found.detail['en']} On the way, at an accuracy of {level}%, {bn:.1f}% and {other:.1f}%.",
+        },
+    )
 
 
 # By the name that paper.yml gives.
@@ -97,6 +133,8 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "depth": profile.depth,
         "examples": profile.examples,
         "reference": profile.reference,
+        "early": EARLY,
+        "many_layers": MANY_LAYERS,
     }
 
 
@@ -131,6 +169,10 @@ def _net(results: Results, activation: str, name: str) -> dict[str, Number]:
     if alive:
         own["near_first"] = float(np.mean([r.curves["spectra"]["near"][0] for r in alive]))
         own["near_best"] = float(np.mean([max(r.curves["spectra"]["near"]) for r in alive]))
+        own["gain_in_many"] = own["gain"] ** MANY_LAYERS
+    own["near_early"], own["accuracy_early"] = np.mean([early(r) for r in records], axis=0)
+    for level in MATCHED:
+        own[f"near_at_{level}"] = float(matched(results, activation, name, level).mean())
     return own | _described(end_spectrum(results, activation, name))
 
 

@@ -184,5 +184,5 @@ def traces(steps: int) -> list[Config]:
     return [dataclasses.replace(one, steps=steps) for one in configs if one.part != "fold"]
 
 
-GRID = grid.Grid(main, seeds)
+GRID = grid.Grid(main, seeds=seeds)
 choose, jobs, plan, results = GRID.choose, GRID.jobs, GRID.plan, GRID.results

@@ -7,15 +7,21 @@ counts most over how many values a mean is taken.
 
 Every variant runs at every learning rate of its batch size. It is judged at the one with the highest mean
 accuracy on the validation set (ties: the smaller); the training set is without the validation set throughout.
+
+The place of BN makes a smaller difference than a few seeds can show. So BN of Wu and BN of the layer's input,
+each at the rate chosen for it, are run again by many seeds that chose nothing.
 """
 
 import dataclasses
 
+import numpy as np
+
 from bnbook.config import RunConfig
 from bnbook.protocols import grid
+from bnbook.records import Record
 
 EXPERIMENT = "convolutional_norm"
-STAGES = grid.STAGES
+STAGES = grid.CONFIRMED_STAGES
 DATA = ("mnist", "digits")
 SIDES = {"mnist": 28, "digits": 8}
 
@@ -29,6 +35,8 @@ VARIANTS = {
     "input": ("map", "input", True),
 }
 SMALL_BATCH_VARIANTS = ("none", "per_map", "per_activation")
+PLACES = ("per_map", "input")  # that new seeds compare: Wu and u
+LEARNS = 0.5  # test accuracy below which a run has not learned
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -57,6 +65,7 @@ class Profile:
 
     data: str
     seeds: int
+    new_seeds: int
     maps: int
     shift: int
     small_batch: int
@@ -73,6 +82,7 @@ PROFILES = {
     "smoke": Profile(
         data="digits",
         seeds=2,
+        new_seeds=3,
         maps=4,
         shift=1,
         small_batch=4,
@@ -87,6 +97,7 @@ PROFILES = {
     "cpu": Profile(
         data="mnist",
         seeds=3,
+        new_seeds=40,
         maps=8,
         shift=2,
         small_batch=4,
@@ -94,13 +105,14 @@ PROFILES = {
         small_batch_lrs=(0.03, 0.1, 0.3),
         batch_size=60,
         steps=500,
-        lrs=(0.05, 0.15, 0.45),
+        lrs=(0.015, 0.05, 0.15, 0.45),
         population_images=2400,
         probe_images=250,
     ),
     "paper": Profile(
         data="mnist",
         seeds=10,
+        new_seeds=40,
         maps=16,
         shift=2,
         small_batch=4,
@@ -117,8 +129,8 @@ PROFILES = {
 Key = tuple[str, str, str]
 
 
-def main(profile: Profile, choice: None = None) -> dict[Key, Config]:
-    """The configurations by (variant, batch size, learning rate)."""
+def main(profile: Profile) -> dict[Key, Config]:
+    """The configurations of the grid by (variant, batch size, learning rate)."""
     batches = [
         (profile.batch_size, profile.steps, profile.lrs, tuple(VARIANTS)),
         (profile.small_batch, profile.small_batch_steps, profile.small_batch_lrs, SMALL_BATCH_VARIANTS),
@@ -152,5 +164,45 @@ def traces(steps: int) -> list[Config]:
     return [config for (_, batch, _), config in main(profile).items() if batch == large]
 
 
-GRID = grid.Grid(main)
+# Which learning rate
+
+
+def rates(results: grid.Results, variant: str, batch_size: int) -> dict[float, list[Record]]:
+    """The grid's records of a variant by learning rate, from the smallest."""
+    found = {
+        float(lr): records
+        for (name, batch, lr), records in results.main.items()
+        if (name, batch) == (variant, str(batch_size))
+    }
+    return dict(sorted(found.items()))
+
+
+def chosen_rate(results: grid.Results, variant: str, batch_size: int) -> float:
+    """The learning rate with the best mean validation accuracy; of equals the smaller."""
+    found = rates(results, variant, batch_size)
+    return max(found, key=lambda lr: validation(found[lr]))
+
+
+def validation(records: list[Record]) -> float:
+    """Mean validation accuracy (0 to 1); chance for a run that diverged."""
+    return float(
+        np.mean([r.final["chance_accuracy" if r.diverged else "validation_accuracy"] for r in records])
+    )
+
+
+def select(results: grid.Results) -> dict[str, float]:
+    """The learning rate of each of PLACES, with the larger mini-batches."""
+    return {name: chosen_rate(results, name, results.profile.batch_size) for name in PLACES}
+
+
+def confirm(profile: Profile, choice: dict[str, float]) -> dict[Key, tuple[Config, int]]:
+    """What new seeds run, by ("new", variant, learning rate), and how many of them."""
+    configs, batch = main(profile), str(profile.batch_size)
+    return {
+        ("new", name, str(lr)): (configs[name, batch, str(lr)], profile.new_seeds)
+        for name, lr in choice.items()
+    }
+
+
+GRID = grid.Confirmed(main, select, confirm)
 choose, jobs, plan, results = GRID.choose, GRID.jobs, GRID.plan, GRID.results

@@ -1,4 +1,5 @@
-"""Protocols that choose nothing: all runs of a profile are known from the start, and are its main runs."""
+"""Protocols whose runs are a grid, known from the start: those that choose nothing of it (`Grid`), and those
+that run the best of it again by seeds that had no part in the choice (`Confirmed`)."""
 
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,8 @@ from bnbook.config import RunConfig
 from bnbook.records import Record
 
 STAGES = ("main",)
+CONFIRMED_STAGES = ("grid", "main")
+FIRST_NEW_SEED = 100  # far beyond the seeds of any grid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Grid:
     `seeds`."""
 
     main: Callable[[Any], dict[tuple[str, ...], RunConfig]]
-    seeds: Callable[[Any, RunConfig], range] = same_seeds
+    seeds: Callable[[Any, RunConfig], range] = dataclasses.field(default=same_seeds, kw_only=True)
 
     def choose(self, profile: Any, folders: Sequence[Path]) -> None:
         """There is nothing to choose."""
@@ -60,3 +63,46 @@ class Grid:
             for key, config in self.main(sizes).items()
         }
         return Results(sizes, found)
+
+
+@dataclasses.dataclass(frozen=True)
+class Confirmed(Grid):
+    """The same for a grid that is chosen from: `select` gives the choice, from the grid's records, and
+    `confirm` the configurations to be run by new seeds, each with the number of these. In `Results` they have
+    keys of their own, beside the grid's."""
+
+    select: Callable[[Results], Any]
+    confirm: Callable[[Any, Any], dict[tuple[str, ...], tuple[RunConfig, int]]]
+
+    def choose(self, profile: Any, folders: Sequence[Path]) -> Any:
+        """What `select` finds in the grid's records; raises MissingRecord."""
+        return self.select(super().results(profile, folders))
+
+    def jobs(self, profile: Any, choice: Any) -> list[tuple[RunConfig, int]]:
+        """The grid's (configuration, seed) pairs, then the others, each seed-major."""
+        return super().jobs(profile) + self._confirming(profile, choice)
+
+    def plan(self, stage: str, profile: Any, folders: Sequence[Path]) -> Iterator[tuple[RunConfig, int]]:
+        """The grid's, or what it chose for "main"; raises MissingRecord before the grid is there."""
+        if stage == "grid":
+            yield from super().jobs(profile)
+        else:
+            yield from self._confirming(profile, self.choose(profile, folders))
+
+    def results(self, profile: Any, folders: Sequence[Path], main_sizes: Any = None) -> Results:
+        """All records of `profile`; of `main_sizes` in its place, at what the grid of `profile` chose."""
+        found = super().results(profile, folders, main_sizes)
+        confirmed = self.confirm(found.profile, self.choose(profile, folders))
+        for key, (config, seeds) in confirmed.items():
+            found.main[key] = records.load(folders, config, new_seeds(seeds))
+        return found
+
+    def _confirming(self, profile: Any, choice: Any) -> list[tuple[RunConfig, int]]:
+        confirmed = list(self.confirm(profile, choice).values())
+        seeds = new_seeds(max((number for _, number in confirmed), default=0))
+        return [(config, seed) for seed in seeds for config, number in confirmed if seed in new_seeds(number)]
+
+
+def new_seeds(number: int) -> range:
+    """That many seeds that no grid has."""
+    return range(FIRST_NEW_SEED, FIRST_NEW_SEED + number)

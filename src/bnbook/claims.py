@@ -165,8 +165,8 @@ def register(again: Sequence[str] = (), file: Path | None = None) -> None:
 
 
 def next_rules() -> dict[str, str]:
-    """The digests of the rules of a second registration (results/rules-second.json), by claim: what `register`
-    will add, with their constants, when its measurements take the place of the first."""
+    """The digests of the rules of a second registration (results/rules-second.json), by claim: what
+    `register` will add, with their constants, when its measurements take the place of the first."""
     return {
         name: digest({field: entry.get(field) for field in RULE_FIELDS})
         for name, entry in paper.registered_again().items()

@@ -80,12 +80,19 @@ def _precision(results: Results) -> dict[str, Number]:
             {"learned": learned(records), "mean": float(values.mean()), "lowest": float(values.min())}
             | ({"seed": float(values[SEED])} if len(values) > SEED else {}),
         )
+    runs = sum(map(len, cells.values()))
     return found | {
-        "all": sum(map(learned, cells.values())),
-        "runs": sum(map(len, cells.values())),
+        "runs": runs,
+        "stopped": runs - sum(map(learned, cells.values())),
+        "cells": len(cells),
+        "seed_lowest": sum(_is_lowest(accuracies(records), SEED) for records in cells.values()),
         "parted": sum(disagreeing(cells["float32", d], cells["bfloat16", d]) for d in PRECISION_DECAYS),
         "p": min(same_survival(cells["float32", d], cells["bfloat16", d]) for d in PRECISION_DECAYS),
     }
+
+
+def _is_lowest(values: np.ndarray, seed: int) -> bool:
+    return seed < len(values) and bool(values.argmin() == seed)
 
 
 def _initial(results: Results) -> dict[str, Number]:

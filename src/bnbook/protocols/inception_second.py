@@ -438,28 +438,29 @@ def earlier(record: Record) -> float:
 # The plan
 
 
+def configurations(stage: str, profile: Profile, folders: Sequence[Path]) -> tuple[dict[Any, Config], int]:
+    """Those of a stage that chooses, by key, and how many seeds each has. Raises MissingRecord."""
+    if stage == "precision":
+        return precision(profile), profile.precision_seeds
+    if stage == "initial":
+        return initials(profile), profile.initial_seeds
+    initial = best_initial(profile, folders)
+    if stage == "survival":
+        return survival(profile, initial), profile.survival_seeds
+    return pilots(profile, initial, admissible(profile, folders)[-HIGHEST:]), profile.pilot_seeds
+
+
 def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[Config, int]]:
     """The (configuration, seed) pairs of `stage`, seed-major. Raises MissingRecord where the stages that
     decide it have no records in `folders`."""
-    if stage == "precision":
-        configs, seeds = precision(profile), profile.precision_seeds
-    elif stage == "initial":
-        configs, seeds = initials(profile), profile.initial_seeds
-    elif stage == "survival":
-        configs, seeds = survival(profile, best_initial(profile, folders)), profile.survival_seeds
-    elif stage == "pilot":
-        initial = best_initial(profile, folders)
-        configs = pilots(profile, initial, admissible(profile, folders)[-HIGHEST:])
-        seeds = profile.pilot_seeds
+    if stage == "main":
+        yield from jobs(profile, choose(profile, folders))
     elif stage == "instrument":
         configs = instrument(profile, choose(profile, folders))
         yield from ((one, seed) for seed in arm_seeds(profile, AGAIN_SEEDS) for one in configs.values())
-        return
     else:
-        yield from jobs(profile, choose(profile, folders))
-        return
-    for seed in range(seeds):
-        yield from ((one, seed) for one in configs.values())
+        configs, seeds = configurations(stage, profile, folders)
+        yield from ((one, seed) for seed in range(seeds) for one in configs.values())
 
 
 def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
@@ -476,12 +477,14 @@ def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
 def results(profile: Profile, folders: Sequence[Path]) -> Results:
     """The records of `profile` that have been made, looked up in `folders` in order; raises MissingRecord
     where there are none at all."""
-    plans = {
-        "precision": (precision(profile), profile.precision_seeds),
-        "initial": (initials(profile), profile.initial_seeds),
-    }
-    stages = {name: made(folders, configs, range(seeds)) for name, (configs, seeds) in plans.items()}
-    stages = {name: found for name, found in stages.items() if any(found.values())}
+    stages = {}
+    for stage in ("precision", "initial", "survival"):
+        try:
+            configs, seeds = configurations(stage, profile, folders)
+        except MissingRecord:
+            continue  # what decides them is not whole yet
+        if any((found := made(folders, configs, range(seeds))).values()):
+            stages[stage] = found
     if not stages:
         raise MissingRecord("no run of Section 4.2's second registration has been made yet")
     return Results(profile, stages)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from bnbook import protocols
+from bnbook import paper, protocols
 from bnbook.config import ConfigError
 from bnbook.experiments import inception_speedups as experiment
 from bnbook.figures import first_epochs
@@ -354,3 +354,102 @@ def test_figures_of_the_first_epochs(synthetic_second):
         assert len(table) == rows
         texts = [text.get_text() for text in canvas.axes[0].texts]
         assert "4 of 4 learn" in texts
+
+
+# The main stage: made-up curves that rise to `END` and are halfway at `HALFWAY` steps
+
+END = {"inception": 0.76, "bn_baseline": 0.80, "bn_x5": 0.81, "bn_x30": 0.82, "bn_x5_sigmoid": 0.7}
+HALFWAY = {"inception": 100.0, "bn_baseline": 40.0, "bn_x5": 10.0, "bn_x30": 15.0, "bn_x5_sigmoid": 20.0}
+TARGET = 70.0
+
+
+def risen(config, seed, end, halfway):
+    """A record whose curve is end * t / (t + halfway), a little faster with every seed."""
+    steps = np.unique(np.geomspace(10, config.steps, 150).round().astype(int))
+    halfway *= 1 - 0.01 * (seed - 20)
+    accuracies = [float(end * step / (step + halfway)) for step in steps]
+    name = "test_accuracy_population" if config.norm else "test_accuracy"
+    final = {"chance_accuracy": 0.1, "validation_accuracy": end, "test_accuracy": end}
+    if config.norm:
+        final |= {"validation_accuracy_population": end, "test_accuracy_population": end}
+    return dataclasses.replace(
+        fake(config, seed, end),
+        final=final,
+        curves={
+            "evaluation": {"step": steps.tolist(), name: accuracies},
+            "epochs": {"step": [config.steps], name: [end + 0.001]},
+        },
+    )
+
+
+@pytest.fixture(scope="module")
+def ended():
+    """Results of the whole main stage; seed 20 of BN-x30 stays at chance."""
+    choice = dataclasses.replace(CHOICE, target=TARGET)
+    main = {name: [] for name in ARMS}
+    for config, seed in protocol.jobs(CPU, choice):
+        name = config.variant
+        end = END.get(name, 0.1 if "sigmoid" in name or name == "inception_x5" else 0.78)
+        end = 0.1 if (name, seed) == ("bn_x30", 20) else end
+        main[name].append(risen(config, seed, end, HALFWAY.get(name, 30.0)))
+    return protocol.Results(CPU, {"main": main}, choice)
+
+
+def passes(arm, seed):
+    """The step at which that curve passes the target."""
+    return TARGET / (100 * END[arm] - TARGET) * HALFWAY[arm] * (1 - 0.01 * (seed - 20))
+
+
+def test_speedups_are_those_of_the_curves(ended):
+    for slow, fast in (("inception", "bn_x5"), ("inception", "bn_baseline")):
+        expected = np.mean([passes(slow, seed) for seed in range(20, 28)]) / np.mean(
+            [passes(fast, seed) for seed in range(20, 28)]
+        )
+        found = measures.speedup(ended, slow, fast)
+        assert found.interval.estimate == pytest.approx(expected, rel=0.06)
+        assert found.interval.low < expected < found.interval.high and found.bound is None
+        assert "8/8 of Inception" in found.detail["en"]
+
+
+def test_a_seed_at_chance_is_a_share_and_no_accuracy(ended):
+    found = measures.gain(ended, "bn_x30", "bn_x5")
+    assert found.interval.n == 4 and found.interval.estimate == pytest.approx(1.0)
+    assert "4/5" in found.detail["en"]
+    slower = measures.speedup(ended, "bn_x30", "bn_x5")
+    assert "4/5 of BN-x30" in slower.detail["en"] and np.isfinite(slower.interval.high)
+
+
+def test_accuracies_that_cannot_be_compared_are_not(ended):
+    with pytest.raises(MissingRecord, match="fewer than two seeds learn in inception_x5"):
+        measures.gain(ended, "inception_x5", "bn_x5")
+
+
+def test_the_ratio_at_every_accuracy(ended):
+    """It ends where the slower network's worst seed does, and grows with the accuracy."""
+    found = measures.profile(ended, "inception", "bn_x5")
+    assert found[0].accuracy == measures.PROFILE_FROM and found[-1].accuracy == 75
+    assert found[-1].ratio.estimate > found[0].ratio.estimate > 1
+    assert all(one.ratio.low < one.ratio.estimate < one.ratio.high for one in found)
+
+
+def test_sigmoids(ended):
+    assert measures.sigmoid_rate(ended) == "inception_sigmoid_x1"  # all alike: the first
+    assert measures.sigmoid_gain(ended).interval.estimate == pytest.approx(60)
+
+
+def test_usable_rates_know_the_step_of_their_grid(ended):
+    cells = {
+        key: [fake(one, seed, 0.4 if key[1] <= (3.2 if key[0] else 0.1) else 0.1) for seed in range(4)]
+        for key, one in protocol.survival(CPU, ("he", 1.0)).items()
+    }
+    found = measures.usable_rates(protocol.Results(CPU, {"survival": cells}))
+    assert found.interval.estimate == pytest.approx(32) and found.bound is None
+    assert found.interval.low == pytest.approx(16) and found.interval.high == pytest.approx(64)
+    with pytest.raises(MissingRecord):
+        measures.usable_rates(ended)
+
+
+def test_every_rule_of_section_4_2_has_its_statistic():
+    rules = paper.registered_again()
+    asked = {rule["statistic"] for rule in rules.values() if rule["experiment"] == "inception_speedups"}
+    assert asked == set(measures.STATISTICS)

@@ -30,7 +30,7 @@ response normalization has GoogLeNet's alpha times the square of how much wider 
 
 import dataclasses
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -212,21 +212,23 @@ class Choice:
         return decay(self.epochs)
 
 
-def decay(epochs: int) -> float:
-    """The factor an epoch that leaves FINAL_SHARE after `epochs`."""
-    return round(FINAL_SHARE ** (1 / epochs), 4)
-
-
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """The records made so far, by stage and the key of its configurations, by seed: of every stage the seeds
-    that all of its configurations have. A stage without any is not there."""
+    """The records made so far, by stage and the key of its configurations, by seed: of a stage that chooses
+    the seeds that all of its configurations have, of the main stage and what follows it everything or
+    nothing. A stage without any is not there; neither is the choice before it can be made."""
 
     profile: Profile
     stages: dict[str, dict[Any, list[Record]]]
+    choice: Choice | None = None
 
     def records(self, stage: str) -> list[Record]:
         return list(itertools.chain(*self.stages.get(stage, {}).values()))
+
+
+def decay(epochs: int) -> float:
+    """The factor an epoch that leaves FINAL_SHARE after `epochs`."""
+    return round(FINAL_SHARE ** (1 / epochs), 4)
 
 
 def config(
@@ -487,7 +489,24 @@ def results(profile: Profile, folders: Sequence[Path]) -> Results:
             stages[stage] = found
     if not stages:
         raise MissingRecord("no run of Section 4.2's second registration has been made yet")
-    return Results(profile, stages)
+    try:
+        choice = choose(profile, folders)
+    except MissingRecord:
+        return Results(profile, stages)
+    for stage in ("main", "instrument"):
+        try:
+            stages[stage] = whole(folders, plan(stage, profile, folders))
+        except MissingRecord:
+            break
+    return Results(profile, stages, choice)
+
+
+def whole(folders: Sequence[Path], runs: Iterable[tuple[Config, int]]) -> dict[str, list[Record]]:
+    """The records of all `runs` by variant, by seed; raises MissingRecord."""
+    found: dict[str, list[Record]] = {}
+    for one, seed in runs:
+        found.setdefault(one.variant, []).extend(records.load(folders, one, [seed]))
+    return found
 
 
 def made(folders: Sequence[Path], configs: dict[Any, Config], seeds: range) -> dict[Any, list[Record]]:

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnbook.figures import style
-from bnbook.figures.style import BN, GREY, PALE, PLAIN, SMALL
+from bnbook.figures.style import GREY, PALE, PLAIN, SMALL
 from bnbook.measures import inception_second as second
 from bnbook.protocols.inception_second import LEARNS, Results
 from bnbook.records import Record
@@ -19,29 +18,32 @@ INITIAL_NAMES = {"he": "He", "xavier": "Xavier", "gaussian": "Gaussian"}
 def precision(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Validation accuracy after an epoch of the plain network, by precision and decay; a dot a seed."""
     cells = results.stages["precision"]
-    rows = [
-        (f"{name}, decay {decay:g}", PLAIN if name == "float32" else BN, records)
-        for (name, decay), records in cells.items()
-    ]
-    return _strips(rows, "One rate, one network, one epoch")
+    rows = [(f"{name}, decay {decay:g}", records) for (name, decay), records in cells.items()]
+    return _strips(rows, "One rate, one network, one epoch", ringed=second.SEED)
 
 
 def initial(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The same by initial weights."""
     rows = [
-        (INITIAL_NAMES[name] + (", output layer × 0.1" if scale < 1 else ""), PLAIN, records)
+        (INITIAL_NAMES[name] + (", output layer × 0.1" if scale < 1 else ""), records)
         for (name, scale), records in results.stages["initial"].items()
     ]
     return _strips(rows, "Initial weights")
 
 
-def _strips(rows: Sequence[tuple[str, str, Sequence[Record]]], heading: str) -> tuple[Figure, pd.DataFrame]:
+def _strips(
+    rows: Sequence[tuple[str, Sequence[Record]]], heading: str, ringed: int | None = None
+) -> tuple[Figure, pd.DataFrame]:
+    """A line of dots for each (name, records); the seed `ringed` has a ring around its dots."""
     figure = style.figure(1.2 + 0.42 * len(rows))
     ax = figure.subplots()
     table = []
-    for place, (name, colour, records) in enumerate(rows):
+    for place, (name, records) in enumerate(rows):
         values = second.accuracies(records)
-        _strip(ax, place, values, colour)
+        heights = place + _beside(len(values))
+        ax.plot(values, heights, "o", color=PLAIN, ms=4.5, alpha=0.75, mew=0)
+        if ringed is not None and ringed < len(values):
+            ax.plot(values[ringed], heights[ringed], "o", color="none", mec=GREY, ms=9)
         ax.annotate(
             f"{second.learned(records)} of {len(records)} learn",
             (1, place),
@@ -66,7 +68,6 @@ def _strips(rows: Sequence[tuple[str, str, Sequence[Record]]], heading: str) -> 
     return figure, pd.DataFrame(table)
 
 
-def _strip(ax: Axes, place: int, values: np.ndarray, colour: str) -> None:
-    """Dots at `values` on the line `place`, close ones beside one another, in the order of the seeds."""
-    spread = 0.24 * ((np.arange(len(values)) * 0.618) % 1 - 0.5) * 2
-    ax.plot(values, place + spread, "o", color=colour, ms=4.5, alpha=0.75, mew=0)
+def _beside(count: int) -> np.ndarray:
+    """Heights that part dots which would lie on one another, in the order of the seeds."""
+    return 0.48 * ((np.arange(count) * 0.618) % 1 - 0.5)

@@ -453,3 +453,18 @@ def test_every_rule_of_section_4_2_has_its_statistic():
     rules = paper.registered_again()
     asked = {rule["statistic"] for rule in rules.values() if rule["experiment"] == "inception_speedups"}
     assert asked == set(measures.STATISTICS)
+
+
+def test_the_survival_curve():
+    """All seeds up to a rate and none above it; the bands are the exact ones of a share."""
+    cells = {
+        key: [fake(one, seed, 0.4 if key[1] <= (3.2 if key[0] else 0.1) else 0.1) for seed in range(10)]
+        for key, one in protocol.survival(CPU, ("he", 1.0)).items()
+    }
+    all_of_them = measures.survivors(cells[True, 0.1])
+    assert all_of_them.estimate == all_of_them.high == 1.0
+    assert all_of_them.low == pytest.approx(0.025 ** (1 / 10))  # ten of ten, two-sided 95%
+    _, table = first_epochs.survival(protocol.Results(CPU, {"survival": cells}))
+    shares = table.set_index(["network", "learning_rate"])["learn_percent"]
+    assert shares["without BN", 0.1] == 100 and shares["without BN", 0.2] == 0
+    assert shares["with BN", 3.2] == 100 and shares["with BN", 6.4] == 0

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from bnbook.figures import style
-from bnbook.figures.style import GREY, PALE, PLAIN, SMALL
+from bnbook.figures.style import BN, GREY, PALE, PLAIN, SMALL
 from bnbook.measures import inception_second as second
 from bnbook.protocols.inception_second import LEARNS, Results
 from bnbook.records import Record
@@ -29,6 +29,34 @@ def initial(results: Results) -> tuple[Figure, pd.DataFrame]:
         for (name, scale), records in results.stages["initial"].items()
     ]
     return _strips(rows, "Initial weights")
+
+
+def survival(results: Results) -> tuple[Figure, pd.DataFrame]:
+    """The share of seeds that learn by learning rate, with and without batch normalization."""
+    cells = results.stages["survival"]
+    figure = style.figure(3.4)
+    ax = figure.subplots()
+    table = []
+    for norm, name, colour in ((False, "without BN", PLAIN), (True, "with BN", BN)):
+        lrs = sorted(lr for with_norm, lr in cells if with_norm == norm)
+        shares = [second.survivors(cells[norm, lr]) for lr in lrs]
+        middle, low, high = np.transpose([(100 * s.estimate, 100 * s.low, 100 * s.high) for s in shares])
+        ax.fill_between(lrs, low, high, color=colour, alpha=0.15, lw=0)
+        ax.plot(lrs, middle, "o-", color=colour, ms=4.5, lw=1.6, label=name)
+        table += [
+            {"network": name, "learning_rate": lr, "seeds": share.n, "learn_percent": a, "low": b, "high": c}
+            for lr, share, a, b, c in zip(lrs, shares, middle, low, high, strict=True)
+        ]
+    ax.set_xscale("log", base=2)
+    rates = sorted({lr for _, lr in cells})
+    ax.set_xticks(rates, [f"{lr:g}" for lr in rates], rotation=45)
+    ax.minorticks_off()
+    ax.set(xlabel="learning rate", ylabel="seeds that learn (%)", ylim=(-4, 104))
+    ax.grid(axis="y", color=PALE, lw=0.6)
+    ax.set_axisbelow(True)
+    ax.legend(frameon=False, loc="lower left", fontsize=SMALL)
+    style.heading(ax, "Which learning rates a network survives", "an epoch; bands are 95% intervals")
+    return figure, pd.DataFrame(table)
 
 
 def _strips(

@@ -38,6 +38,13 @@ def learned(records: Sequence[Record]) -> int:
     return sum(map(protocol.learns, records))
 
 
+def survivors(records: Sequence[Record]) -> Interval:
+    """The share of seeds that learn (0 to 1), with Clopper and Pearson's exact interval."""
+    found = distributions.binomtest(learned(records), len(records))
+    within = found.proportion_ci(stats.CONFIDENCE, method="exact")
+    return Interval(found.statistic, float(within.low), float(within.high), len(records))
+
+
 def disagreeing(one: Sequence[Record], other: Sequence[Record]) -> int:
     """How many seeds learn in one of the two and not in the other."""
     return sum(protocol.learns(a) != protocol.learns(b) for a, b in zip(one, other, strict=True))

@@ -32,10 +32,10 @@ def mean_interval(
     """Mean and Student t interval of `values`. Raises ValueError where there are none.
 
     `resolution` is the step of the grid on which they were read, in their unit: each is known to half a step.
-    All seeds share the grid, so its error need not average out, and both ends move out by that half (what is
-    known of an interval's ends only to within bounds widens it by them: Manski's worst case). From three
-    seeds on the result covers the truth as often as it says, whatever the spread; without it, equal values
-    would leave an interval without width. Without a resolution values are taken for exact.
+    All seeds share the grid, so its error need not average out, and both ends move out by that half: the
+    worst case, as Manski's bounds have it for data known only to intervals. From three seeds on, intervals of
+    95% then cover the truth as often as they say, whatever the spread; equal values would otherwise leave no
+    width at all. Without a resolution values are taken for exact.
 
     Of a single value, which says nothing of the spread, the interval is infinitely wide.
     """
@@ -106,8 +106,9 @@ class Compared:
     """A mean as one of a family: `interval` holds together with those of the others (Bonferroni), and Holm's
     adjusted p-values are against "the mean is at most the effect" and "it is at least the effect".
 
-    But for values on a grid, an interval beyond the effect always goes with a small p-value. The reverse need
-    not hold: Holm's procedure finds more than Bonferroni's, and has no intervals of its own.
+    An interval beyond the effect goes with a small p-value, but for values on a grid, where the p-values are
+    the stricter. The reverse need not hold: Holm's procedure finds more than Bonferroni's, and has no
+    intervals of its own.
     """
 
     interval: Interval

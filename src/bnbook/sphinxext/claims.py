@@ -71,6 +71,7 @@ MEASURED_AGAIN = {
     "ko": "값은 첫 등록의 것이다. 재는 방법이 잘못되어 규칙을 새로 등록했다.",
     "en": "The value is the first registration's. It was measured wrongly, and another rule is registered.",
 }
+WHY_AGAIN = {"ko": "무엇이 틀렸나", "en": "what was wrong"}
 REGISTERED_AGAIN = {
     "ko": "규칙을 다시 등록했다. 첫 등록도 남겨 두었다.",
     "en": "Its rule was registered again; the first registration is kept.",
@@ -141,11 +142,10 @@ class BoardDirective(SphinxDirective):
             statement.append(self.rule(claim))
         if self.arguments and claim.detail:
             ours.append(tag("div", *blocks(self, claim.detail), classes="bn-claim-detail"))
-        remarks = (
-            (claim.verdict == "measured again", MEASURED_AGAIN),
-            (claim.registrations > 1, REGISTERED_AGAIN),
-            (claim.rule_changed, RULE_CHANGED),
-        )
+        if claim.verdict == "measured again":
+            why = reference("doc", "/book/first-registration", pair(WHY_AGAIN), "chapter")
+            verdict.append(tag("div", *blocks(self, MEASURED_AGAIN), why, classes="bn-claim-changed"))
+        remarks = ((claim.registrations > 1, REGISTERED_AGAIN), (claim.rule_changed, RULE_CHANGED))
         verdict += [
             tag("div", *blocks(self, words), classes="bn-claim-changed") for true, words in remarks if true
         ]

@@ -277,6 +277,12 @@ def test_the_lag_is_judged_where_the_network_still_learns(synthetic_algorithm2):
     assert f"{LAG['moving_10'] / LEARNED:+.2f} points" in found.detail["en"]  # at Section 4.1's rate
 
 
+def test_where_nothing_learns_the_lowest_rate_is_shown(synthetic_algorithm2, monkeypatch):
+    """A reader may train for so few steps."""
+    monkeypatch.setattr(measures, "LEARNS", 99)
+    assert measures.highest_rate(synthetic_algorithm2) == min(protocol.LAG_LRS)
+
+
 def test_the_lag_leaves_the_start_of_the_average_out(synthetic_algorithm2):
     record = measures.lagging(synthetic_algorithm2, LEARNED)[1]
     steps = record.curves["answers"]["step"]

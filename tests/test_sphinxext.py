@@ -81,7 +81,7 @@ class FakeClaim:
 def made_up(monkeypatch):
     """Numbers, figures and claims of its own for every test."""
     known = {"accuracy": 0.98341, "steps": 50000}
-    empty = Results(profile=PROFILES["cpu"], choice=None, main={}, multiverse=[])
+    empty = Results(profile=PROFILES["cpu"], choice=None, main={}, pilot={}, multiverse=[])
     monkeypatch.setattr(claims, "results", lambda: {"mnist_activation_shift": empty})
     monkeypatch.setattr(claims, "numbers", lambda results: known)
     monkeypatch.setattr(paper, "numbers", lambda: {"batch": 60})

@@ -11,7 +11,7 @@ from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LogNorm, SymLogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
-from matplotlib.ticker import LogLocator, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bnbook import measures, paper
 from bnbook.figures import style
@@ -410,7 +410,7 @@ def speedup_profile(results: Results) -> Drawn:
     """The ratio of steps at every accuracy, with its band over seeds."""
     settings, goal = mnist.settings(results), mnist.target(results)
     figure = style.figure(3.3)
-    axes = figure.subplots(1, len(settings), sharex=True, sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
     rows = []
     for setting, ax in zip(settings, axes, strict=True):
         style.heading(ax, title(results, setting), "line: mean over seeds; band: its 95% interval")
@@ -421,22 +421,22 @@ def speedup_profile(results: Results) -> Drawn:
         whole = [point for point in points if point[1].bound is None]
         bounds = points[max(len(whole) - 1, 0) :]  # joined to the line
         for shown, dashes, alpha in ((whole, "-", 0.18), (bounds, ":", 0.08)):
-            accuracies = [accuracy for accuracy, _ in shown]
+            errors = [100 - accuracy for accuracy, _ in shown]
             middle, low, high = (
                 [getattr(ratio.interval, name) for _, ratio in shown] for name in ("estimate", "low", "high")
             )
-            ax.fill_between(accuracies, low, high, color=COLOURS["bn"], alpha=alpha, lw=0)
-            ax.plot(accuracies, middle, dashes, color=COLOURS["bn"], lw=1.8)
+            ax.fill_between(errors, low, high, color=COLOURS["bn"], alpha=alpha, lw=0)
+            ax.plot(errors, middle, dashes, color=COLOURS["bn"], lw=1.8)
         rows += [
             {"setting": setting, "accuracy_percent": accuracy, "ratio": ratio.interval.estimate}
             | {"low": ratio.interval.low, "high": ratio.interval.high}
             | {"only_at_least": ratio.bound is not None}
             for accuracy, ratio in points
         ]
-        ax.axvline(goal, color=GREY, lw=0.8, ls="--", zorder=0)
+        ax.axvline(100 - goal, color=GREY, lw=0.8, ls="--", zorder=0)
         ax.annotate(
             "target ",
-            (goal, 0.03),
+            (100 - goal, 0.03),
             xycoords=("data", "axes fraction"),
             ha="right",
             fontsize=SMALL,
@@ -445,7 +445,14 @@ def speedup_profile(results: Results) -> Drawn:
         ax.axhline(1, color=GREY, lw=0.8, zorder=0)
         ax.grid(color=PALE, lw=0.6)
         ax.set_axisbelow(True)
-        ax.set(yscale="log", xlabel="test accuracy (%)")
+        # Wide where accuracies are high: most of training goes into the last percents.
+        first, last = (100 - points[k][0] for k in (0, -1))
+        ax.set(xscale="log", yscale="log", xlim=(1.02 * first, 0.94 * last))
+        ax.set_xlabel("test accuracy (%), its distance from 100% on a log scale")
+        shown = (accuracy for accuracy in (50, 60, 70, 80, 90, 95, 97) if accuracy <= points[-1][0])
+        ax.set_xticks([100 - accuracy for accuracy in shown])
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda error, _: f"{100 - error:g}"))
+        ax.xaxis.set_minor_locator(NullLocator())
         highest = max(ratio.interval.estimate for _, ratio in points)
         ax.set_ylim(0.5, 2 * max(2.0, highest))
         ax.yaxis.set_major_locator(LogLocator(base=2, numticks=12))

@@ -151,8 +151,9 @@ def learns(records: Sequence[Record]) -> bool:
 
 
 def highest_rate(results: Results) -> float:
-    """The highest learning rate of the lag at which the network learns."""
-    return max(lr for lr in learning_rates(results) if learns(lagging(results, lr)))
+    """The highest learning rate of the lag at which the network learns; the lowest where it never does."""
+    rates = learning_rates(results)
+    return max((lr for lr in rates if learns(lagging(results, lr))), default=rates[0])
 
 
 def missed(record: Record, way: str) -> tuple[np.ndarray, np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from bnbook import stats
 from bnbook.measures import (
+    Crossing,
     Estimate,
     accuracies,
     crossing,
@@ -36,8 +37,8 @@ from bnbook.records import Record
 
 INPUTS = {"binarised": True, "grey": False}
 MOMENTS = {"first": 100, "early": 2000}  # steps at which chapters look at the curves
-PROFILE_FROM = 90  # percent: from where on steps are compared at every accuracy
-PROFILE_SHOWN = (90.0, 92.0, 94.0, 95.0, 96.0)  # of them those that chapters name
+PROFILE_FROM = 50  # percent: from where on steps are compared, at every accuracy, from 90 on every tenth
+PROFILE_SHOWN = (80.0, 90.0)  # of them those that chapters name
 NAMES = {
     "plain": {"ko": "기준 모델", "en": "without batch normalization"},
     "bn": {"ko": "배치 정규화", "en": "with it"},
@@ -144,8 +145,11 @@ def _pair(results: Results, setting: str) -> dict[str, list[Record]]:
 
 def _steps_ratio(pair: dict[str, list[Record]], goal: float) -> Estimate:
     """Steps to `goal` percent, without BN over with BN, of records by variant that pair by seed."""
-    plain, bn = ([crossing(record, goal) for record in pair[variant]] for variant in VARIANTS)
-    return steps_ratio(plain, bn, (NAMES["plain"], NAMES["bn"]))
+    return _ratio({variant: [crossing(record, goal) for record in pair[variant]] for variant in VARIANTS})
+
+
+def _ratio(crossings: dict[str, list[Crossing]]) -> Estimate:
+    return steps_ratio(crossings["plain"], crossings["bn"], (NAMES["plain"], NAMES["bn"]))
 
 
 def _with_target(ratio: Estimate, goal: float) -> Estimate:
@@ -155,17 +159,14 @@ def _with_target(ratio: Estimate, goal: float) -> Estimate:
 
 
 def speedup_profile(results: Results, setting: str = "tuned") -> list[tuple[float, Estimate]]:
-    """(accuracy in percent, ratio of steps to it) for every tenth of a point from PROFILE_FROM on, or from
-    five below a low target: as far as every run with BN gets and any without does. Where some without do not,
-    the ratio is a lower bound."""
+    """(accuracy in percent, ratio of steps to it), as far as every run with BN gets and any without does.
+    Where some without do not, the ratio is a lower bound."""
     pair, found = _pair(results, setting), []
-    for tenth in range(10 * min(PROFILE_FROM, round(target(results)) - 5), 1000):
-        goal = tenth / 10
-        if not all(crossing(record, goal).reached for record in pair["bn"]):
+    for goal in (*range(PROFILE_FROM, 90), *(tenth / 10 for tenth in range(900, 1000))):
+        crossings = {v: [crossing(record, goal) for record in pair[v]] for v in VARIANTS}
+        if not all(c.reached for c in crossings["bn"]) or not any(c.reached for c in crossings["plain"]):
             break
-        if not any(crossing(record, goal).reached for record in pair["plain"]):
-            break
-        found.append((goal, _steps_ratio(pair, goal)))
+        found.append((float(goal), _ratio(crossings)))
     return found
 
 

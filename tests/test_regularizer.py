@@ -279,6 +279,8 @@ def test_numbers(synthetic_regularizer):
     assert numbers["dropout.plain.0.gap"] == pytest.approx(100 - numbers["dropout.plain.0.accuracy"])
     assert numbers["gain.plain.rate"] == 30 and numbers["gain.plain.points"] == pytest.approx(2)
     assert numbers["statistics.60.accuracy"] == numbers["dropout.bn.0.accuracy"]
+    lowest = [numbers[f"lowest.{name}"] for name in ("small", "whole", "company")]
+    assert np.diff(lowest) == pytest.approx([-100 * GROUP_GAIN, -100 * COMPANY_LOSS])
     assert (numbers["lowest.lr"], numbers["lowest.points"]) == (0.3, pytest.approx(100 * GROUP_GAIN))
     choice = protocol.select(synthetic_regularizer)
     assert numbers["runs"] == len(set(protocol.jobs(SMOKE, choice)))

@@ -261,13 +261,16 @@ def _variance_shift(results: Results) -> dict[str, Number]:
 
 
 def at_the_lowest_rate(results: Results) -> dict[str, Number]:
-    """At the lowest learning rate with BN: test accuracy by the statistics of the whole mini-batch and of the
-    small group, and what the small group gains. No rule judges it: it was looked at after the results."""
-    whole = noisy(results)[0].config["batch_size"]
+    """At the lowest learning rate with BN: test accuracy by the statistics of a small group, of the whole
+    mini-batch and of the company, and what the small group gains over the mini-batch. No rule judges it: it
+    was looked at after the results."""
+    sizes = {"small": TENTH, "whole": noisy(results)[0].config["batch_size"]}
+    sizes["company"] = company(results.profile)
     lr = min((key[2] for key in results.main if key[0] == "statistics"), key=float)
-    small, large = (accuracies(results.main["statistics", str(m), lr]) for m in (TENTH, whole))
-    gain = interval("points", stats.paired_difference(small, large))
-    return gain | {"lr": float(lr), "small": float(small.mean()), "whole": float(large.mean())}
+    found = {name: accuracies(results.main["statistics", str(m), lr]) for name, m in sizes.items()}
+    means = {name: float(values.mean()) for name, values in found.items()}
+    gain = stats.paired_difference(found["small"], found["whole"])
+    return interval("points", gain) | {"lr": float(lr)} | means
 
 
 def described(records: Sequence[Record]) -> dict[str, Number]:

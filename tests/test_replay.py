@@ -83,6 +83,8 @@ NARROWER = {
 CHECK = """
 from bnbook.experiments import replay
 replay.multiplies_bfloat16 = lambda on: False
+locate = replay.sources.locate
+replay.sources.locate = lambda name: None if "cifar" in name else locate(name)  # by the test above, for time
 print(*replay.check(), sep="\\n")
 """
 

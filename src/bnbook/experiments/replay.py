@@ -38,6 +38,7 @@ ACCURACY = 0.02
 # A processor rounds otherwise in every layer of every step, the nudge moves the weights once. Measured over
 # all traces and records between AVX512, AVX2 and no vectors, one thread and two: see `tests/test_replay.py`.
 NUDGES = 100
+COINS = 3  # so many nudged runs, since one may stay close by luck
 
 # "losses": the first losses; "ends": the end point's numbers by name, but for times.
 Trace = dict[str, Any]
@@ -110,29 +111,34 @@ def first_losses(experiment: Experiment, record: Record) -> Trace:
         values["precision"] = record.provenance["precision"]  # what "auto" was there
     config = experiment.config(values)
     with at_most(min(RECORD_STEPS, len(record.first_losses))):
-        return {"losses": _train(experiment, config, record.seed, measure=False).progress.first_losses}
+        progress = _train(experiment, config, record.seed, measure=False).progress
+    return {"losses": progress.first_losses[:RECORD_STEPS]}
 
 
 def differs(before: Trace, run: Callable[[], Trace], tolerance: float = TOLERANCES["float32"]) -> str:
     """Where a trace and what `run` gives today differ, in words; "" where they agree: to within `tolerance`,
     or NUDGES times as far as this run and the same run nudged have parted by then."""
     now = run()
-    difference = _parted(before, now, now, tolerance)
+    difference = _parted(before, now, [], tolerance)
     if not difference or _named(before).keys() != _named(now).keys():
         return difference
-    with nudged(seed=0):
-        return _parted(before, now, run(), tolerance)
+    moved = []
+    for seed in range(COINS):
+        with nudged(seed):
+            moved.append(run())
+    return _parted(before, now, moved, tolerance)
 
 
-def _parted(before: Trace, now: Trace, moved: Trace, tolerance: float) -> str:
+def _parted(before: Trace, now: Trace, moved: Sequence[Trace], tolerance: float) -> str:
     """The first number that `before` and `now` differ in by more than `tolerance` and by more than `now` and
-    `moved` allow. What comes last in a trace is the end point."""
-    old, new, nudge = _named(before), _named(now), _named(moved)
+    its nudged runs `moved` allow. What comes last in a trace is the end point."""
+    old, new, nudges = _named(before), _named(now), [_named(one) for one in moved]
     if old.keys() != new.keys():
         return f"{len(old)} numbers then, {len(new)} now"
     parted = 0.0  # a part that has grown does not shrink again, but by chance
     for name, value in old.items():
-        parted = max(parted, abs(nudge.get(name, new[name]) - new[name]) / max(1.0, abs(value)))
+        apart = (abs(nudge.get(name, new[name]) - new[name]) for nudge in nudges)
+        parted = max(parted, max(apart, default=0.0) / max(1.0, abs(value)))
         always = ACCURACY if "accuracy" in name else tolerance
         if not abs(value - new[name]) <= max(always, NUDGES * parted) * max(1.0, abs(value)):
             return f"{name} was {value:.7g} and is {new[name]:.7g}"

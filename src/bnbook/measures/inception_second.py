@@ -243,6 +243,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "curve_images": profile.curve_images,
         "seeds": max(arm.seeds for arm in protocol.ARMS.values()),
         "epochs": profile.epochs,
+        "norm_momentum": protocol.Config.norm_momentum,
         "pixel_spread": protocol.PIXEL_SPREAD,
         "lrn_alpha": protocol.LRN_ALPHA,
         "evaluate_from": protocol.Config.evaluate_from,

@@ -45,7 +45,9 @@ def trace(*losses: float, **ends: float) -> replay.Trace:
         (trace(1.0, 2.0), trace(1.0, 2.0 + 1e-6), ""),
         (trace(1.0, 2.0), trace(1.0, 2.01), "loss 2 was 2 and is 2.01"),
         (trace(1.0), trace(1.0, 2.0), "1 numbers then, 2 now"),
-        (trace(1.0, bias=2.0), trace(1.0, bias=2.01), "bias was 2 and is 2.01"),
+        (trace(1.0, bias=2.0), trace(1.0, bias=2.01), ""),  # a ReLU that switched
+        (trace(1.0, bias=2.0), trace(1.0, bias=2.1), "bias was 2 and is 2.1"),
+        (trace(digits=2.0), trace(digits=2.01), "digits was 2 and is 2.01"),  # nothing was trained
         (trace(1.0, accuracy=0.5), trace(1.0, accuracy=0.51), ""),  # an image more
         (trace(1.0, accuracy=0.5), trace(1.0, accuracy=0.8), "accuracy was 0.5 and is 0.8"),
         (trace(1.0, 2.0), trace(1.0, float("nan")), "loss 2 was 2 and is nan"),

@@ -33,8 +33,8 @@ TRACE_STEPS = 60
 RECORD_STEPS = 10  # of a record on real data: a changed recipe shows within them
 # What is always allowed, relative and absolute; a changed recipe shows at once.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
-# Of accuracies, of which a few images more or less are no change, and of where a trace's training ends: a ReLU
-# that switches by rounding alone moves it by leaps, which no nudge foretells. Its losses are held closely.
+# Of accuracies, of which a few images more or less are no change, and of where a trace's training ends: a
+# ReLU that switches by rounding alone moves it by leaps, which no nudge foretells. Losses are held closely.
 ACCURACY, END = 0.02, 0.01
 # A processor rounds otherwise in every layer of every step, the nudge moves the weights once. Measured over
 # all traces and records between AVX512, AVX2 and no vectors, one thread and two: see `tests/test_replay.py`.

@@ -270,7 +270,8 @@ def test_the_exponent_of_the_law(synthetic_regularizer):
 def test_board(synthetic_regularizer):
     board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_regularizer})}
     names = ("noise", "generalization", "dropout")
-    assert [board[f"c-3.4-{name}"].verdict for name in names] == ["holds", "reproduced", "reproduced"]
+    # A test image of the digits is worth 0.28 points: the tenth of a point that is lost here could be 0.24.
+    assert [board[f"c-3.4-{name}"].verdict for name in names] == ["holds", "reproduced", "inconclusive"]
 
 
 def test_numbers(synthetic_regularizer):

@@ -143,7 +143,12 @@ def lagging(results: Results, lr: float) -> list[Record]:
 
 def learns(records: Sequence[Record]) -> bool:
     """Whether every run ends above LEARNS percent by Algorithm 2."""
-    return all(not record.diverged and 100 * record.accuracy > LEARNS for record in records)
+    return learned(records) == len(records)
+
+
+def learned(records: Sequence[Record]) -> int:
+    """How many runs do; a run that diverged is at chance."""
+    return sum(100 * record.accuracy > LEARNS for record in records)
 
 
 def highest_rate(results: Results) -> float:
@@ -310,10 +315,12 @@ def _small(results: Results, m: int, name: str) -> dict[str, Number]:
 
 
 def _lag(results: Results) -> dict[str, Number]:
-    """"at_<lr>.<moving>": points missed, the mean over seeds; "highest": the learning rate that is judged,
-    "judged.<moving>" likewise there; "peak", "peak_step": the most that the usual average misses there after
-    its start, as the mean over seeds."""
-    found: dict[str, Number] = {"highest": highest_rate(results), "beyond": learning_rates(results)[-1]}
+    """"at_<lr>.<moving>": points missed, the mean over seeds; "at_<lr>.learned": how many seeds learn;
+    "highest": the learning rate that is judged, "judged.<moving>" likewise there; "peak", "peak_step": the
+    most that the usual average misses there after its start, as the mean over seeds."""
+    found: dict[str, Number] = {"highest": highest_rate(results)}
+    for lr in learning_rates(results):
+        found[f"at_{lr:g}.learned"] = learned(lagging(results, lr))
     for way in LAGGING:
         for lr in learning_rates(results):
             points = [mean_missed(record, way) for record in lagging(results, lr)]

@@ -331,7 +331,8 @@ def test_numbers(synthetic_algorithm2):
     assert numbers[f"small.{SMOKE.batch_size}.unbiased.variance"] == pytest.approx(1.01)
     assert numbers["lag.judged.moving_10"] == numbers["lag.at_3.moving_10"] == pytest.approx(LAG["moving_10"])
     assert numbers["lag.at_0.3.moving_100"] == pytest.approx(LAG["moving_100"] * 0.3 / LEARNED)
-    assert numbers["lag.highest"] == LEARNED and numbers["lag.beyond"] == max(protocol.LAG_LRS)
+    assert numbers["lag.highest"] == LEARNED
+    assert (numbers["lag.at_3.learned"], numbers["lag.at_10.learned"]) == (SMOKE.lag_seeds, 0)
     assert numbers["count.5.moved"] == 100 and numbers["count.5.largest"] >= numbers["count.5.shift"] > 0
     assert len(numbers["cifar.moving"]) == numbers["cifar.seeds"]
     assert numbers["fold.1.times"] == pytest.approx(TIMES_FOLDED, rel=0.1)

@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter
 from bnbook.figures import style
 from bnbook.figures.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.measures import algorithm2_inference as algorithm2
-from bnbook.protocols.algorithm2_inference import LAGGING, MOVING, WAYS
+from bnbook.protocols.algorithm2_inference import LAGGING, LR, MOVING, WAYS
 from bnbook.protocols.grid import Results
 
 Drawn = tuple[Figure, pd.DataFrame]
@@ -214,7 +214,7 @@ def ends(results: Results) -> Drawn:
 
 
 def lag(results: Results) -> Drawn:
-    """How far test accuracy by moving averages stays below that by Algorithm 2: step by step at the highest
+    """How far test accuracy by moving averages stays below that by Algorithm 2: step by step at Section 4.1's
     learning rate, and over the learning rates."""
     judged, rates = algorithm2.highest_rate(results), algorithm2.learning_rates(results)
     learned = [lr for lr in rates if lr <= judged]
@@ -223,9 +223,9 @@ def lag(results: Results) -> Drawn:
     rows = []
     for way in LAGGING:
         colour = COLOURS[way]
-        found = [algorithm2.missed(record, way) for record in algorithm2.lagging(results, judged)]
+        found = [algorithm2.missed(record, way) for record in algorithm2.lagging(results, LR)]
         for steps, points in found:
-            left.plot(steps, points, color=colour, lw=0.5, alpha=0.3)
+            left.plot(steps, points, color=colour, lw=0.4, alpha=0.2)
         left.plot(found[0][0], np.mean([points for _, points in found], axis=0), color=colour, lw=1.8)
         means = {
             lr: [algorithm2.mean_missed(record, way) for record in algorithm2.lagging(results, lr)]
@@ -252,7 +252,7 @@ def lag(results: Results) -> Drawn:
     style.plain_log(right.xaxis)
     left.set(xlabel="steps", ylabel="accuracy missed (points)")
     right.set(xlabel="learning rate")
-    style.heading(left, f"Learning rate {judged:g}", "thin: seeds; line: their mean")
+    style.heading(left, f"Learning rate {LR:g}", "thin: seeds; line: their mean")
     style.heading(right, "By learning rate", f"mean from step {algorithm2.STARTED} on; dots: seeds")
     _key(right, tuple(LAGGING))
     return figure, pd.DataFrame(rows)

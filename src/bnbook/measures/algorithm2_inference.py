@@ -147,7 +147,12 @@ def lagging(results: Results, lr: float) -> list[Record]:
 
 def learns(records: Sequence[Record]) -> bool:
     """Whether every run ends above LEARNS percent by Algorithm 2."""
-    return all(not record.diverged and 100 * record.accuracy > LEARNS for record in records)
+    return learned(records) == len(records)
+
+
+def learned(records: Sequence[Record]) -> int:
+    """How many runs do; a run that diverged is at chance."""
+    return sum(100 * record.accuracy > LEARNS for record in records)
 
 
 def highest_rate(results: Results) -> float:
@@ -314,21 +319,25 @@ def _small(results: Results, m: int, name: str) -> dict[str, Number]:
 
 
 def _lag(results: Results) -> dict[str, Number]:
-    """"at_<lr>.<moving>": points missed, the mean over seeds; "highest": the learning rate that is judged,
-    "judged.<moving>" likewise there; "peak", "peak_step": the most that the usual average misses there after
-    its start, as the mean over seeds."""
-    found: dict[str, Number] = {"highest": highest_rate(results), "beyond": learning_rates(results)[-1]}
+    """"at_<lr>.<moving>": points missed, the mean over seeds; "at_<lr>.learned": how many seeds learn;
+    "highest": the learning rate that is judged, "judged.<moving>" likewise there; "peak", "peak_step": the
+    most that the usual average misses there after its start, as the mean over seeds; "start", "start_step":
+    the most at Section 4.1's learning rate, its start included."""
+    found: dict[str, Number] = {"highest": highest_rate(results)}
+    for lr in learning_rates(results):
+        found[f"at_{lr:g}.learned"] = learned(lagging(results, lr))
     for way in LAGGING:
         for lr in learning_rates(results):
             points = [mean_missed(record, way) for record in lagging(results, lr)]
             known = interval(way, stats.mean_interval(points))
             found |= prefixed(f"at_{lr:g}", known)
             found |= prefixed("judged", known) if lr == found["highest"] else {}
-    runs = [missed(record, USUAL) for record in lagging(results, found["highest"])]
-    steps, points = runs[0][0], np.mean([points for _, points in runs], axis=0)
-    late = steps >= STARTED
-    found["peak"] = float(points[late].max())
-    found["peak_step"] = int(steps[late][points[late].argmax()])
+    for name, lr, first in (("peak", found["highest"], STARTED), ("start", LR, 0)):
+        runs = [missed(record, USUAL) for record in lagging(results, lr)]
+        steps, points = runs[0][0], np.mean([points for _, points in runs], axis=0)
+        later = steps >= first
+        found[name] = float(points[later].max())
+        found[f"{name}_step"] = int(steps[later][points[later].argmax()])
     return found
 
 

@@ -40,8 +40,8 @@ ESTIMATES = ("unbiased", "biased", "gain")
 JUDGED = 4
 
 # Of the parts that follow a curve: the moving averages of the lag, the usual one by momentum 0.1; its grid of
-# learning rates, up to one at which the network no longer learns; how many mini-batches Algorithm 2 averages
-# over in the count, Section 4.1's own number among them, the last for the truth; where it is evaluated.
+# learning rates, up to where the network hardly learns; how many mini-batches Algorithm 2 averages over in
+# the count, Section 4.1's own number among them, the last for the truth; where it is evaluated.
 LAGGING = {"moving_2": 0.5, "moving_10": 0.1, "moving_100": 0.01, "moving_all": None}
 LAG_LRS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0)
 COUNTS = (5, 10, 20, 50, 200)

@@ -317,7 +317,7 @@ def test_the_ablation_pairs_by_seed():
 
 def test_seeds_that_learn_are_counted(synthetic_second):
     numbers = measures.numbers(synthetic_second)
-    assert numbers["precision.seeds"] == 4 and numbers["precision.runs"] == 16
+    assert numbers["precision.float32_0.5.seeds"] == 4 and numbers["precision.runs"] == 16
     assert numbers["precision.float32_0.94.learned"] == 4 and numbers["precision.bfloat16_0.94.learned"] == 3
     assert numbers["precision.bfloat16_0.5.seed"] == pytest.approx(10)
     assert numbers["precision.float32_0.5.mean"] == pytest.approx(31.5)
@@ -336,16 +336,20 @@ def test_the_same_share_of_seeds_is_no_finding(synthetic_second):
     assert measures.disagreeing(alive, dead) == 20
 
 
-def test_only_seeds_that_every_configuration_has_are_compared(tmp_path, write_second):
+def test_seeds_count_up_to_the_first_that_is_missing(tmp_path, write_second):
+    """And a stage counts once each of its configurations has a seed."""
     configs = protocol.precision(SMOKE)
-    with pytest.raises(MissingRecord, match="second registration"):
-        protocol.results(SMOKE, [tmp_path])
-    for place, one in enumerate(configs.values()):
-        for seed in range(1 + (place == 0)):
-            write_second(tmp_path, one, seed, 0.3)
     profile = dataclasses.replace(SMOKE, precision_seeds=5)
+    with pytest.raises(MissingRecord, match="second registration"):
+        protocol.results(profile, [tmp_path])
+    for place, one in enumerate(configs.values()):
+        with pytest.raises(MissingRecord):
+            protocol.results(profile, [tmp_path])
+        for seed in (0, 1, 3) if place == 0 else (0,):
+            write_second(tmp_path, one, seed, 0.3)
     found = protocol.results(profile, [tmp_path])
-    assert list(found.stages) == ["precision"] and len(found.records("precision")) == 4
+    assert list(found.stages) == ["precision"]
+    assert [len(cell) for cell in found.stages["precision"].values()] == [2, 1, 1, 1]
 
 
 def test_figures_of_the_first_epochs(synthetic_second):

@@ -46,8 +46,8 @@ def survivors(records: Sequence[Record]) -> Interval:
 
 
 def disagreeing(one: Sequence[Record], other: Sequence[Record]) -> int:
-    """How many seeds learn in one of the two and not in the other."""
-    return sum(protocol.learns(a) != protocol.learns(b) for a, b in zip(one, other, strict=True))
+    """How many of the seeds that both have learn in one of the two and not in the other."""
+    return sum(protocol.learns(a) != protocol.learns(b) for a, b in zip(one, other, strict=False))
 
 
 def same_survival(one: Sequence[Record], other: Sequence[Record]) -> float:
@@ -262,12 +262,12 @@ def numbers(results: Results) -> dict[str, Number]:
 
 def _precision(results: Results) -> dict[str, Number]:
     cells = results.stages["precision"]
-    found: dict[str, Number] = {"seeds": len(next(iter(cells.values())))}
+    found: dict[str, Number] = {}
     for (name, decay), records in cells.items():
         values = accuracies(records)
         found |= prefixed(
             f"{name}_{decay:g}",
-            {"learned": learned(records), "mean": float(values.mean()), "lowest": float(values.min())}
+            {"seeds": len(records), "learned": learned(records), "mean": float(values.mean())}
             | ({"seed": float(values[SEED])} if len(values) > SEED else {}),
         )
     runs = sum(map(len, cells.values()))

@@ -215,8 +215,8 @@ class Choice:
 @dataclasses.dataclass(frozen=True)
 class Results:
     """The records made so far, by stage and the key of its configurations, by seed: of a stage that chooses
-    the seeds that all of its configurations have, of the main stage and what follows it everything or
-    nothing. A stage without any is not there; neither is the choice before it can be made."""
+    the seeds that each of its configurations has, of the main stage and what follows it everything or
+    nothing. A stage where a configuration has none is not there; neither is the choice before it can be made."""
 
     profile: Profile
     stages: dict[str, dict[Any, list[Record]]]
@@ -485,7 +485,7 @@ def results(profile: Profile, folders: Sequence[Path]) -> Results:
             configs, seeds = configurations(stage, profile, folders)
         except MissingRecord:
             continue  # what decides them is not whole yet
-        if any((found := made(folders, configs, range(seeds))).values()):
+        if all((found := made(folders, configs, range(seeds))).values()):
             stages[stage] = found
     if not stages:
         raise MissingRecord("no run of Section 4.2's second registration has been made yet")
@@ -510,12 +510,8 @@ def whole(folders: Sequence[Path], runs: Iterable[tuple[Config, int]]) -> dict[s
 
 
 def made(folders: Sequence[Path], configs: dict[Any, Config], seeds: range) -> dict[Any, list[Record]]:
-    """By key, the records of the seeds, from the first on, that every one of `configs` has."""
-    found: dict[Any, list[Record]] = {key: [] for key in configs}
-    for seed in seeds:
-        row = {key: records.find(folders, one, seed) for key, one in configs.items()}
-        if None in row.values():
-            break
-        for key, record in row.items():
-            found[key].append(record)
-    return found
+    """By key, the records of the seeds, from the first on, that have been made."""
+    return {
+        key: list(itertools.takewhile(bool, (records.find(folders, one, seed) for seed in seeds)))
+        for key, one in configs.items()
+    }

@@ -216,7 +216,7 @@ class Choice:
 class Results:
     """The records made so far, by stage and the key of its configurations, by seed: of a stage that chooses
     the seeds that each of its configurations has, of the main stage and what follows it everything or
-    nothing. A stage where a configuration has none is not there; neither is the choice before it can be made."""
+    nothing. A stage where a configuration has none is not there, nor is the choice before it can be made."""
 
     profile: Profile
     stages: dict[str, dict[Any, list[Record]]]

@@ -242,6 +242,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "statistics_batches": profile.statistics_batches,
         "curve_images": profile.curve_images,
         "seeds": max(arm.seeds for arm in protocol.ARMS.values()),
+        "survival_seeds": profile.survival_seeds,
         "epochs": profile.epochs,
         "norm_momentum": protocol.Config.norm_momentum,
         "pixel_spread": protocol.PIXEL_SPREAD,
@@ -267,22 +268,26 @@ def _precision(results: Results) -> dict[str, Number]:
         values = accuracies(records)
         found |= prefixed(
             f"{name}_{decay:g}",
-            {"seeds": len(records), "learned": learned(records), "mean": float(values.mean())}
+            {
+                "seeds": len(records),
+                "learned": learned(records),
+                "stopped": len(records) - learned(records),
+                "mean": float(values.mean()),
+            }
             | ({"seed": float(values[SEED])} if len(values) > SEED else {}),
         )
     runs = sum(map(len, cells.values()))
+    stopped = runs - sum(map(learned, cells.values()))
+    narrow = [cells["bfloat16", decay] for decay in PRECISION_DECAYS]
     return found | {
         "runs": runs,
-        "stopped": runs - sum(map(learned, cells.values())),
-        "cells": len(cells),
-        "seed_lowest": sum(_is_lowest(accuracies(records), SEED) for records in cells.values()),
+        "stopped": stopped,
+        "stopped_in_both": sum(not any(map(protocol.learns, pair)) for pair in zip(*narrow, strict=False)),
+        # How likely one of three seeds or more stop, if each does with the share seen here; in percent.
+        "one_of_three": 100 * (1 - (1 - stopped / runs) ** 3),
         "parted": sum(disagreeing(cells["float32", d], cells["bfloat16", d]) for d in PRECISION_DECAYS),
         "p": min(same_survival(cells["float32", d], cells["bfloat16", d]) for d in PRECISION_DECAYS),
     }
-
-
-def _is_lowest(values: np.ndarray, seed: int) -> bool:
-    return seed < len(values) and bool(values.argmin() == seed)
 
 
 def _initial(results: Results) -> dict[str, Number]:

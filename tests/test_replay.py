@@ -77,7 +77,7 @@ def test_bfloat16_is_held_loosely():
 
 
 NARROWER = {
-    "ATEN_CPU_CAPABILITY": "default",  # what torch's own kernels may use
+    "ATEN_CPU_CAPABILITY": "avx2",  # what torch's own kernels may use
     "ONEDNN_MAX_CPU_ISA": "AVX2",
     "MKL_ENABLE_INSTRUCTIONS": "AVX2",
 }

@@ -21,7 +21,7 @@ VERDICTS = {
     "reproduced": ("reproduced", {"ko": "재현됨", "en": "reproduced"}),
     "not reproduced": ("not-reproduced", {"ko": "재현되지 않음", "en": "not reproduced"}),
     "inconclusive": ("inconclusive", {"ko": "결론 없음", "en": "inconclusive"}),
-    "measured again": ("pending", {"ko": "다시 재는 중", "en": "being measured again"}),
+    "measured again": ("pending", {"ko": "다시 재는 중", "en": "measured again"}),
     "holds": ("holds", {"ko": "정의에서 따름", "en": "holds by definition"}),
     "fails": ("not-reproduced", {"ko": "구현이 어긋남", "en": "our implementation fails"}),
     "not judged": ("unjudged", {"ko": "판정하지 않음", "en": "shown, not judged"}),
@@ -144,7 +144,8 @@ class BoardDirective(SphinxDirective):
             ours.append(tag("div", *blocks(self, claim.detail), classes="bn-claim-detail"))
         if claim.verdict == "measured again":
             why = reference("doc", "/book/first-registration", pair(WHY_AGAIN), "chapter")
-            verdict.append(tag("div", *blocks(self, MEASURED_AGAIN), why, classes="bn-claim-changed"))
+            said = [*blocks(self, MEASURED_AGAIN), nodes.Text(" ")] if self.arguments else []
+            verdict.append(tag("div", *said, why, classes="bn-claim-changed"))
         remarks = ((claim.registrations > 1, REGISTERED_AGAIN), (claim.rule_changed, RULE_CHANGED))
         verdict += [
             tag("div", *blocks(self, words), classes="bn-claim-changed") for true, words in remarks if true

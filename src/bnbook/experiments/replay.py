@@ -6,9 +6,9 @@ unless the recipe version is raised and the runs are made again.
 
 Processors sum in different orders, so their losses part: by a unit in the last place at first, and from there
 as fast as the network makes a rounding error grow, which is a thousandfold in ten steps for some and nothing
-for others. So a run that comes out otherwise is made once more with its initial weights moved by one unit in
-their last place. How far these two part is what rounding does in this very network; what parts further was
-changed.
+for others. So a run that comes out otherwise is made a few times more with its initial weights moved by one
+unit in their last place. How far these part is what rounding does in this very network; what parts a hundred
+times further was changed.
 """
 
 import functools
@@ -36,9 +36,9 @@ TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
 # Of accuracies, of which a few images more or less are no change, and of where a trace's training ends: a
 # ReLU that switches by rounding alone moves it by leaps, which no nudge foretells. Losses are held closely.
 ACCURACY, END = 0.02, 0.01
-# A processor rounds otherwise in every layer of every step, the nudge moves the weights once. Most float32 runs
-# part no further than twice a nudge, bfloat16 ones up to 24 times. One trace (unprotected_parameters, without
-# wide vectors) parted more than 100 times as far as a single nudge that had stayed close: hence several.
+# A processor rounds otherwise in every layer of every step, the nudge moves the weights once. Most float32
+# runs part no further than twice a nudge, bfloat16 ones up to 24 times. One trace (unprotected_parameters,
+# without wide vectors) parted over 100 times as far as a single nudge that had stayed close: hence several.
 NUDGES = 100
 COINS = 3  # nudged runs
 

@@ -45,11 +45,6 @@ def survivors(records: Sequence[Record]) -> Interval:
     return Interval(found.statistic, float(within.low), float(within.high), len(records))
 
 
-def disagreeing(one: Sequence[Record], other: Sequence[Record]) -> int:
-    """How many of the seeds that both have learn in one of the two and not in the other."""
-    return sum(protocol.learns(a) != protocol.learns(b) for a, b in zip(one, other, strict=False))
-
-
 def same_survival(one: Sequence[Record], other: Sequence[Record]) -> float:
     """Two-sided p-value of the exact test (Fisher's) that both learn with the same share of seeds."""
     table = [[learned(found), len(found) - learned(found)] for found in (one, other)]
@@ -285,7 +280,6 @@ def _precision(results: Results) -> dict[str, Number]:
         "stopped_in_both": sum(not any(map(protocol.learns, pair)) for pair in zip(*narrow, strict=False)),
         # How likely one of three seeds or more stop, if each does with the share seen here; in percent.
         "one_of_three": 100 * (1 - (1 - stopped / runs) ** 3),
-        "parted": sum(disagreeing(cells["float32", d], cells["bfloat16", d]) for d in PRECISION_DECAYS),
         "p": min(same_survival(cells["float32", d], cells["bfloat16", d]) for d in PRECISION_DECAYS),
     }
 

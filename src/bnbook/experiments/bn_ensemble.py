@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from bnbook.data import datasets
 from bnbook.data.augment import centre_crop, ten_crops
 from bnbook.experiments import inception_speedups
-from bnbook.experiments.inception_speedups import CHUNK
+from bnbook.experiments.inception_speedups import CHUNKS
 from bnbook.experiments.measured import Measured
 from bnbook.nn.inception import Inception, PerActivationNorm, initialise
 from bnbook.protocols.bn_ensemble import Config
@@ -81,7 +81,7 @@ def probabilities(model: nn.Module, images: Tensor, computing: AbstractContextMa
     """(N, 3, 28, 28) -> (N, classes) float32, in the model's present mode."""
     images = images.contiguous(memory_format=torch.channels_last)
     parts = []
-    for chunk in images.split(CHUNK):
+    for chunk in images.split(CHUNKS[images.device.type]):
         with computing:
             logits = model(chunk)
         parts.append(logits.float().softmax(1))

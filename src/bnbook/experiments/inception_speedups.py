@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from bnbook.data import datasets
@@ -23,18 +23,21 @@ from bnbook.nn.inception import Conv, Inception, initialise
 from bnbook.protocols import inception_second as second
 from bnbook.protocols.inception_speedups import Config, SlowedConfig
 from bnbook.train.checkpoint import Checkpoint
+from bnbook.train.cuda import recorded
 from bnbook.train.loop import train
 from bnbook.train.precision import autocast, device, resolve
 from bnbook.train.probes import Evaluation, Probe, evaluate
 from bnbook.train.schedules import exponential, log_then_even
 
-CHUNK = 125  # images evaluated at a time: their activations fit into memory beside a second run's
+# Images evaluated at a time: on a CPU their activations fit into memory beside a second run's, a GPU is busy.
+CHUNKS = {"cpu": 125, "cuda": 1000}
 
 
 # (model, data, context to compute in) -> arrays to be recorded.
 Arrays = Callable[[nn.Module, datasets.Dataset, AbstractContextManager], dict[str, np.ndarray]]
 # (data, context to compute in) -> a probe with `columns()`.
 Watch = Callable[[datasets.Dataset, AbstractContextManager], Probe]
+Forward = Callable[[Tensor], Tensor]
 CURVES = {"test": "evaluation"}  # the record's names of probes, where they differ
 
 
@@ -74,13 +77,14 @@ def train_inception(
     if not config.tested:
         del held_out["test"]
     model = model.to(on, memory_format=torch.channels_last)
+    chunk = CHUNKS[on.type]
     epochs = range(cut.per_epoch, config.steps + 1, cut.per_epoch)
     if isinstance(config, second.Config):
-        probes = along_the_curve(config, held_out, batches, epochs, computing)
+        probes = along_the_curve(config, held_out, batches, epochs, chunk, computing)
     else:
         schedules = {"test": evaluation_steps(config), "validation": epochs}
         probes = {
-            name: Evaluation({name: split}, schedules[name], CHUNK, computing)
+            name: Evaluation({name: split}, schedules[name], chunk, computing)
             for name, split in held_out.items()
         }
     if watch:
@@ -96,6 +100,7 @@ def train_inception(
         report=report,
         learning_rate=exponential(config.lr, config.lr_decay, cut.per_epoch),
         computing=computing,
+        forward=launched_whole(model, batches[0][0], computing) if on.type == "cuda" else None,
     )
     if not measure:
         return Measured(progress, {}, {}, {}, precision, on.type)
@@ -103,7 +108,7 @@ def train_inception(
     final = {"chance_accuracy": 1 / datasets.CLASSES}
     if not progress.diverged:
         for name, split in held_out.items():
-            final[f"{name}_loss"], final[f"{name}_accuracy"] = evaluate(model, split, CHUNK, computing)
+            final[f"{name}_loss"], final[f"{name}_accuracy"] = evaluate(model, split, chunk, computing)
         final = {name: value for name, value in final.items() if value is not None}
         final["seconds_per_step"] = seconds_per_step(curves["evaluation"])
     if config.norm and not progress.diverged:
@@ -111,7 +116,7 @@ def train_inception(
         with computing:
             population_statistics(model, (batches[step][0] for step in following))
         for name, split in held_out.items():
-            _, final[f"{name}_accuracy_population"] = evaluate(model, split, CHUNK, computing)
+            _, final[f"{name}_accuracy_population"] = evaluate(model, split, chunk, computing)
     arrays = {} if progress.diverged else last(model.eval(), data, computing)
     return Measured(progress, curves, final, arrays, precision, on.type)
 
@@ -121,6 +126,7 @@ def along_the_curve(
     held_out: dict[str, Split],
     batches: AugmentedBatches,
     epochs: range,
+    chunk: int,
     computing: AbstractContextManager,
 ) -> dict[str, Evaluation]:
     """The probes of recipe 2: "evaluation", some test images on the fine grid, and "epochs", all images that
@@ -134,8 +140,14 @@ def along_the_curve(
         for step in log_then_even(config.steps, config.evaluate_growth, config.evaluate_every)
         if step >= config.evaluate_from
     ]
-    fine = Evaluation(some, grid, CHUNK, computing, population if some else (), moving=not config.norm)
-    return {"test": fine, "epochs": Evaluation(held_out, epochs, CHUNK, computing, population)}
+    fine = Evaluation(some, grid, chunk, computing, population if some else (), moving=not config.norm)
+    return {"test": fine, "epochs": Evaluation(held_out, epochs, chunk, computing, population)}
+
+
+def launched_whole(model: Inception, x: Tensor, computing: AbstractContextManager) -> Forward:
+    """How a GPU trains `model` on mini-batches like `x`: all but the output layer as two launches a step."""
+    maps = recorded(nn.Sequential(model.stem, model.lrn, model.blocks), x, computing)
+    return lambda batch: model.classify(maps(batch))
 
 
 def prepare(split: Split) -> Split:

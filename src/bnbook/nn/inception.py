@@ -124,6 +124,17 @@ class LocalResponseFunction(torch.autograd.Function):
         return direct.addcmul_(u, mutual, value=-1.5), None, None
 
 
+class Dropout(nn.Dropout):
+    """torch's, but what it drops is drawn on the CPU wherever the features are: a seed means the same network
+    on every device."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or self.p == 0:
+            return x
+        kept = torch.empty(x.shape, dtype=x.dtype).bernoulli_(1 - self.p).div_(1 - self.p)
+        return x * kept.to(x.device)
+
+
 class Inception(nn.Module):
     """(N, 3, 28, 28) -> (N, classes) logits.
 
@@ -162,12 +173,15 @@ class Inception(nn.Module):
                 blocks.append(Module(maps, narrow, wide, own, activation))
                 maps = narrow + wide
         self.blocks = nn.Sequential(*blocks)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.output = nn.Linear(maps, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        features = self.blocks(self.lrn(self.stem(x))).mean(dim=(2, 3))
-        return self.output(self.dropout(features))
+        return self.classify(self.blocks(self.lrn(self.stem(x))))
+
+    def classify(self, maps: Tensor) -> Tensor:
+        """The last module's maps (N, maps, H, W) -> (N, classes): the part that draws random numbers."""
+        return self.output(self.dropout(maps.mean(dim=(2, 3))))
 
 
 def initialise(

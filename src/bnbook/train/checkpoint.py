@@ -23,7 +23,7 @@ class Checkpoint:
         return time.monotonic() - self._saved >= SECONDS_BETWEEN
 
     def save(self, model: nn.Module, optimizer: torch.optim.Optimizer, probes: Sequence, progress) -> None:
-        """Save everything that the rest of the run depends on, with torch's random states (for Dropout)."""
+        """Save everything that the rest of the run depends on, with torch's random state (for Dropout)."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         state = {
@@ -32,7 +32,6 @@ class Checkpoint:
             "probes": [probe.rows for probe in probes],
             "progress": dataclasses.asdict(progress),
             "random": torch.get_rng_state(),
-            "cuda_random": torch.cuda.get_rng_state_all(),  # empty without a GPU
         }
         torch.save(state, temporary)
         temporary.rename(self.path)
@@ -51,7 +50,6 @@ class Checkpoint:
         for name, value in state["progress"].items():
             setattr(progress, name, value)
         torch.set_rng_state(state["random"])
-        torch.cuda.set_rng_state_all(state["cuda_random"])
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

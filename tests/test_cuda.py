@@ -1,0 +1,82 @@
+"""What is done otherwise on a GPU gives what a CPU gives. Some tests need a GPU and are skipped without."""
+
+import dataclasses
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bnbook.experiments import inception_speedups as experiment
+from bnbook.experiments.replay import TOLERANCES
+from bnbook.nn.inception import Dropout
+from bnbook.protocols import inception_second as protocol
+from bnbook.train import precision
+from bnbook.train.loop import train
+
+SMOKE = protocol.PROFILES["smoke"]
+CHOICE = protocol.Choice(initial="he", output_scale=1.0, lr=0.05, epochs=3, target=50.0)
+gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+both = pytest.mark.parametrize("variant", ["inception", "bn_x5"])
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_draws_what_torchs_own_draws_on_a_cpu(dtype):
+    x = torch.randn(128, 176).to(dtype)
+    dropped, states = [], []
+    for layer in (nn.Dropout(0.4), Dropout(0.4)):
+        torch.manual_seed(3)
+        dropped.append(layer(x))
+        states.append(torch.get_rng_state())
+    assert torch.equal(*dropped) and torch.equal(*states)
+    assert 0.3 < (dropped[0] == 0).float().mean() < 0.5
+
+
+def test_dropout_drops_nothing_in_evaluation_or_at_zero():
+    x = torch.randn(4, 5)
+    assert Dropout(0.4).eval()(x) is x and Dropout(0.0)(x) is x
+
+
+def test_training_goes_through_the_quicker_way():
+    model, passed = nn.Linear(2, 2), []
+
+    def forward(x):
+        passed.append(len(x))
+        return model(x)
+
+    batches = [(torch.randn(3, 2), torch.tensor([0, 1, 0]))] * 2
+    train(model, F.cross_entropy, torch.optim.SGD(model.parameters(), lr=0.1), batches, 2, forward=forward)
+    assert passed == [3, 3]
+
+
+def short(variant: str) -> protocol.Config:
+    return dataclasses.replace(protocol.main(SMOKE, CHOICE)[variant], steps=20)
+
+
+@gpu
+@both
+def test_a_gpu_trains_as_a_cpu_does(variant, monkeypatch):
+    on_gpu = experiment.train_run(short(variant), 20, None)
+    monkeypatch.setattr(experiment, "device", lambda: torch.device("cpu"))
+    on_cpu = experiment.train_run(short(variant), 20, None)
+    losses = [one.progress.first_losses[:10] for one in (on_gpu, on_cpu)]
+    assert losses[0] == pytest.approx(losses[1], abs=10 * TOLERANCES["float32"])
+    assert on_gpu.device == "cuda" and on_cpu.device == "cpu"
+
+
+@gpu
+@both
+def test_launched_whole_or_kernel_by_kernel_is_the_same(variant, monkeypatch):
+    whole = experiment.train_run(short(variant), 20, None).progress.first_losses
+    again = experiment.train_run(short(variant), 20, None).progress.first_losses
+    monkeypatch.setattr(experiment, "launched_whole", lambda model, x, computing: None)
+    assert whole == again == experiment.train_run(short(variant), 20, None).progress.first_losses
+
+
+@gpu
+def test_a_gpu_computes_float32_as_float32():
+    on = precision.device()
+    a, b = (torch.randn(512, 512, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2))
+    exact = a.double() @ b.double()
+    error = (a.to(on) @ b.to(on)).cpu().double() - exact
+    assert error.norm() / exact.norm() < 1e-6  # TF32: 3e-4

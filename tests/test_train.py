@@ -321,3 +321,16 @@ def test_algorithm_2_along_the_curve_is_that_of_the_end_point():
     assert columns["test_loss_population"] == pytest.approx(loss, rel=1e-6)
     assert columns["test_accuracy_population"] == accuracy
     assert abs(columns["test_loss"] - columns["test_loss_population"]) > 0.01
+
+
+def test_a_checkpoint_knows_on_what_its_run_was_computed(tmp_path):
+    model = nn.Linear(2, 2)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    begun = Checkpoint(tmp_path / "c.pt", lambda device: f"one {device}")
+    begun.save(model, optimizer, [], Progress())
+    resumed = Checkpoint(tmp_path / "c.pt", lambda device: f"another {device}")
+    assert resumed.computed_on("cpu") == ["another cpu"]
+    resumed.restore(model, optimizer, [], Progress())
+    assert resumed.computed_on("cpu") == ["one cpu", "another cpu"]
+    begun.restore(model, optimizer, [], Progress())
+    assert begun.computed_on("cpu") == ["one cpu"]

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.nn import functional as F
 
 from bnbook.data import datasets
@@ -23,7 +23,6 @@ from bnbook.nn.inception import Conv, Inception, initialise
 from bnbook.protocols import inception_second as second
 from bnbook.protocols.inception_speedups import Config, SlowedConfig
 from bnbook.train.checkpoint import Checkpoint
-from bnbook.train.cuda import recorded
 from bnbook.train.loop import train
 from bnbook.train.precision import autocast, device, resolve
 from bnbook.train.probes import Evaluation, Probe, evaluate
@@ -37,7 +36,6 @@ CHUNKS = {"cpu": 125, "cuda": 1000}
 Arrays = Callable[[nn.Module, datasets.Dataset, AbstractContextManager], dict[str, np.ndarray]]
 # (data, context to compute in) -> a probe with `columns()`.
 Watch = Callable[[datasets.Dataset, AbstractContextManager], Probe]
-Forward = Callable[[Tensor], Tensor]
 CURVES = {"test": "evaluation"}  # the record's names of probes, where they differ
 
 
@@ -100,7 +98,6 @@ def train_inception(
         report=report,
         learning_rate=exponential(config.lr, config.lr_decay, cut.per_epoch),
         computing=computing,
-        forward=launched_whole(model, batches[0][0], computing) if on.type == "cuda" else None,
     )
     if not measure:
         return Measured(progress, {}, {}, {}, precision, on.type)
@@ -142,12 +139,6 @@ def along_the_curve(
     ]
     fine = Evaluation(some, grid, chunk, computing, population if some else (), moving=not config.norm)
     return {"test": fine, "epochs": Evaluation(held_out, epochs, chunk, computing, population)}
-
-
-def launched_whole(model: Inception, x: Tensor, computing: AbstractContextManager) -> Forward:
-    """How a GPU trains `model` on mini-batches like `x`: all but the output layer as two launches a step."""
-    maps = recorded(nn.Sequential(model.stem, model.lrn, model.blocks), x, computing)
-    return lambda batch: model.classify(maps(batch))
 
 
 def prepare(split: Split) -> Split:

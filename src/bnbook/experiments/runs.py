@@ -57,7 +57,8 @@ def make(
     # Saturated sigmoids make denormal gradients, which would slow a run down tenfold.
     torch.set_flush_denormal(True)
     torch.manual_seed(seed)
-    checkpoint = Checkpoint(paths.cache() / "checkpoints" / commit / config.run_id / f"seed-{seed}.pt")
+    file_of_checkpoint = paths.cache() / "checkpoints" / commit / config.run_id / f"seed-{seed}.pt"
+    checkpoint = Checkpoint(file_of_checkpoint, hardware)
     if force:
         checkpoint.remove()
     experiment = importlib.import_module(f"bnbook.experiments.{config.experiment}")
@@ -77,7 +78,7 @@ def make(
             sources.SOURCES[config.data].checksum,
             progress.seconds,
             measured.precision,
-            measured.device,
+            " and ".join(checkpoint.computed_on(measured.device)),
         ),
         arrays_sha256=None,
         path=file,
@@ -90,7 +91,7 @@ def make(
 
 
 def provenance(
-    commit: str, data_checksum: str, seconds: float, precision: str = "float32", device: str = "cpu"
+    commit: str, data_checksum: str, seconds: float, precision: str = "float32", computed_on: str = ""
 ) -> dict:
     """What made a record. `seconds` is the wall time of training and measuring."""
     return {
@@ -98,7 +99,7 @@ def provenance(
         "data_sha256": data_checksum,
         "versions": {"python": platform.python_version()}
         | {name: version(name) for name in ("torch", "numpy")},
-        "hardware": hardware(device),
+        "hardware": computed_on or hardware("cpu"),
         "precision": precision,
         "seconds": round(seconds, 2),
         "finished": datetime.now(UTC).isoformat(timespec="seconds"),

@@ -177,11 +177,8 @@ class Inception(nn.Module):
         self.output = nn.Linear(maps, classes)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.classify(self.blocks(self.lrn(self.stem(x))))
-
-    def classify(self, maps: Tensor) -> Tensor:
-        """The last module's maps (N, maps, H, W) -> (N, classes): the part that draws random numbers."""
-        return self.output(self.dropout(maps.mean(dim=(2, 3))))
+        features = self.blocks(self.lrn(self.stem(x))).mean(dim=(2, 3))
+        return self.output(self.dropout(features))
 
 
 def initialise(

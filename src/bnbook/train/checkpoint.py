@@ -3,7 +3,7 @@
 import dataclasses
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -15,8 +15,10 @@ SECONDS_BETWEEN = 30.0  # at most this much work is lost
 class Checkpoint:
     """One run's checkpoint file. Written to a temporary file and renamed, so it is always whole."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path, hardware: Callable[[str], str] = str):
         self.path = path
+        self.hardware = hardware  # what a device ("cpu", "cuda") is called in a record
+        self.earlier: list[str] = []  # hardware that the restored part of the run was computed on
         self._saved = time.monotonic()
 
     def due(self) -> bool:
@@ -32,6 +34,7 @@ class Checkpoint:
             "probes": [probe.rows for probe in probes],
             "progress": dataclasses.asdict(progress),
             "random": torch.get_rng_state(),
+            "hardware": self.computed_on(next(model.parameters()).device.type),
         }
         torch.save(state, temporary)
         temporary.rename(self.path)
@@ -50,6 +53,11 @@ class Checkpoint:
         for name, value in state["progress"].items():
             setattr(progress, name, value)
         torch.set_rng_state(state["random"])
+        self.earlier = state["hardware"]
+
+    def computed_on(self, device: str) -> list[str]:
+        """The names of all that a run was computed on which goes on on `device`."""
+        return list(dict.fromkeys([*self.earlier, self.hardware(device)]))
 
     def remove(self) -> None:
         self.path.unlink(missing_ok=True)

@@ -85,7 +85,6 @@ def train(
     report: Callable[[int], None] = lambda step: None,
     learning_rate: Callable[[int], float] | None = None,
     computing: AbstractContextManager = nullcontext(),  # noqa: B008 - it holds nothing
-    forward: Callable[[Tensor], Tensor] | None = None,
 ) -> Progress:
     """Train `model` for `steps` mini-batches, resuming from `checkpoint` where there is one.
 
@@ -93,10 +92,8 @@ def train(
     `diverged` set: that is a result, not an error. `report(step)` is called now and then, for progress.
     `learning_rate(step)`, steps from 0, is set before each step, times the "lr_factor" of the optimizer's
     group where that has one; without it the optimizer's own stays. The forward pass runs in the context
-    `computing` (`bnbook.train.precision.autocast`), through `forward` where `model` has a quicker way for
-    training (`bnbook.train.cuda`).
+    `computing` (`bnbook.train.precision.autocast`).
     """
-    forward = forward or model
     progress = Progress()
     if checkpoint:
         checkpoint.restore(model, optimizer, probes, progress)
@@ -112,7 +109,7 @@ def train(
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(progress.step) * group.get("lr_factor", 1.0)
         with computing:
-            loss = loss_function(forward(x), y)
+            loss = loss_function(model(x), y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()

@@ -21,7 +21,7 @@ from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.records import RecordError
 from bnbook.train import checkpoint as checkpoints
 from bnbook.train.checkpoint import Checkpoint
-from bnbook.train.loop import at_most, nudged, train
+from bnbook.train.loop import Progress, at_most, nudged, train
 from bnbook.train.probes import Evaluation, Moment, SigmoidInputs, evaluate
 from bnbook.train.schedules import log_then_even
 

@@ -109,7 +109,8 @@ class LocalResponseFunction(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, u: Tensor, band: Tensor, k: float) -> Tensor:
-        root = torch.rsqrt(F.conv2d(u * u, band) + k)
+        # Autocast would widen the root on a GPU, and not on a CPU.
+        root = torch.rsqrt(F.conv2d(u * u, band) + k).to(u.dtype)
         scale = root * root.sqrt()
         ctx.save_for_backward(u, band, root, scale)
         return u * scale

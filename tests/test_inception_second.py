@@ -12,6 +12,8 @@ from bnbook import paper, protocols
 from bnbook.config import ConfigError
 from bnbook.experiments import inception_speedups as experiment
 from bnbook.figures import first_epochs
+from bnbook.figures import inception_second as figures
+from bnbook.measures import ablation_second as worth
 from bnbook.measures import inception_second as measures
 from bnbook.nn.inception import GAUSSIAN_STD, Inception, LocalResponseNorm, initialise
 from bnbook.protocols import ablation_second as ablation
@@ -67,8 +69,8 @@ def test_lengths_and_decays():
     """A third of the steps where the rate falls six times as fast; both end at the same share of x1 as 36
     epochs at 0.94 did."""
     assert CONFIGS["bn_x5"].steps * 3 == CONFIGS["inception"].steps == 24 * 351
-    assert CONFIGS["inception"].lr_decay**24 == pytest.approx(0.94**36, rel=0.01)
-    assert CONFIGS["bn_x5"].lr_decay**8 == pytest.approx(CONFIGS["inception"].lr_decay ** 48, rel=1e-3)
+    assert CONFIGS["inception"].lr_decay ** 24 == pytest.approx(0.94**36, rel=0.01)
+    assert CONFIGS["bn_x5"].lr_decay ** 8 == pytest.approx(CONFIGS["inception"].lr_decay ** 48, rel=1e-3)
     assert CONFIGS["bn_x5_long_r"].lr_decay == CONFIGS["inception"].lr_decay
 
 
@@ -472,3 +474,98 @@ def test_the_survival_curve():
     shares = table.set_index(["network", "learning_rate"])["learn_percent"]
     assert shares["without BN", 0.1] == 100 and shares["without BN", 0.2] == 0
     assert shares["with BN", 3.2] == 100 and shares["with BN", 6.4] == 0
+
+
+def test_the_instrument_moves_crossings_by_what_its_curves_differ(ended):
+    """The same curves: not at all. Curves a twentieth later: by about that."""
+    again = {name: ended.stages["main"][name][:2] for name in protocol.MEASURED_AGAIN}
+    stages = ended.stages | {"instrument": again}
+    assert measures.instrument_shift(dataclasses.replace(ended, stages=stages)) == 0
+    configs = protocol.instrument(CPU, ended.choice)
+    later = {
+        name: [risen(one, seed, END.get(name, 0.78), 1.05 * HALFWAY.get(name, 30.0)) for seed in (20, 21)]
+        for name, one in configs.items()
+    }
+    stages = ended.stages | {"instrument": later}
+    assert 0.02 < measures.instrument_shift(dataclasses.replace(ended, stages=stages)) < 0.12
+
+
+def test_figures_of_the_main_stage(ended):
+    canvas, table = figures.test_accuracy(ended)
+    assert set(table["network"]) == {ARMS[name].name for name in figures.FIVE}
+    _, table = figures.reached(ended)
+    at_chance = table[(table["network"] == "BN-x30") & ~table["reached"]]
+    assert at_chance["seed"].tolist() == [20] and len(table) == 3 * 8 + 2 * 5
+    canvas, table = figures.times_the_steps(ended)
+    words = [text.get_text() for text in canvas.axes[0].texts]
+    assert {"paper 2.3", "paper 14.8", "paper 6.3"} <= set(words)
+    ratio = table[(table["fast"] == "BN-x5") & (table["slow"] == "Inception")].set_index("accuracy_percent")
+    assert ratio["times"][70] == pytest.approx(
+        measures.speedup(ended, "inception", "bn_x5").interval.estimate, rel=0.1
+    )
+    canvas, table = figures.ends(ended)
+    notes = [text.get_text() for text in canvas.axes[0].texts]
+    assert "82.0%; 1 of 5 at chance" in notes and "3 of 3 at chance" in notes
+    assert len(table) == sum(ARMS[name].seeds for name in figures.ENDS)
+
+
+# The ablation: made-up networks that end a little lower with one change undone
+
+LOST = {"dropout": 0.01, "l2": 0.0, "decay": -0.006, "lrn": 0.0, "shuffling": 0.002, "photometric": 0.0}
+NOISE = np.array([-1.0, 1.0, -0.5, 0.5, -0.8, 0.8]) / 1000
+
+
+@pytest.fixture(scope="module")
+def undone():
+    choice = dataclasses.replace(CHOICE, target=TARGET)
+    configs = ablation.main(CPU, choice)
+    main = {}
+    for place, (name, config) in enumerate(configs.items()):
+        halfway = 30.0 if name == ablation.SLOW else 10.0
+        ends = 0.81 - LOST.get(name, 0.0) + np.roll(NOISE, place)
+        key = ablation.RATE if name == ablation.SLOW else name
+        main[key] = [risen(config, 20 + k, end, halfway) for k, end in enumerate(ends)]
+    return ablation.Results(CPU, choice, main)
+
+
+def test_what_a_change_is_worth(undone):
+    found = {change: worth.gain(undone, change) for change in worth.FAMILY}
+    for change, lost in LOST.items():
+        assert found[change].interval.estimate == pytest.approx(100 * lost, abs=1e-6)
+        assert found[change].interval.low < 100 * lost < found[change].interval.high
+    alone = measures.stats.mean_interval(worth.gains(undone)["dropout"])
+    assert found["dropout"].interval.high > alone.high  # six intervals that hold together are wider
+    assert found["dropout"].family.p_above < 0.025  # one point lies above the half that matters
+    assert found["l2"].family.p_above > 0.5 and found["l2"].family.p_below < 0.025
+    assert found["lrn"].family.p_above < 0.025  # of which less may be lost than the bound
+
+
+def test_what_the_learning_rate_is_worth_is_counted_in_steps(undone):
+    found = worth.slowdown(undone, ablation.RATE)
+    assert found.interval.estimate == pytest.approx(3, rel=0.06) and found.family is None
+    assert "6/6" in found.detail["en"]
+
+
+def test_every_rule_of_the_ablation_has_its_statistic():
+    rules = paper.registered_again()
+    asked = {rule["statistic"] for rule in rules.values() if rule["experiment"] == "accelerating_ablation"}
+    assert asked == set(worth.STATISTICS)
+
+
+def test_the_ablations_records_are_found_by_seed(undone, monkeypatch):
+    made = {}
+    for records in undone.main.values():
+        made |= {(one.run_id, one.seed): one for one in records}
+    monkeypatch.setattr(ablation, "choose", lambda profile, folders: undone.choice)
+    monkeypatch.setattr(
+        ablation.records, "load", lambda folders, config, seeds: [made[config.run_id, seed] for seed in seeds]
+    )
+    found = ablation.results(CPU, [])
+    assert found.main.keys() == undone.main.keys() and found.main[ablation.RATE] == undone.main[ablation.RATE]
+
+
+def test_the_figure_of_the_ablation(undone):
+    canvas, table = figures.undo_one(undone)
+    assert len(table) == 7 * 6
+    assert table.groupby("change")["points"].mean()["no Dropout"] == pytest.approx(1.0)
+    assert len(canvas.axes[0].get_yticklabels()) == 7

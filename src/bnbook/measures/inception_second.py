@@ -123,15 +123,20 @@ def sigmoid_rate(results: Results) -> str:
 
 def speedup(results: Results, slow: str, fast: str) -> Estimate:
     """Restricted mean steps to the target, of `slow` over `fast`."""
-    found = [crossings(results, arm) for arm in (slow, fast)]
-    pair = [arrivals(one) for one in found]
+    names = (protocol.ARMS[slow].name, protocol.ARMS[fast].name)
+    return times_the_steps(crossings(results, slow), crossings(results, fast), names, results.choice.target)
+
+
+def times_the_steps(
+    slow: Sequence[Crossing], fast: Sequence[Crossing], names: tuple[str, str], goal: float
+) -> Estimate:
+    """Restricted mean steps to `goal` percent, slow over fast, up to the most steps that all runs had."""
+    pair = (arrivals(slow), arrivals(fast))
     budget = stats.common_budget(*pair)
     shares = [f"{sum(one.reached)}/{len(one.reached)}" for one in pair]
-    names = [protocol.ARMS[arm].name for arm in (slow, fast)]
     p = stats.permutation_p(*pair, budget)
-    goal = results.choice.target
     return Estimate(
-        stats.restricted_mean_ratio(*pair, budget, resolution=grid_factor([*found[0], *found[1]])),
+        stats.restricted_mean_ratio(*pair, budget, resolution=grid_factor([*slow, *fast])),
         {
             "ko": f"목표 {goal:.2f}%. 이른 시드: {names[0]} {shares[0]}, {names[1]} {shares[1]}. "
             f"{budget:,}스텝까지의 제한 평균, 순열 검정 p = {p:.4f}.",
@@ -139,6 +144,21 @@ def speedup(results: Results, slow: str, fast: str) -> Estimate:
             f"{names[1]}. Restricted means up to {budget:,} steps, permutation test p = {p:.4f}.",
         },
     )
+
+
+def instrument_shift(results: Results) -> float:
+    """How far a finer instrument moves a crossing: over the runs that were measured twice and all accuracies
+    from PROFILE_FROM percent on that both curves reach, the largest ratio of the two steps, less 1."""
+    largest = 1.0
+    for name, finer in results.stages["instrument"].items():
+        by_seed = {record.seed: record for record in results.stages["main"][name]}
+        for record in finer:
+            for goal in range(PROFILE_FROM, 100):
+                pair = crossing(by_seed[record.seed], goal), crossing(record, goal)
+                if all(one.reached for one in pair):
+                    steps = [one.step for one in pair]
+                    largest = max(largest, max(steps) / min(steps))
+    return largest - 1
 
 
 def gain(results: Results, higher: str, lower: str) -> Estimate:

@@ -12,21 +12,38 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from bnbook import records
 from bnbook.protocols import accelerating_ablation as first
 from bnbook.protocols import inception_second as inception
 from bnbook.protocols.inception_second import ARMS, DATA, PROFILES, Choice, Profile, choose
+from bnbook.records import Record
 
-__all__ = ["DATA", "PROFILES", "STAGES", "choose", "jobs", "main", "plan"]
+__all__ = ["CHANGES", "DATA", "PROFILES", "STAGES", "choose", "jobs", "main", "plan", "results"]
 
 EXPERIMENT = first.EXPERIMENT
 STAGES = ("main",)
-FULL, SLOW = "bn_x5", "bn_x1_changed"  # with all seven changes, and all but the learning rate
+CHANGES = first.CHANGES  # in the paper's order: name -> as figures call it
+RATE = "learning_rate"  # judged by steps, the other six by accuracy
+FULL, SLOW = "bn_x5", "bn_x1_changed"  # with all seven changes, and with all but the learning rate
 SEEDS = 6
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(inception.Config):
     experiment: str = EXPERIMENT
+
+
+@dataclasses.dataclass(frozen=True)
+class Results:
+    """The records of one profile by seed, the same seeds for all: `main[change]` with that change undone,
+    `main["bn_x5"]` with none."""
+
+    profile: Profile
+    choice: Choice
+    main: dict[str, list[Record]]
+
+    def records(self, stage: str) -> list[Record]:
+        return [record for found in self.main.values() for record in found]
 
 
 def undone(profile: Profile, choice: Choice) -> dict[str, dict[str, Any]]:
@@ -62,3 +79,11 @@ def jobs(profile: Profile, choice: Choice) -> list[tuple[inception.Config, int]]
 def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[inception.Config, int]]:
     """The same. Raises MissingRecord where what Section 4.2 chooses by has no records in `folders`."""
     yield from jobs(profile, choose(profile, folders))
+
+
+def results(profile: Profile, folders: Sequence[Path]) -> Results:
+    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord."""
+    choice = choose(profile, folders)
+    seeds = inception.arm_seeds(profile, SEEDS)
+    found = {name: records.load(folders, one, seeds) for name, one in main(profile, choice).items()}
+    return Results(profile, choice, {RATE if name == SLOW else name: of for name, of in found.items()})

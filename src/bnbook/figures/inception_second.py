@@ -93,7 +93,7 @@ def reached(results: Results) -> Drawn:
     ax.grid(axis="y", color=PALE, lw=0.6)
     goal = results.choice.target
     style.heading(ax, f"Which seeds have reached {goal:.1f}%", "a stroke: training ended short of it")
-    ax.legend(frameon=False, loc="upper left", fontsize=SMALL)
+    ax.legend(frameon=False, loc="best", fontsize=SMALL)
     return figure, pd.DataFrame(table)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 from bnbook import paper, stats
 from bnbook.measures import Crossing, Estimate, accuracies, crossing, one_image
 from bnbook.measures.inception_second import times_the_steps
-from bnbook.protocols.ablation_second import CHANGES, FULL, RATE, Results
+from bnbook.paper import Number
+from bnbook.protocols.ablation_second import CHANGES, FULL, RATE, Profile, Results
 from bnbook.stats import Compared
 
 FAMILY = [change for change in CHANGES if change != RATE]  # judged together
@@ -62,3 +63,13 @@ def slowdown(results: Results, change: str) -> Estimate:
 STATISTICS: dict[str, Callable[[Results], Estimate]] = {
     f"{change}_gain": functools.partial(gain, change=change) for change in FAMILY
 } | {f"{RATE}_slowdown": functools.partial(slowdown, change=RATE)}
+
+
+def sizes(profile: Profile) -> dict[str, Number]:
+    """What is known before any run: nothing that a page tells yet."""
+    return {}
+
+
+def numbers(results: Results) -> dict[str, Number]:
+    """Our numbers by key: none that a page tells, until all runs are made."""
+    return {}

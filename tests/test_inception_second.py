@@ -11,6 +11,7 @@ from torch import nn
 from bnbook import paper, protocols
 from bnbook.config import ConfigError
 from bnbook.experiments import inception_speedups as experiment
+from bnbook.figures import ablation_second as figures_of_changes
 from bnbook.figures import first_epochs
 from bnbook.figures import inception_second as figures
 from bnbook.measures import ablation_second as worth
@@ -565,7 +566,7 @@ def test_the_ablations_records_are_found_by_seed(undone, monkeypatch):
 
 
 def test_the_figure_of_the_ablation(undone):
-    canvas, table = figures.undo_one(undone)
+    canvas, table = figures_of_changes.undo_one(undone)
     assert len(table) == 7 * 6
     assert table.groupby("change")["points"].mean()["no Dropout"] == pytest.approx(1.0)
     assert len(canvas.axes[0].get_yticklabels()) == 7

@@ -11,20 +11,20 @@ import numpy as np
 import pytest
 
 from bnbook import paper, records
-from bnbook.protocols import accelerating_ablation as ablation
-from bnbook.protocols import algorithm1_line_by_line as algorithm1
-from bnbook.protocols import algorithm2_inference as algorithm2
-from bnbook.protocols import bn_ensemble as ensemble
-from bnbook.protocols import bn_regularizer as regularizer
-from bnbook.protocols import careless_initialization as careless
-from bnbook.protocols import convolutional_norm as convolutional
-from bnbook.protocols import inception_second as second
-from bnbook.protocols import inception_speedups as inception
-from bnbook.protocols import jacobian_conjecture as jacobian
-from bnbook.protocols import mnist_activation_shift as protocol
-from bnbook.protocols import outside_the_gradient as outside
-from bnbook.protocols import scale_invariance as scale
-from bnbook.protocols import unprotected_parameters as unprotected
+from bnbook.experiments.accelerating_ablation import protocol as ablation
+from bnbook.experiments.algorithm1_line_by_line import protocol as algorithm1
+from bnbook.experiments.algorithm2_inference import protocol as algorithm2
+from bnbook.experiments.bn_ensemble import protocol as ensemble
+from bnbook.experiments.bn_regularizer import protocol as regularizer
+from bnbook.experiments.careless_initialization import protocol as careless
+from bnbook.experiments.convolutional_norm import protocol as convolutional
+from bnbook.experiments.inception_second import protocol as second
+from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.jacobian_conjecture import protocol as jacobian
+from bnbook.experiments.mnist_activation_shift import protocol
+from bnbook.experiments.outside_the_gradient import protocol as outside
+from bnbook.experiments.scale_invariance import protocol as scale
+from bnbook.experiments.unprotected_parameters import protocol as unprotected
 
 matplotlib.use("Agg")
 

@@ -7,13 +7,12 @@ import pytest
 from conftest import UNDOING
 
 from bnbook import claims, stats
-from bnbook.figures import ablation as ablation_figures
-from bnbook.measures import accelerating_ablation as measures
+from bnbook.experiments.accelerating_ablation import figures as ablation_figures
+from bnbook.experiments.accelerating_ablation import measures, protocol
+from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL
+from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.inception_speedups.protocol import PROFILES, Choice
 from bnbook.measures import target
-from bnbook.protocols import accelerating_ablation as protocol
-from bnbook.protocols import inception_speedups as inception
-from bnbook.protocols.accelerating_ablation import CHANGES, FULL
-from bnbook.protocols.inception_speedups import PROFILES, Choice
 from bnbook.records import MissingRecord
 
 CHOICE = Choice(lr=0.1, lr_decay=0.9, weight_decay=1e-3)

@@ -9,12 +9,11 @@ import torch
 from conftest import ALGORITHM1_DIGITS
 
 from bnbook import claims, paths
-from bnbook.experiments import algorithm1_line_by_line as experiment
-from bnbook.figures import algorithm1 as pictures
-from bnbook.measures import algorithm1_line_by_line as measures
-from bnbook.nn import algorithm1
+from bnbook.experiments.algorithm1_line_by_line import figures as pictures
+from bnbook.experiments.algorithm1_line_by_line import measures, protocol
+from bnbook.experiments.algorithm1_line_by_line import networks as algorithm1
+from bnbook.experiments.algorithm1_line_by_line import training as experiment
 from bnbook.nn.batchnorm import BatchNormFunction
-from bnbook.protocols import algorithm1_line_by_line as protocol
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)

@@ -14,12 +14,18 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from bnbook import claims, paths
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
-from bnbook.experiments import algorithm2_inference as experiment
-from bnbook.measures import algorithm2_inference as measures
+from bnbook.experiments.algorithm2_inference import measures, protocol
+from bnbook.experiments.algorithm2_inference import training as experiment
+from bnbook.experiments.algorithm2_inference.networks import (
+    AveragedBatchNorm,
+    alone,
+    biased,
+    fold,
+    folded,
+    mean_gain,
+)
 from bnbook.nn.batchnorm import BatchNorm, BatchNormFunction, batch_statistics, population_statistics
-from bnbook.nn.inference import AveragedBatchNorm, alone, biased, fold, folded, mean_gain
 from bnbook.nn.mlp import MLP
-from bnbook.protocols import algorithm2_inference as protocol
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)

@@ -8,8 +8,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bnbook.bench import inception_speedups as bench
 from bnbook.bench import mnist_activation_shift as mnist
 from bnbook.bench.timing import Pictures, medians, rate
+from bnbook.benchmarks import flat, numbers
 from bnbook.data.datasets import Split
-from bnbook.measures.bench import flat, numbers
 from bnbook.nn.inception import Inception
 
 

@@ -12,10 +12,10 @@ import pytest
 from conftest import FINAL, INITIALISATION_COST, TRAVEL, WU_TRAVEL
 
 from bnbook import claims, measures, paper, paths
+from bnbook.experiments import EXPERIMENTS
+from bnbook.experiments.mnist_activation_shift import measures as mnist
+from bnbook.experiments.mnist_activation_shift.protocol import MARGIN, Results
 from bnbook.measures import Estimate
-from bnbook.measures import mnist_activation_shift as mnist
-from bnbook.protocols import EXPERIMENTS
-from bnbook.protocols.mnist_activation_shift import MARGIN, Results
 from bnbook.records import MissingRecord
 from bnbook.stats import Compared, Interval
 
@@ -228,8 +228,7 @@ def test_the_tally_and_its_sentence(all_synthetic):
     n = claims.tally(board)
     assert n["claims"] == len(board) == n["measured"] + n["definition"] + n["shown"]
     assert n["measured"] == sum(
-        n[key]
-        for key in ("reproduced", "not_reproduced", "inconclusive", "measured_again", "not_run_yet")
+        n[key] for key in ("reproduced", "not_reproduced", "inconclusive", "measured_again", "not_run_yet")
     )
     assert claims.numbers(all_synthetic)["board.reproduced"] == n["reproduced"]
     words = claims.headline(board)

@@ -14,10 +14,11 @@ import nbformat
 import pytest
 
 from bnbook import cli, notebooks, paths, records
-from bnbook.experiments import plans, runs
+from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.notebooks import NotebookRunError
-from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.records import Record, RecordError
+from bnbook.runs import obtain as runs
+from bnbook.runs import plans
 
 EXPERIMENT = "mnist_activation_shift"
 SMOKE = protocol.PROFILES["smoke"]
@@ -173,7 +174,7 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     program = (
         "import sys, pathlib, dataclasses\n"
         "from bnbook.experiments import plans\n"
-        "from bnbook.protocols import mnist_activation_shift as protocol\n"
+        "from bnbook.experiments import mnist_activation_shift as protocol\n"
         "from bnbook.train import checkpoint\n"
         "checkpoint.SECONDS_BETWEEN = 0.1\n"  # workers import this file too
         "if __name__ == '__main__':\n"

@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 
 from bnbook.config import ConfigError, RunConfig
-from bnbook.protocols import mnist_activation_shift as protocol
-from bnbook.protocols.mnist_activation_shift import Config
+from bnbook.experiments.mnist_activation_shift import protocol
+from bnbook.experiments.mnist_activation_shift.protocol import Config
 
 CONFIG = protocol.multiverse(protocol.PROFILES["smoke"])[0]
 

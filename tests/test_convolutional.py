@@ -9,11 +9,10 @@ from conftest import CONVOLUTIONAL
 from torch.nn import functional as F
 
 from bnbook import claims, paths
-from bnbook.experiments import convolutional_norm as experiment
-from bnbook.measures import convolutional_norm as measures
+from bnbook.experiments.convolutional_norm import measures, protocol
+from bnbook.experiments.convolutional_norm import training as experiment
+from bnbook.experiments.convolutional_norm.networks import ConvLayer, ConvNet, norm
 from bnbook.nn.batchnorm import population_statistics
-from bnbook.nn.convolutional import ConvLayer, ConvNet, norm
-from bnbook.protocols import convolutional_norm as protocol
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import nn
 
-from bnbook.experiments import inception_speedups as experiment
-from bnbook.experiments.replay import RECORD_STEPS, differs
+from bnbook.experiments.inception_second import protocol
+from bnbook.experiments.inception_speedups import training as experiment
 from bnbook.nn.inception import Dropout
-from bnbook.protocols import inception_second as protocol
+from bnbook.runs.replay import RECORD_STEPS, differs
 from bnbook.train import precision
 
 SMOKE = protocol.PROFILES["smoke"]

@@ -11,14 +11,13 @@ from torch import nn
 from bnbook import claims
 from bnbook.config import ConfigError
 from bnbook.data import augment, datasets
-from bnbook.experiments import bn_ensemble as experiment
-from bnbook.experiments import runs
-from bnbook.measures import bn_ensemble as measures
+from bnbook.experiments.bn_ensemble import measures, protocol
+from bnbook.experiments.bn_ensemble import training as experiment
+from bnbook.experiments.bn_ensemble.protocol import LARGER, MEMBERS, PROFILES
+from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.inception_speedups.protocol import Choice
 from bnbook.nn.inception import PerActivationNorm
-from bnbook.protocols import bn_ensemble as protocol
-from bnbook.protocols import inception_speedups as inception
-from bnbook.protocols.bn_ensemble import LARGER, MEMBERS, PROFILES
-from bnbook.protocols.inception_speedups import Choice
+from bnbook.runs import obtain as runs
 
 CHOICE = Choice(lr=0.05, lr_decay=0.5, weight_decay=1e-4)
 SMOKE = dataclasses.replace(PROFILES["smoke"], members=6)

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 from bnbook import claims, figures, paths
-from bnbook.figures import style
-from bnbook.protocols.mnist_activation_shift import Choice
+from bnbook.drawing import style
+from bnbook.experiments.mnist_activation_shift.protocol import Choice
 
 LANGUAGES = ("ko", "en")
 

@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from bnbook import architecture
-from bnbook.experiments import inception_speedups as experiment
+from bnbook.experiments.inception_speedups import protocol
+from bnbook.experiments.inception_speedups import training as experiment
 from bnbook.nn.inception import Conv, Halving, Inception, LocalResponseNorm, Module, initialise
-from bnbook.protocols import inception_speedups as protocol
 from bnbook.train import precision
 
 CHOICE = protocol.Choice(lr=0.05, lr_decay=0.5, weight_decay=1e-4)

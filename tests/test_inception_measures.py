@@ -7,8 +7,7 @@ import pytest
 from conftest import FLOAT32_LOSS, HIGHEST_USABLE, SPEEDS, write_inception_record
 
 from bnbook import claims, figures
-from bnbook.measures import inception_speedups as measures
-from bnbook.protocols import inception_speedups as protocol
+from bnbook.experiments.inception_speedups import measures, protocol
 
 SMOKE = protocol.PROFILES["smoke"]
 STEPS = {name: config.steps for name, config in protocol.main(SMOKE, protocol.Choice(0.1, 0.5, 1e-4)).items()}

@@ -8,18 +8,16 @@ import pytest
 import torch
 from torch import nn
 
-from bnbook import paper, protocols
+from bnbook import experiments as protocols
+from bnbook import paper
 from bnbook.config import ConfigError
-from bnbook.experiments import inception_speedups as experiment
-from bnbook.figures import ablation_second as figures_of_changes
-from bnbook.figures import first_epochs
-from bnbook.figures import inception_second as figures
-from bnbook.measures import ablation_second as worth
-from bnbook.measures import inception_second as measures
+from bnbook.experiments.ablation_second import figures as figures_of_changes
+from bnbook.experiments.ablation_second import measures as worth
+from bnbook.experiments.ablation_second import protocol as ablation
+from bnbook.experiments.inception_second import figures, first_epochs, measures, protocol
+from bnbook.experiments.inception_second.protocol import ARMS, INITIALS, LEARNS, PROFILES, Choice
+from bnbook.experiments.inception_speedups import training as experiment
 from bnbook.nn.inception import GAUSSIAN_STD, Inception, LocalResponseNorm, initialise
-from bnbook.protocols import ablation_second as ablation
-from bnbook.protocols import inception_second as protocol
-from bnbook.protocols.inception_second import ARMS, INITIALS, LEARNS, PROFILES, Choice
 from bnbook.records import MissingRecord, Record
 
 CPU, SMOKE = PROFILES["cpu"], PROFILES["smoke"]

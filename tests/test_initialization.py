@@ -12,10 +12,9 @@ from torch import nn
 from bnbook import claims
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
-from bnbook.experiments import careless_initialization as experiment
-from bnbook.figures import initialization as drawn
-from bnbook.measures import careless_initialization as measures
-from bnbook.protocols import careless_initialization as protocol
+from bnbook.experiments.careless_initialization import figures as drawn
+from bnbook.experiments.careless_initialization import measures, protocol
+from bnbook.experiments.careless_initialization import training as experiment
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)

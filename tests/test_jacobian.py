@@ -9,13 +9,11 @@ from conftest import NEARNESS
 from torch import nn
 
 from bnbook import claims
-from bnbook.experiments import jacobian_conjecture as experiment
-from bnbook.figures import jacobian as figures
-from bnbook.measures import jacobian_conjecture as measures
-from bnbook.nn import jacobian
+from bnbook.experiments.jacobian_conjecture import figures, measures, protocol
+from bnbook.experiments.jacobian_conjecture import networks as jacobian
+from bnbook.experiments.jacobian_conjecture import training as experiment
 from bnbook.nn.batchnorm import population_statistics
 from bnbook.nn.mlp import initialise
-from bnbook.protocols import jacobian_conjecture as protocol
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)

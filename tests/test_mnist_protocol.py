@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from bnbook import paths
-from bnbook.protocols import EXPERIMENTS
-from bnbook.protocols import mnist_activation_shift as protocol
-from bnbook.protocols.mnist_activation_shift import PROFILES, Choice
+from bnbook.experiments import EXPERIMENTS
+from bnbook.experiments.mnist_activation_shift import protocol
+from bnbook.experiments.mnist_activation_shift.protocol import PROFILES, Choice
 from bnbook.records import MissingRecord
 
 CHOICE = Choice(tuned={"plain": (1.0, 0.1), "bn": (3.0, 0.01)}, shared=(1.0, 0.1))

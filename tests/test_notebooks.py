@@ -11,7 +11,7 @@ import papermill
 import pytest
 
 from bnbook import notebooks, paths
-from bnbook.protocols import EXPERIMENTS
+from bnbook.experiments import EXPERIMENTS
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 # As a reader would try each: few seeds, little training, on the embedded digits.

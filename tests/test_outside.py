@@ -9,10 +9,9 @@ from conftest import GROWTH, LEAP, WHITENING_COST
 from torch import nn
 
 from bnbook import claims
-from bnbook.experiments import outside_the_gradient as experiment
-from bnbook.measures import outside_the_gradient as measures
-from bnbook.nn.outside import Normalization, inverse_root
-from bnbook.protocols import outside_the_gradient as protocol
+from bnbook.experiments.outside_the_gradient import measures, protocol
+from bnbook.experiments.outside_the_gradient import training as experiment
+from bnbook.experiments.outside_the_gradient.networks import Normalization, inverse_root
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from bnbook import records
-from bnbook.protocols import EXPERIMENTS
-from bnbook.protocols import mnist_activation_shift as protocol
+from bnbook.experiments import EXPERIMENTS
+from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.records import MissingRecord, Record, RecordError
 
 CONFIG = protocol.multiverse(protocol.PROFILES["smoke"])[0]

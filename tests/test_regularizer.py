@@ -19,10 +19,9 @@ from torch import nn
 from bnbook import claims, records
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
-from bnbook.experiments import bn_regularizer as experiment
-from bnbook.measures import bn_regularizer as measures
-from bnbook.nn.ghost import GhostBatchNorm, in_company, network, normalized
-from bnbook.protocols import bn_regularizer as protocol
+from bnbook.experiments.bn_regularizer import measures, protocol
+from bnbook.experiments.bn_regularizer import training as experiment
+from bnbook.experiments.bn_regularizer.networks import GhostBatchNorm, in_company, network, normalized
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from bnbook.experiments import replay
-from bnbook.protocols import EXPERIMENTS
+from bnbook.experiments import EXPERIMENTS
+from bnbook.runs import replay
 from bnbook.train import loop
 
 

@@ -10,10 +10,8 @@ from conftest import GROWN, WORKING, WU_VARIANCE
 from torch.nn import functional as F
 
 from bnbook import claims
-from bnbook.experiments import scale_invariance as experiment
-from bnbook.figures import scale as figures
-from bnbook.measures import scale_invariance as measures
-from bnbook.protocols import scale_invariance as protocol
+from bnbook.experiments.scale_invariance import figures, measures, protocol
+from bnbook.experiments.scale_invariance import training as experiment
 from bnbook.train.probes import Moment
 
 SMOKE = protocol.PROFILES["smoke"]

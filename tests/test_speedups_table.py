@@ -6,8 +6,8 @@ import re
 import pytest
 
 from bnbook import paper
-from bnbook.measures import inception_speedups as measures
-from bnbook.protocols.inception_speedups import VARIANTS
+from bnbook.experiments.inception_speedups import measures
+from bnbook.experiments.inception_speedups.protocol import VARIANTS
 from bnbook.sphinxext import speedups
 
 

@@ -12,8 +12,8 @@ from sphinx.testing.util import SphinxTestApp
 
 from bnbook import claims, figures, paper, paths
 from bnbook.book import summary
+from bnbook.experiments.mnist_activation_shift.protocol import PROFILES, Results
 from bnbook.notebooks import NotebookRunError
-from bnbook.protocols.mnist_activation_shift import PROFILES, Results
 from bnbook.sphinxext import glossary, notebooks, numbers
 from bnbook.sphinxext.builder import address
 from bnbook.sphinxext.claims import board

@@ -5,8 +5,8 @@ import pytest
 import torch
 from test_book import EDITIONS, PHONE, pages, serious, soup
 
-from bnbook.figures import stepper
 from bnbook.nn.batchnorm import BatchNormFunction
+from bnbook.pictures import stepper
 
 LINES = 5
 START = {key: stepper.START[key] for key in ("x", "gamma", "beta", "eps")}

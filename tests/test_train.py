@@ -12,13 +12,14 @@ from torch.nn import functional as F
 from bnbook import paths, records
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
-from bnbook.experiments import mnist_activation_shift as experiment
-from bnbook.experiments import plans, runs
+from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.mnist_activation_shift import protocol
+from bnbook.experiments.mnist_activation_shift import training as experiment
 from bnbook.nn.batchnorm import population_statistics
 from bnbook.nn.mlp import MLP
-from bnbook.protocols import inception_speedups as inception
-from bnbook.protocols import mnist_activation_shift as protocol
 from bnbook.records import RecordError
+from bnbook.runs import obtain as runs
+from bnbook.runs import plans
 from bnbook.train import checkpoint as checkpoints
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import Progress, at_most, nudged, train

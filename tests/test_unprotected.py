@@ -7,14 +7,12 @@ import torch
 from conftest import WATCHED_STEPS
 from torch import nn
 
-from bnbook.experiments import inception_speedups
-from bnbook.experiments import unprotected_parameters as experiment
-from bnbook.figures import unprotected as figures
-from bnbook.measures import unprotected_parameters as measures
+from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.inception_speedups import training as inception_speedups
+from bnbook.experiments.inception_speedups.protocol import PROFILES, Choice
+from bnbook.experiments.unprotected_parameters import figures, measures, protocol
+from bnbook.experiments.unprotected_parameters import training as experiment
 from bnbook.nn.inception import Conv, Inception
-from bnbook.protocols import inception_speedups as inception
-from bnbook.protocols import unprotected_parameters as protocol
-from bnbook.protocols.inception_speedups import PROFILES, Choice
 from bnbook.train.loop import train
 from bnbook.train.precision import autocast
 
@@ -62,7 +60,7 @@ def test_which_parameter_learns_at_which_rate(name, output, gamma_beta):
 
 
 def test_the_ensembles_networks_protect_what_is_not_normalized():
-    from bnbook.protocols import bn_ensemble
+    from bnbook.experiments.bn_ensemble import protocol as bn_ensemble
 
     slow = CONFIGS["slow_both"]
     for config in bn_ensemble.main(bn_ensemble.PROFILES["smoke"], CHOICE).values():

@@ -18,9 +18,9 @@ import numpy as np
 
 from bnbook import paper, paths, stats
 from bnbook.config import digest
+from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
 from bnbook.measures import NEUTRAL, UNITS, Estimate, amount, excluded, prefixed, quantity
 from bnbook.paper import LANGUAGES, Number, Text
-from bnbook.protocols import EXPERIMENTS, PLANNED, Experiment
 from bnbook.records import MissingRecord
 from bnbook.stats import CONFIDENCE
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bnbook import __version__, paths
-from bnbook.protocols import EXPERIMENTS, PLANNED
+from bnbook.experiments import EXPERIMENTS, PLANNED
 
 PROFILES = {
     "smoke": "scikit-learn's digits, seconds to minutes",
@@ -90,7 +90,7 @@ def _run(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from bnbook.config import ConfigError
-    from bnbook.experiments import plans
+    from bnbook.runs import plans
 
     stages = PLANNED[arguments.experiment].protocol.STAGES
     if arguments.stage not in (None, *stages):
@@ -124,7 +124,7 @@ def _forget(commands) -> None:
 
 
 def forget(arguments: argparse.Namespace) -> None:
-    from bnbook.experiments import plans
+    from bnbook.runs import plans
 
     for name in EXPERIMENTS:
         plans.remove(name, arguments.profile, _runs(committed=False))
@@ -260,7 +260,7 @@ def _replay(commands) -> None:
 
 def replay(arguments: argparse.Namespace) -> int:
     from bnbook.config import ConfigError
-    from bnbook.experiments import replay
+    from bnbook.runs import replay
 
     if arguments.action == "store":
         if unknown := set(arguments.experiments) - EXPERIMENTS.keys():

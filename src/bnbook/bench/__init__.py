@@ -14,7 +14,7 @@ import time
 from bnbook import paths
 from bnbook.bench import inception_speedups, mnist_activation_shift
 from bnbook.bench.timing import CORES, ROUNDS
-from bnbook.experiments import runs
+from bnbook.runs import obtain as runs
 
 MEASURED = {
     module.__name__.rsplit(".", 1)[1]: module for module in (mnist_activation_shift, inception_speedups)

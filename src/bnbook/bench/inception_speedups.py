@@ -29,11 +29,11 @@ from bnbook.bench.timing import (
 from bnbook.data import augment, datasets, sources
 from bnbook.data.augment import AugmentedBatches
 from bnbook.data.batches import Batches
-from bnbook.experiments import inception_speedups as experiment
+from bnbook.experiments.inception_speedups import protocol
+from bnbook.experiments.inception_speedups import training as experiment
+from bnbook.experiments.inception_speedups.protocol import PROFILES, Config
 from bnbook.nn.inception import Conv, Inception
 from bnbook.photometric import STRENGTHS
-from bnbook.protocols import inception_speedups as protocol
-from bnbook.protocols.inception_speedups import PROFILES, Config
 from bnbook.train.loop import train
 from bnbook.train.precision import autocast, device, resolve
 

@@ -23,8 +23,8 @@ from bnbook.bench.timing import (
 )
 from bnbook.data import datasets, sources
 from bnbook.data.batches import Batches
-from bnbook.experiments import mnist_activation_shift as experiment
-from bnbook.protocols.mnist_activation_shift import PROFILES, Config
+from bnbook.experiments.mnist_activation_shift import training as experiment
+from bnbook.experiments.mnist_activation_shift.protocol import PROFILES, Config
 from bnbook.train.loop import train
 
 STEPS = 2000  # of our loop in a round, by each process

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 import torch
 
 from bnbook.data.datasets import Split
-from bnbook.experiments import runs
+from bnbook.runs import obtain as runs
 
 ROUNDS = 5
 MATRIX = 1024  # side of the square product that stands for the ceiling

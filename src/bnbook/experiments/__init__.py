@@ -1,4 +1,65 @@
-"""Training the runs that the protocols name: one module an experiment, and `runs`, which makes records.
+"""Which runs an experiment consists of: one torch-free module an experiment.
 
-An experiment's module has `train_run(config, seed, checkpoint, report, measure) -> Measured`.
+A protocol names the exact configurations and seeds of each profile, before they are run, and gathers their
+records afterwards. `bnbook.experiments` trains them; claims, figures and the book read them. A profile
+changes sizes, never code paths.
 """
+
+import dataclasses
+import importlib
+from types import ModuleType
+from typing import Any
+
+from bnbook.config import RunConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """One row of the book's table of names. Names are addresses, so they are permanent."""
+
+    number: int
+    name: str
+    section: str  # of the paper
+    short: str  # what the keys of its numbers begin with
+
+    @property
+    def notebook(self) -> str:
+        return f"{self.number:02d}_{self.name}"
+
+    @property
+    def protocol(self) -> ModuleType:
+        return importlib.import_module(f"bnbook.experiments.{self.name}")
+
+    def config(self, values: dict[str, Any]) -> RunConfig:
+        """The configuration in a record of this experiment, whichever recipe it is of; raises ConfigError."""
+        again = SECOND.get(self.name)
+        newer = again and values.get("recipe") == again.protocol.Config.recipe
+        return (again if newer else self).protocol.Config.from_dict(values)
+
+
+EXPERIMENTS = {
+    experiment.name: experiment
+    for experiment in [
+        Experiment(1, "mnist_activation_shift", "4.1", "mnist"),
+        Experiment(2, "inception_speedups", "4.2", "inception"),
+        Experiment(3, "accelerating_ablation", "4.2.1", "ablation"),
+        Experiment(4, "bn_ensemble", "4.2.3", "ensemble"),
+        Experiment(5, "unprotected_parameters", "4.2", "unprotected"),
+        Experiment(11, "outside_the_gradient", "2", "outside"),
+        Experiment(12, "algorithm1_line_by_line", "3", "algorithm1"),
+        Experiment(13, "algorithm2_inference", "3.1", "algorithm2"),
+        Experiment(14, "convolutional_norm", "3.2", "convolutional"),
+        Experiment(15, "scale_invariance", "3.3", "scale"),
+        Experiment(16, "jacobian_conjecture", "3.3", "jacobian"),
+        Experiment(17, "bn_regularizer", "3.4", "regularizer"),
+        Experiment(18, "careless_initialization", "3.3", "initialization"),
+    ]
+}
+
+# Registered again, with runs that are still being made: `bnbook run` knows them, the book does not yet. By
+# the experiment among whose records theirs lie.
+SECOND = {
+    "inception_speedups": Experiment(2, "inception_second", "4.2", "second"),
+    "accelerating_ablation": Experiment(3, "ablation_second", "4.2.1", "second_ablation"),
+}
+PLANNED = EXPERIMENTS | {second.name: second for second in SECOND.values()}

@@ -14,8 +14,8 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 
 from bnbook import figures, paths
+from bnbook.experiments import EXPERIMENTS
 from bnbook.notebooks import NotebookRunError, run
-from bnbook.protocols import EXPERIMENTS
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.data import fingerprint
 from bnbook.sphinxext.editions import joined

@@ -11,10 +11,10 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
+from bnbook import benchmarks as bench
 from bnbook import claims, paper
 from bnbook.claims import AllResults
-from bnbook.measures import bench
-from bnbook.protocols import EXPERIMENTS
+from bnbook.experiments import EXPERIMENTS
 from bnbook.sphinxext.html import tag
 
 log = logging.getLogger(__name__)

@@ -8,9 +8,9 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bnbook import paper
+from bnbook.experiments.inception_speedups import measures as inception
+from bnbook.experiments.inception_speedups.protocol import BASELINE, EXPERIMENT, VARIANTS, Results
 from bnbook.measures import Estimate
-from bnbook.measures import inception_speedups as inception
-from bnbook.protocols.inception_speedups import BASELINE, EXPERIMENT, VARIANTS, Results
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.claims import Cell, blocks, row, table
 from bnbook.sphinxext.html import tag

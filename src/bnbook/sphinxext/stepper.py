@@ -10,7 +10,7 @@ from typing import Any
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from bnbook.figures import stepper
+from bnbook.pictures import stepper
 from bnbook.sphinxext.editions import languages
 from bnbook.sphinxext.figures import FigureDirective
 from bnbook.sphinxext.html import Tag

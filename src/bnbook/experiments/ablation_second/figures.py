@@ -1,0 +1,53 @@
+"""The figure of Section 4.2.1, registered a second time: what each change is worth."""
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from bnbook import stats
+from bnbook.drawing import style
+from bnbook.drawing.style import BN, GREEN, GREY, PALE
+from bnbook.experiments.ablation_second import measures as ablation
+from bnbook.experiments.ablation_second.protocol import CHANGES, Results
+from bnbook.experiments.inception_second.figures import beside
+
+
+def undo_one(results: Results) -> tuple[Figure, pd.DataFrame]:
+    """Section 4.2.1: what is lost in accuracy and in speed where one change is undone."""
+    figure = style.figure(3.8)
+    left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
+    gains, family = ablation.gains(results), ablation.judged(results)
+    left.axvline(0, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
+    right.axvline(1, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
+    table = []
+    for place, change in enumerate(CHANGES):
+        values = gains[change]
+        alone = stats.mean_interval(values) if change not in family else family[change].interval
+        _interval(left, place, alone, BN)
+        left.plot(values, beside(place, len(values)), "o", color=BN, ms=4.5, mew=0, alpha=0.75)
+        times = ablation.slowdown(results, change).interval
+        _interval(right, place, times, GREEN)
+        table += [
+            {"change": CHANGES[change], "seed": record.seed, "points": value}
+            | {"times_the_steps": times.estimate, "low": times.low, "high": times.high}
+            for record, value in zip(results.main[change], values, strict=True)
+        ]
+    right.set_xscale("log", base=2)
+    style.plain_log(right.xaxis)
+    style.heading(left, "Adds to accuracy", "dots: seeds; line: 95%, the six together")
+    style.heading(right, "Saves steps", "restricted means, 95%")
+    left.set(xlabel="points at the end", ylim=(len(CHANGES) - 0.5, -0.5))
+    right.set(xlabel=f"times the steps to {results.choice.target:.1f}%")
+    left.set_yticks(
+        range(len(CHANGES)), [name.replace(" response", "\nresponse") for name in CHANGES.values()]
+    )
+    for ax in (left, right):
+        ax.grid(axis="x", color=PALE, lw=0.6)
+        ax.set_axisbelow(True)
+        ax.tick_params(axis="y", length=0)
+    return figure, pd.DataFrame(table)
+
+
+def _interval(ax: Axes, place: int, found: stats.Interval, colour: str) -> None:
+    ax.plot([found.low, found.high], [place] * 2, color=colour, lw=1.2, alpha=0.6)
+    ax.plot([found.estimate] * 2, [place - 0.26, place + 0.26], color=colour, lw=2.2)

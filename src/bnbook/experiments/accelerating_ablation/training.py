@@ -1,0 +1,11 @@
+"""Section 4.2.1: BN-x5 with one of its seven changes undone at a time.
+
+Run it: `bnbook run accelerating_ablation --profile cpu --jobs 2` (what it shares with `inception_speedups` is
+made only where it is missing).
+Expected: the learning rate and its decay matter most; the other changes by less than three seeds can show.
+Takes: 4 to 5 hours on two cores at PROFILE=cpu, seconds at PROFILE=smoke.
+"""
+
+from bnbook.experiments.inception_speedups.training import train_run
+
+__all__ = ["train_run"]

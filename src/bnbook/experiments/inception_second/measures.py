@@ -1,0 +1,317 @@
+"""Section 4.2's second registration: what is measured in its runs."""
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy import stats as distributions
+
+from bnbook import stats
+from bnbook.experiments.inception_second import protocol
+from bnbook.experiments.inception_second.protocol import (
+    INITIALS,
+    LEARNS,
+    PRECISION_DECAYS,
+    PRECISION_LR,
+    Profile,
+    Results,
+)
+from bnbook.measures import Crossing, Estimate, crossing, data_name, grid_factor, one_image, prefixed
+from bnbook.paper import Number
+from bnbook.records import MissingRecord, Record
+from bnbook.stats import Arrivals, Interval
+
+SEED = 2  # the one that stayed at chance in the first registration
+ALIVE = 2.0  # times chance: what a network has to end above to count as one that learns
+GRID_STEP = 2.0  # between the learning rates of the survival runs
+PROFILE_FROM = 40  # percent: from where on steps are compared at every accuracy
+
+
+def accuracies(records: Sequence[Record]) -> np.ndarray:
+    """Validation accuracy in percent at the end, by seed; chance where the run diverged."""
+    return 100 * np.array([protocol.validation(record) for record in records])
+
+
+def learned(records: Sequence[Record]) -> int:
+    """How many seeds learn."""
+    return sum(map(protocol.learns, records))
+
+
+def survivors(records: Sequence[Record]) -> Interval:
+    """The share of seeds that learn (0 to 1), with Clopper and Pearson's exact interval."""
+    found = distributions.binomtest(learned(records), len(records))
+    within = found.proportion_ci(stats.CONFIDENCE, method="exact")
+    return Interval(found.statistic, float(within.low), float(within.high), len(records))
+
+
+def same_survival(one: Sequence[Record], other: Sequence[Record]) -> float:
+    """Two-sided p-value of the exact test (Fisher's) that both learn with the same share of seeds."""
+    table = [[learned(found), len(found) - learned(found)] for found in (one, other)]
+    return float(distributions.fisher_exact(table).pvalue)
+
+
+# The main stage
+
+
+def chance(record: Record) -> float:
+    return 100 * record.final["chance_accuracy"]
+
+
+def ends_learned(records: Sequence[Record]) -> np.ndarray:
+    """By seed, whether the network ends above ALIVE times chance."""
+    return np.array([100 * record.accuracy > ALIVE * chance(record) for record in records])
+
+
+def crossings(results: Results, arm: str, goal: float | None = None) -> list[Crossing]:
+    """When each seed of the arm reached `goal` percent; by default the registered target."""
+    goal = results.choice.target if goal is None else goal
+    return [crossing(record, goal) for record in results.stages["main"][arm]]
+
+
+def arrivals(found: Sequence[Crossing]) -> Arrivals:
+    return Arrivals([one.step for one in found], [one.reached for one in found])
+
+
+@dataclasses.dataclass(frozen=True)
+class Profiled:
+    """The ratio of steps, slow over fast, at one accuracy in percent."""
+
+    accuracy: float
+    ratio: Interval
+
+
+def profile(results: Results, slow: str, fast: str) -> list[Profiled]:
+    """S(T): the ratio of steps at every accuracy from PROFILE_FROM percent on that all seeds of both networks
+    reach which learn at all. Geometric means, paired by seed."""
+    pairs = paired(results, slow, fast)
+    found = []
+    for goal in range(PROFILE_FROM, 100):
+        both = [(crossing(a, goal), crossing(b, goal)) for a, b in pairs]
+        if not both or not all(a.reached and b.reached for a, b in both):
+            break
+        steps = [[one.step for one in side] for side in zip(*both, strict=True)]
+        factor = grid_factor([one for pair in both for one in pair])
+        found.append(Profiled(goal, stats.paired_ratio(*steps, resolution=factor)))
+    return found
+
+
+def paired(results: Results, one: str, other: str) -> list[tuple[Record, Record]]:
+    """The records of two arms, of the seeds that both have and that learn in both."""
+    by_seed = {record.seed: record for record in results.stages["main"][other]}
+    pairs = [
+        (record, by_seed[record.seed]) for record in results.stages["main"][one] if record.seed in by_seed
+    ]
+    return [pair for pair in pairs if ends_learned(pair).all()]
+
+
+def best(record: Record) -> float:
+    """The highest test accuracy in percent over the epochs' ends, on all images: the paper's own measure."""
+    curve = record.curves["epochs"]
+    name = "test_accuracy_population" if "test_accuracy_population" in curve else "test_accuracy"
+    return 100 * max(curve.get(name, []), default=record.final["chance_accuracy"])
+
+
+def sigmoid_rate(results: Results) -> str:
+    """The arm of Inception-Sigmoid at the one of its rates with the best mean validation accuracy."""
+    arms = [name for name in protocol.ARMS if name.startswith("inception_sigmoid")]
+    return max(arms, key=lambda name: accuracies(results.stages["main"][name]).mean())
+
+
+# Statistics: each takes the results and says how large the paper's claim turns out here
+
+
+def speedup(results: Results, slow: str, fast: str) -> Estimate:
+    """Restricted mean steps to the target, of `slow` over `fast`."""
+    names = (protocol.ARMS[slow].name, protocol.ARMS[fast].name)
+    return times_the_steps(crossings(results, slow), crossings(results, fast), names, results.choice.target)
+
+
+def times_the_steps(
+    slow: Sequence[Crossing], fast: Sequence[Crossing], names: tuple[str, str], goal: float
+) -> Estimate:
+    """Restricted mean steps to `goal` percent, slow over fast, up to the most steps that all runs had."""
+    pair = (arrivals(slow), arrivals(fast))
+    budget = stats.common_budget(*pair)
+    shares = [f"{sum(one.reached)}/{len(one.reached)}" for one in pair]
+    p = stats.permutation_p(*pair, budget)
+    return Estimate(
+        stats.restricted_mean_ratio(*pair, budget, resolution=grid_factor([*slow, *fast])),
+        {
+            "ko": f"목표 {goal:.2f}%. 이른 시드: {names[0]} {shares[0]}, {names[1]} {shares[1]}. "
+            f"{budget:,}스텝까지의 제한 평균, 순열 검정 p = {p:.4f}.",
+            "en": f"Target {goal:.2f}%. Seeds that get there: {shares[0]} of {names[0]}, {shares[1]} of "
+            f"{names[1]}. Restricted means up to {budget:,} steps, permutation test p = {p:.4f}.",
+        },
+    )
+
+
+def instrument_shift(results: Results) -> float:
+    """How far a finer instrument moves a crossing: over the runs that were measured twice and all accuracies
+    from PROFILE_FROM percent on that both curves reach, the largest ratio of the two steps, less 1."""
+    largest = 1.0
+    for name, finer in results.stages["instrument"].items():
+        by_seed = {record.seed: record for record in results.stages["main"][name]}
+        for record in finer:
+            for goal in range(PROFILE_FROM, 100):
+                pair = crossing(by_seed[record.seed], goal), crossing(record, goal)
+                if all(one.reached for one in pair):
+                    steps = [one.step for one in pair]
+                    largest = max(largest, max(steps) / min(steps))
+    return largest - 1
+
+
+def gain(results: Results, higher: str, lower: str) -> Estimate:
+    """Test accuracy of `higher` at the end minus that of `lower`, in points, over the seeds that learn in
+    both; raises MissingRecord where fewer than two do."""
+    pairs = paired(results, higher, lower)
+    if len(pairs) < 2:
+        raise MissingRecord(f"fewer than two seeds learn in {higher} and in {lower}")
+    tops = [np.array([100 * record.accuracy for record in side]) for side in zip(*pairs, strict=True)]
+    highest = [np.mean([best(record) for record in side]) for side in zip(*pairs, strict=True)]
+    shares = [_share(results, arm) for arm in (higher, lower)]
+    names = [protocol.ARMS[arm].name for arm in (higher, lower)]
+    means = [float(values.mean()) for values in tops]
+    return Estimate(
+        stats.paired_difference(*tops, resolution=2 * one_image(pairs[0])),
+        {
+            "ko": f"{names[0]} {means[0]:.2f}%, {names[1]} {means[1]:.2f}%. 배운 시드는 {shares[0]}과 "
+            f"{shares[1]}. 학습하는 동안의 최고 정확도로는 {highest[0]:.2f}%와 {highest[1]:.2f}%.",
+            "en": f"{names[0]} {means[0]:.2f}%, {names[1]} {means[1]:.2f}%; {shares[0]} and {shares[1]} of "
+            f"the seeds learn. By the highest accuracy in training {highest[0]:.2f}% and {highest[1]:.2f}%.",
+        },
+    )
+
+
+def _share(results: Results, arm: str) -> str:
+    learned = ends_learned(results.stages["main"][arm])
+    return f"{learned.sum()}/{learned.size}"
+
+
+def sigmoid_gain(results: Results) -> Estimate:
+    """BN-x5-Sigmoid minus Inception-Sigmoid at its best rate, at the end; here chance is an answer too."""
+    lower = sigmoid_rate(results)
+    seeds = {record.seed: record for record in results.stages["main"]["bn_x5_sigmoid"]}
+    plain = [record for record in results.stages["main"][lower] if record.seed in seeds]
+    tops = [[100 * found.accuracy for found in side] for side in ([seeds[r.seed] for r in plain], plain)]
+    name = protocol.ARMS[lower].name
+    return Estimate(
+        stats.paired_difference(*tops, resolution=2 * one_image(plain)),
+        {
+            "ko": f"BN-x5-Sigmoid {np.mean(tops[0]):.2f}%, {name} {np.mean(tops[1]):.2f}%.",
+            "en": f"BN-x5-Sigmoid {np.mean(tops[0]):.2f}%, {name} {np.mean(tops[1]):.2f}%.",
+        },
+    )
+
+
+def usable(results: Results, norm: bool) -> np.ndarray:
+    """By seed, the highest rate of the grid at which the network learns in its epoch; half the lowest where
+    it never does. Raises MissingRecord where the survival runs have not been made."""
+    if "survival" not in results.stages:
+        raise MissingRecord("the survival runs of Section 4.2 have not been made yet")
+    cells = {lr: found for (with_norm, lr), found in results.stages["survival"].items() if with_norm == norm}
+    learns = {lr: [protocol.learns(record) for record in found] for lr, found in cells.items()}
+    seeds = range(len(next(iter(learns.values()))))
+    return np.array(
+        [max((lr for lr in learns if learns[lr][seed]), default=min(learns) / 2) for seed in seeds]
+    )
+
+
+def usable_rates(results: Results) -> Estimate:
+    """Highest rate at which the network learns, with batch normalization over without, by seed."""
+    bn, plain = usable(results, True), usable(results, False)
+    tops = [max(lr for with_norm, lr in results.stages["survival"] if with_norm == norm) for norm in (1, 0)]
+    bounds = {(0, 0): None, (1, 0): "lower", (0, 1): "upper", (1, 1): "both"}
+    return Estimate(
+        stats.paired_ratio(bn, plain, resolution=GRID_STEP),
+        {
+            "ko": f"시드의 중앙값: 배치 정규화 {np.median(bn):g}, 기준 모델 {np.median(plain):g}.",
+            "en": f"Median over seeds: {np.median(bn):g} with, {np.median(plain):g} without.",
+        },
+        bounds[bool((bn == tops[0]).any()), bool((plain == tops[1]).any())],
+    )
+
+
+# By the name that paper.yml gives.
+STATISTICS: dict[str, Callable[[Results], Estimate]] = {
+    "same_rate_speedup": functools.partial(speedup, slow="inception", fast="bn_baseline"),
+    "bundle_speedup": functools.partial(speedup, slow="inception", fast="bn_x5"),
+    "changes_speedup": functools.partial(speedup, slow="bn_baseline", fast="bn_x5"),
+    "bundle_gain": functools.partial(gain, higher="bn_x5", lower="inception"),
+    "changes_gain": functools.partial(gain, higher="bn_x5", lower="bn_baseline"),
+    "higher_rate_gain": functools.partial(gain, higher="bn_x30", lower="bn_x5"),
+    "higher_rate_slowdown": functools.partial(speedup, slow="bn_x30", fast="bn_x5"),
+    "sigmoid_gain": sigmoid_gain,
+    "usable_rates": usable_rates,
+}
+
+
+def sizes(profile: Profile) -> dict[str, Number]:
+    """What is known before any run."""
+    return {
+        "learns": 100 * LEARNS,
+        "lr": PRECISION_LR,
+        "decays": list(PRECISION_DECAYS),
+        "below": protocol.BELOW,
+        "plateau": protocol.PLATEAU,
+        "statistics_batches": profile.statistics_batches,
+        "curve_images": profile.curve_images,
+        "seeds": max(arm.seeds for arm in protocol.ARMS.values()),
+        "survival_seeds": profile.survival_seeds,
+        "epochs": profile.epochs,
+        "norm_momentum": protocol.Config.norm_momentum,
+        "pixel_spread": protocol.PIXEL_SPREAD,
+        "lrn_alpha": protocol.LRN_ALPHA,
+        "evaluate_from": protocol.Config.evaluate_from,
+        "evaluate_growth": round(100 * (protocol.Config.evaluate_growth - 1)),  # in percent
+    }
+
+
+def numbers(results: Results) -> dict[str, Number]:
+    """Our numbers by key; accuracies in percent."""
+    found: dict[str, Number] = {}
+    for stage, measure in (("precision", _precision), ("initial", _initial)):
+        if stage in results.stages:
+            found |= {"data": data_name(results.records(stage))} | prefixed(stage, measure(results))
+    return found
+
+
+def _precision(results: Results) -> dict[str, Number]:
+    cells = results.stages["precision"]
+    found: dict[str, Number] = {}
+    for (name, decay), records in cells.items():
+        values = accuracies(records)
+        found |= prefixed(
+            f"{name}_{decay:g}",
+            {
+                "seeds": len(records),
+                "learned": learned(records),
+                "stopped": len(records) - learned(records),
+                "mean": float(values.mean()),
+            }
+            | ({"seed": float(values[SEED])} if len(values) > SEED else {}),
+        )
+    runs = sum(map(len, cells.values()))
+    stopped = runs - sum(map(learned, cells.values()))
+    narrow = [cells["bfloat16", decay] for decay in PRECISION_DECAYS]
+    return found | {
+        "runs": runs,
+        "stopped": stopped,
+        "stopped_in_both": sum(not any(map(protocol.learns, pair)) for pair in zip(*narrow, strict=False)),
+        # How likely one of three seeds or more stop, if each does with the share seen here; in percent.
+        "one_of_three": 100 * (1 - (1 - stopped / runs) ** 3),
+        "p": min(same_survival(cells["float32", d], cells["bfloat16", d]) for d in PRECISION_DECAYS),
+    }
+
+
+def _initial(results: Results) -> dict[str, Number]:
+    cells = results.stages["initial"]
+    found: dict[str, Number] = {"seeds": len(cells[INITIALS[0]])}
+    for (name, scale), records in cells.items():
+        values = accuracies(records)
+        first = [record.first_losses[0] for record in records]
+        found |= prefixed(
+            f"{name}_{scale:g}",
+            {"learned": learned(records), "mean": float(values.mean()), "first_loss": float(np.mean(first))},
+        )
+    return found

@@ -1,0 +1,204 @@
+"""Section 4.2, Figures 2 and 3: how many steps does batch normalization save an Inception network?
+
+Run it: `make reproduce PROFILE=cpu` (all of it), or `bnbook run inception_speedups --profile cpu --jobs 2`.
+Expected: BN-x5 reaches the tuned baseline's best accuracy in a fraction of its steps and ends higher.
+Takes: 10 hours on two cores (each run 5 to 65 minutes on one of them), seconds at PROFILE=smoke.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from bnbook.data import datasets
+from bnbook.data.augment import AugmentedBatches, centre_crop
+from bnbook.data.batches import Batches
+from bnbook.data.datasets import Split
+from bnbook.experiments.inception_second import protocol as second
+from bnbook.experiments.inception_speedups.protocol import Config, SlowedConfig
+from bnbook.nn.batchnorm import population_statistics
+from bnbook.nn.inception import Conv, Inception, initialise
+from bnbook.train.checkpoint import Checkpoint
+from bnbook.train.loop import train
+from bnbook.train.measured import Measured
+from bnbook.train.precision import autocast, device, resolve
+from bnbook.train.probes import Evaluation, Probe, evaluate
+from bnbook.train.schedules import exponential, log_then_even
+
+# Images evaluated at a time: on a CPU their activations fit into memory beside a second run's, a GPU is busy.
+CHUNKS = {"cpu": 125, "cuda": 1000}
+
+
+# (model, data, context to compute in) -> arrays to be recorded.
+Arrays = Callable[[nn.Module, datasets.Dataset, AbstractContextManager], dict[str, np.ndarray]]
+# (data, context to compute in) -> a probe with `columns()`.
+Watch = Callable[[datasets.Dataset, AbstractContextManager], Probe]
+CURVES = {"test": "evaluation"}  # the record's names of probes, where they differ
+
+
+def train_run(
+    config: Config,
+    seed: int,
+    checkpoint: Checkpoint | None,
+    report: Callable[[int], None] = lambda step: None,
+    measure: bool = True,
+) -> Measured:
+    """Train and measure one run; without `measure` only train. On one machine, equal configurations and seeds
+    give equal numbers."""
+    torch.manual_seed(seed)  # Dropout draws from torch's own generator; all else has generators of its own
+    return train_inception(config, seed, network(config, seed), checkpoint, report, measure)
+
+
+def train_inception(
+    config: Config,
+    seed: int,
+    model: Inception,
+    checkpoint: Checkpoint | None,
+    report: Callable[[int], None],
+    measure: bool,
+    last: Arrays = lambda model, data, computing: {},
+    watch: Watch | None = None,
+) -> Measured:
+    """The same for any initialised `model`; `last` measures arrays when all else is done, in evaluation mode
+    with population statistics; `watch(data, computing)` makes a probe more, whose columns are the record's
+    curve "watch". The caller has seeded torch's own generator, which Dropout draws from."""
+    on = device()
+    precision = resolve(config.precision, on)
+    computing = autocast(precision, on)
+    data = datasets.load_colour(config.data).to(on)
+    cut = Batches(data.train, config.batch_size, seed, config.fixed_membership)
+    batches = AugmentedBatches(cut, config.photometric, seed)
+    held_out = {"test": prepare(data.test), "validation": prepare(data.validation)}
+    if not config.tested:
+        del held_out["test"]
+    model = model.to(on, memory_format=torch.channels_last)
+    chunk = CHUNKS[on.type]
+    epochs = range(cut.per_epoch, config.steps + 1, cut.per_epoch)
+    if isinstance(config, second.Config):
+        probes = along_the_curve(config, held_out, batches, epochs, chunk, computing)
+    else:
+        schedules = {"test": evaluation_steps(config), "validation": epochs}
+        probes = {
+            name: Evaluation({name: split}, schedules[name], chunk, computing)
+            for name, split in held_out.items()
+        }
+    if watch:
+        probes["watch"] = watch(data, computing)
+    progress = train(
+        model=model,
+        loss_function=F.cross_entropy,
+        optimizer=torch.optim.SGD(parameter_groups(model, config), lr=config.lr, momentum=config.momentum),
+        batches=batches,
+        steps=config.steps,
+        probes=list(probes.values()) if measure else [],
+        checkpoint=checkpoint,
+        report=report,
+        learning_rate=exponential(config.lr, config.lr_decay, cut.per_epoch),
+        computing=computing,
+    )
+    if not measure:
+        return Measured(progress, {}, {}, {}, precision, on.type)
+    curves = {CURVES.get(name, name): probe.columns() for name, probe in probes.items()}
+    final = {"chance_accuracy": 1 / datasets.CLASSES}
+    if not progress.diverged:
+        for name, split in held_out.items():
+            final[f"{name}_loss"], final[f"{name}_accuracy"] = evaluate(model, split, chunk, computing)
+        final = {name: value for name, value in final.items() if value is not None}
+        final["seconds_per_step"] = seconds_per_step(curves["evaluation"])
+    if config.norm and not progress.diverged:
+        following = range(config.steps, config.steps + config.population_batches)
+        with computing:
+            population_statistics(model, (batches[step][0] for step in following))
+        for name, split in held_out.items():
+            _, final[f"{name}_accuracy_population"] = evaluate(model, split, chunk, computing)
+    arrays = {} if progress.diverged else last(model.eval(), data, computing)
+    return Measured(progress, curves, final, arrays, precision, on.type)
+
+
+def along_the_curve(
+    config: second.Config,
+    held_out: dict[str, Split],
+    batches: AugmentedBatches,
+    epochs: range,
+    chunk: int,
+    computing: AbstractContextManager,
+) -> dict[str, Evaluation]:
+    """The probes of recipe 2: "evaluation", some test images on the fine grid, and "epochs", all images that
+    are held out after every epoch. With batch normalization both measure by Algorithm 2's statistics over
+    mini-batches beyond the run's own, the second by moving averages too."""
+    following = range(config.steps, config.steps + config.statistics_batches)
+    population = [batches[step][0] for step in following] if config.norm else []
+    some = {"test": held_out["test"][: config.curve_images]} if config.tested else {}
+    grid = [
+        step
+        for step in log_then_even(config.steps, config.evaluate_growth, config.evaluate_every)
+        if step >= config.evaluate_from
+    ]
+    fine = Evaluation(some, grid, chunk, computing, population if some else (), moving=not config.norm)
+    return {"test": fine, "epochs": Evaluation(held_out, epochs, chunk, computing, population)}
+
+
+def prepare(split: Split) -> Split:
+    """Centre crops, normalised: (N, 3, 28, 28) float32."""
+    return Split(centre_crop(split.x).contiguous(memory_format=torch.channels_last), split.y)
+
+
+def network(config: Config, seed: int) -> Inception:
+    """The initialised network. Variants of one activation draw the same weights from the same seed."""
+
+    def norm(maps: int) -> nn.Module:
+        return nn.BatchNorm2d(maps, eps=config.norm_eps, momentum=config.norm_momentum)
+
+    model = Inception(
+        width=config.width,
+        classes=datasets.CLASSES,
+        norm=norm if config.norm else None,
+        activation=config.activation,
+        dropout=config.dropout,
+        lrn=config.lrn,
+        lrn_alpha=config.lrn_alpha,
+    )
+    generator = torch.Generator().manual_seed(seed)
+    initialise(model, config.activation, generator, config.initial, config.output_scale)
+    return model
+
+
+def parameter_groups(model: Inception, config: Config) -> list[dict]:
+    """L2 falls on the weights; biases, gamma and beta, which are vectors, go free. "lr_factor" is what the
+    learning rate is multiplied by (`bnbook.train.loop`)."""
+    factors, groups = lr_factors(model, config), {}
+    for parameter in model.parameters():
+        kind = config.weight_decay if parameter.ndim > 1 else 0.0, factors.get(parameter, 1.0)
+        groups.setdefault(kind, []).append(parameter)
+    return [
+        {"params": parameters, "weight_decay": weight_decay, "lr_factor": factor}
+        for (weight_decay, factor), parameters in groups.items()
+    ]
+
+
+def lr_factors(model: Inception, config: Config) -> dict[nn.Parameter, float]:
+    """What has another learning rate than the rest, and how many times it."""
+    if not isinstance(config, SlowedConfig):
+        return {}
+    norms = [module.norm for module in model.modules() if isinstance(module, Conv)]
+    gamma_beta = [parameter for norm in norms for parameter in norm.parameters()]
+    return dict.fromkeys(model.output.parameters(), config.output_lr / config.lr) | dict.fromkeys(
+        gamma_beta, config.gamma_beta_lr / config.lr
+    )
+
+
+def evaluation_steps(config: Config) -> list[int]:
+    """Each four times the last up to `evaluate_from`, then the fine grid; the last step is always there."""
+    early = log_then_even(min(config.evaluate_from, config.steps), 4.0, config.evaluate_from)
+    fine = log_then_even(config.steps, config.evaluate_growth, config.evaluate_every)
+    return sorted({*early, *(step for step in fine if step > config.evaluate_from), config.steps})
+
+
+def seconds_per_step(curve: dict[str, list]) -> float:
+    """The median over the stretches between evaluations: one that shared its core with other work does not
+    weigh."""
+    stretches = np.diff(curve["train_seconds"]) / np.diff(curve["step"])
+    return float(np.median(stretches))

@@ -1,0 +1,124 @@
+"""Whole plans: make the missing runs of an experiment, each in a process of one thread, or take them away."""
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any
+
+from bnbook import experiments as protocols
+from bnbook import records
+from bnbook.config import ConfigError, RunConfig
+from bnbook.records import MissingRecord, Record
+from bnbook.runs import obtain as runs
+
+Job = tuple[RunConfig, int]
+
+
+def profile_of(experiment: str, name: str) -> Any:
+    """The sizes of the profile `name`; raises ConfigError on an unknown one."""
+    profiles = protocols.PLANNED[experiment].protocol.PROFILES
+    if name not in profiles:
+        raise ConfigError(f"profile is {name!r}; {experiment} has {', '.join(profiles)}")
+    return profiles[name]
+
+
+def share(jobs: Sequence[Job], part: tuple[int, int]) -> list[Job]:
+    """The `part` = (i, n)-th of n equal shares of `jobs`, i from 1; in order they are all of them."""
+    number, parts = part
+    if not 1 <= number <= parts:
+        raise ConfigError(f"part is {number}/{parts}; the first number must be 1 to {parts}")
+    return list(jobs[(number - 1) * len(jobs) // parts : number * len(jobs) // parts])
+
+
+def make_missing(
+    experiment: str,
+    profile: str,
+    folder: Path,
+    stages: Sequence[str] | None = None,
+    wanted: Callable[[RunConfig, int], bool] = lambda config, seed: True,
+    part: tuple[int, int] = (1, 1),
+    force: bool = False,
+    processes: int = 1,
+) -> int:
+    """Make the wanted records of a plan that are not yet in `folder` (a runs folder), stage by stage.
+
+    With `force` those that are there are made again. Prints a line for each run that ends; returns how many
+    records were wanted.
+    """
+    protocol = protocols.PLANNED[experiment].protocol
+    sizes = profile_of(experiment, profile)
+    number = 0
+    for stage in stages or protocol.STAGES:
+        plan = list(protocol.plan(stage, sizes, [folder]))
+        ours = [job for job in share(plan, part) if wanted(*job)]
+        missing = [job for job in ours if force or not records.path(folder, *job).exists()]
+        place = {job: index for index, job in enumerate(plan, start=1)}
+        for job, record in make(missing, folder, force, processes):
+            print(f"{stage} {place[job]:>3}/{len(plan)}  {describe(record)}", flush=True)
+        number += len(ours)
+    return number
+
+
+def describe(record: Record) -> str:
+    """One line of progress: what ran, how it ended, how long it took."""
+    config, outcome = record.config, record.outcome
+    settings = "  ".join(f"{key} {config[key]:g}" for key in ("lr", "init_std") if key in config)
+    measured = f"{record.accuracy:.2%}" if "test_accuracy" in record.final else "done"
+    end = f"diverged at step {outcome['step']}" if record.diverged else measured
+    return (
+        f"{config['variant']:<5}  {settings}  {config['data']}  seed {record.seed}: {end}"
+        f"  ({record.provenance['seconds']:.1f} s)"
+    )
+
+
+def remove(experiment: str, profile: str, folder: Path) -> None:
+    """Delete the records of a profile below `folder`, last stage first: earlier records name later runs."""
+    protocol = protocols.EXPERIMENTS[experiment].protocol
+    for stage in reversed(protocol.STAGES):
+        try:
+            plan = list(protocol.plan(stage, profile_of(experiment, profile), [folder]))
+        except MissingRecord:
+            continue
+        for job in plan:
+            file = records.path(folder, *job)
+            file.unlink(missing_ok=True)
+            file.with_suffix(".npz").unlink(missing_ok=True)
+
+
+def make(
+    jobs: Sequence[Job], folder: Path, force: bool = False, processes: int = 1
+) -> Iterator[tuple[Job, Record]]:
+    """(job, record) of each of `jobs`, as they end; see `runs.obtain` for `folder` and `force`."""
+    work = [(job, folder, force) for job in jobs]
+    if processes == 1 or len(jobs) < 2:
+        yield from map(_one, work)
+        return
+    # Spawned, since a forked process would inherit torch's threads.
+    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_worker) as pool:
+        try:
+            for future in as_completed([pool.submit(_one, one) for one in work]):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def _begin_worker() -> None:
+    """A worker ends with its parent, however that ended: at an interrupt at once and without words, since the
+    parent answers it; else as soon as the parent is gone. Checkpoints keep the work."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    def follow() -> None:
+        multiprocessing.parent_process().join()
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()
+
+
+def _one(work: tuple[Job, Path, bool]) -> tuple[Job, Record]:
+    (config, seed), folder, force = work
+    return (config, seed), runs.obtain(config, seed, [folder], force=force)

@@ -215,7 +215,7 @@ def test_what_holds_by_definition_shows_what_was_checked_and_no_interval(all_syn
 
 
 def test_a_definition_fails_where_the_implementation_falls_short(all_synthetic, monkeypatch):
-    module = claims.measured_by("outside_the_gradient")
+    module = EXPERIMENTS["outside_the_gradient"].measures
     for found, expected in ((1.4, "fails"), (1.6, "holds")):
         one = Estimate(Interval(found, found, found, 2), NO_DETAIL)
         monkeypatch.setitem(module.STATISTICS, "bias_growth", lambda results, one=one: one)
@@ -319,7 +319,7 @@ def test_of_a_family_holms_p_values_decide_and_the_interval_is_explained(monkeyp
     for p, expected in ((0.01, "reproduced"), (0.03, "inconclusive")):
         one = Estimate(straddling, {"ko": "곁", "en": "Beside."}, family=Compared(straddling, p, 1.0))
         assert claims.verdict(one, 0.5) == expected
-        module = claims.measured_by("accelerating_ablation")
+        module = EXPERIMENTS["accelerating_ablation"].measures
         monkeypatch.setitem(module.STATISTICS, "dropout_gain", lambda results, one=one: one)
         claim = {claim.id: claim for claim in claims.board(all_synthetic)}["c-4.2.1-dropout"]
         assert claim.verdict == expected
@@ -358,10 +358,10 @@ def test_a_constant_changed_in_code_is_a_changed_rule(tmp_path, results, monkeyp
         return [claim.id for claim in claims.board(results) if claim.rule_changed]
 
     with monkeypatch.context() as patch:
-        patch.setattr(claims.measured_by("scale_invariance"), "WORKS", 80.0)
+        patch.setattr(EXPERIMENTS["scale_invariance"].measures, "WORKS", 80.0)
         assert changed() == ["c-3.3-usable-rates"]  # not those of another experiment's WORKS
     with monkeypatch.context() as patch:
-        patch.setattr(claims.measured_by("inception_speedups"), "LEARNS", 3.0)
+        patch.setattr(EXPERIMENTS["inception_speedups"].measures, "LEARNS", 3.0)
         assert changed() == ["c-3.3-learning-rate"]
     with monkeypatch.context() as patch:
         patch.setattr(claims.stats, "IN_A_ROW", 1)
@@ -393,7 +393,7 @@ UNDECIDING = {
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_numbers_that_decide_are_in_a_rule(experiment):
     """A new number in a module of measures has to be put into the rules it decides, or named above."""
-    module = claims.measured_by(experiment)
+    module = EXPERIMENTS[experiment].measures
     tree = ast.parse(Path(module.__file__).read_text(encoding="utf-8"))
     own = {node.targets[0].id for node in tree.body if isinstance(node, ast.Assign) if _is_number(node.value)}
     entries = [entry for entry in paper.claims().values() if entry.get("experiment") == experiment]

@@ -173,8 +173,8 @@ def test_workers_end_with_a_parent_that_was_killed(tmp_path):
     """They would train on, unseen, beside the run that goes on in their place."""
     program = (
         "import sys, pathlib, dataclasses\n"
-        "from bnbook.experiments import plans\n"
-        "from bnbook.experiments import mnist_activation_shift as protocol\n"
+        "from bnbook.runs import plans\n"
+        "from bnbook.experiments.mnist_activation_shift import protocol\n"
         "from bnbook.train import checkpoint\n"
         "checkpoint.SECONDS_BETWEEN = 0.1\n"  # workers import this file too
         "if __name__ == '__main__':\n"

@@ -63,6 +63,53 @@ def test_a_changed_record_changes_the_hash(synthetic, all_synthetic):
         assert (len(hashes) == 1) == same
 
 
+def test_the_hash_is_over_what_the_figure_is_drawn_from():
+    """Its own room, the rooms that it builds on, the kit; neither training nor other rooms."""
+    package = paths.ROOT / "src" / "bnbook"
+    files = {str(file.relative_to(package)) for file in figures.imported(figures.source("fig4-calibration"))}
+    rooms = {file.split("/")[1] for file in files if file.startswith("experiments/")}
+    assert rooms == {"bn_ensemble", "inception_speedups", "unprotected_parameters"}
+    assert {"drawing/style.py", "stats.py", "measures.py", "architecture.py"} <= files
+    assert {"experiments/bn_ensemble/protocol.py", "experiments/bn_ensemble/measures.py"} <= files
+    assert not any(file.endswith(("training.py", "networks.py", "__main__.py")) for file in files)
+    assert "experiments/__init__.py" not in files and "figures.py" not in files
+
+
+def test_a_change_re_signs_what_is_drawn_from_it(all_synthetic, monkeypatch):
+    def hashes():
+        return {name: figures.content_hash(name, all_synthetic) for name in figures.FIGURES}
+
+    before = hashes()
+    changed = paths.ROOT / "src" / "bnbook" / "experiments" / "scale_invariance" / "protocol.py"
+    reading = figures.Path.read_bytes
+    monkeypatch.setattr(
+        figures.Path, "read_bytes", lambda file: reading(file) + b"#" * (file == changed), raising=True
+    )
+    now = hashes()
+    assert {name for name in now if now[name] != before[name]} == {
+        "scale-relations",
+        "scale-norms",
+        "scale-rates",
+        "pic-scale",
+    }
+
+
+def test_another_rule_re_signs_its_experiments_figures(all_synthetic, monkeypatch):
+    names = ("scale-rates", "regularizer-noise", "pic-sgd")
+    before = [figures.content_hash(name, all_synthetic) for name in names]
+    rules = figures.paper.claims()
+    own = next(claim for claim, rule in rules.items() if rule.get("experiment") == "scale_invariance")
+    monkeypatch.setattr(figures.paper, "claims", lambda: rules | {own: rules[own] | {"effect": 99.0}})
+    now = [figures.content_hash(name, all_synthetic) for name in names]
+    assert [a != b for a, b in zip(before, now, strict=True)] == [True, False, False]
+
+
+def test_the_order_is_the_books(all_synthetic):
+    contents = (paths.BOOK / "_toc.yml").read_text(encoding="utf-8")
+    places = [contents.index(f"file: book/figures/{name}\n") for name in figures.FIGURES]
+    assert places == sorted(places)
+
+
 def test_the_table_holds_the_plotted_numbers(exported, synthetic):
     table = pd.read_csv(exported[0] / "fig1a-test-accuracy.csv")
     rows = table.query("setting == 'tuned' and variant == 'bn' and seed == 3")

@@ -31,6 +31,17 @@ def test_the_contracts_hold():
         ("records.py", "import torch", "without PyTorch"),
         ("train/loop.py", "from bnbook import records", "Training knows nothing"),
         ("records.py", "from bnbook import claims", "go one way"),
+        ("experiments/scale_invariance/measures.py", "import torch", "without PyTorch"),
+        (
+            "experiments/scale_invariance/protocol.py",
+            "from bnbook.experiments.scale_invariance import measures",
+            "In a room",
+        ),
+        (
+            "experiments/scale_invariance/measures.py",
+            "from bnbook.experiments.bn_ensemble import measures",
+            "A room rests",
+        ),
     ],
 )
 def test_a_wrong_import_is_found(tmp_path, module, line, broken):

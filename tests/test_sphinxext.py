@@ -94,7 +94,7 @@ def made_up(monkeypatch):
             FakeClaim("d-2", "not run yet", rule_changed=True),
         ],
     )
-    monkeypatch.setattr(figures, "FIGURES", {"pic-one": figures.Figure("pic-one", "1", draw=dict)})
+    monkeypatch.setattr(figures, "FIGURES", {"pic-one": figures.Figure("pic-one", draw=dict, stage=None)})
     monkeypatch.setattr(figures, "source", lambda name: Path(__file__))
     monkeypatch.setattr(figures, "export_all", fake_export)
     forget()
@@ -535,7 +535,7 @@ def test_a_notebook_without_its_records_is_not_run_by_a_build(tmp_path, monkeypa
 
 def test_nor_is_one_whose_figures_lack_some(tmp_path, monkeypatch):
     """As those of Section 4.2 do until the control is made."""
-    drawn = figures.Figure("fig2-a", "4.2", draw=dict, experiment="inception_speedups", stage="main")
+    drawn = figures.Figure("fig2-a", draw=dict, experiment="inception_speedups")
     waiting = dataclasses.replace(drawn, id="fig2-b", stage="control")
     stages = SimpleNamespace(records=lambda stage: [SimpleNamespace(run_id="", seed=0)] * (stage == "main"))
     monkeypatch.setattr(figures, "FIGURES", {"fig2-a": drawn, "fig2-b": waiting})

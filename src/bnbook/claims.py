@@ -5,13 +5,11 @@ holds the records against the rules; `numbers` gives the measured numbers by key
 """
 
 import dataclasses
-import importlib
 import itertools
 import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -101,11 +99,6 @@ def known_by_records() -> dict[str, Experiment]:
     return {name: one for name, one in PLANNED.items() if hasattr(one.protocol, "results")}
 
 
-def measured_by(experiment: str) -> ModuleType:
-    """The module of `bnbook.measures` that measures the experiment's records."""
-    return importlib.import_module(f"bnbook.measures.{experiment}")
-
-
 def numbers(results: AllResults) -> dict[str, Number]:
     """Our numbers by key, each with its experiment's short name first: "mnist.main.tuned.bn.accuracy".
 
@@ -114,7 +107,7 @@ def numbers(results: AllResults) -> dict[str, Number]:
     """
     found: dict[str, Number] = prefixed("board", tally(board(results)))
     for name, experiment in known_by_records().items():
-        own, module = results.get(name), measured_by(name)
+        own, module = results.get(name), experiment.measures
         profile = own.profile if own else experiment.protocol.PROFILES["cpu"]
         known = module.sizes(profile) | (module.numbers(own) if own else {})
         found |= prefixed(experiment.short, known)
@@ -134,7 +127,7 @@ def constants(claim: str) -> dict[str, Any]:
     """The constants in code that decide `claim`, by name: the confidence, and those that paper.yml names.
     Raises KeyError where there is none of that name."""
     entry = paper.claims()[claim]
-    places = (measured_by(entry["experiment"]), EXPERIMENTS[entry["experiment"]].protocol, stats)
+    places = (EXPERIMENTS[entry["experiment"]].measures, EXPERIMENTS[entry["experiment"]].protocol, stats)
 
     found = {}
     for name in ("CONFIDENCE", *entry.get("constants", ())):
@@ -261,7 +254,8 @@ def _measured(entry: dict[str, Any], results: AllResults) -> Estimate | None:
     if entry.get("experiment") not in results or "statistic" not in entry:
         return None
     try:
-        return measured_by(entry["experiment"]).STATISTICS[entry["statistic"]](results[entry["experiment"]])
+        statistics = EXPERIMENTS[entry["experiment"]].measures.STATISTICS
+        return statistics[entry["statistic"]](results[entry["experiment"]])
     except MissingRecord:
         return None
 

@@ -1,161 +1,46 @@
 """Every figure of the book by its permanent id, and the files that readers cite."""
 
+import ast
 import dataclasses
+import functools
 import hashlib
-import inspect
 import json
 import os
+import re
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 import yaml
 from IPython.display import SVG
-from matplotlib.figure import Figure as Canvas
 
 from bnbook import claims, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.drawing import style
-from bnbook.experiments.accelerating_ablation import figures as ablation
-from bnbook.experiments.algorithm1_line_by_line import figures as algorithm1
-from bnbook.experiments.algorithm2_inference import figures as algorithm2
-from bnbook.experiments.bn_ensemble import figures as ensemble
-from bnbook.experiments.bn_regularizer import figures as regularizer
-from bnbook.experiments.careless_initialization import figures as initialization
-from bnbook.experiments.convolutional_norm import figures as convolutional
-from bnbook.experiments.inception_second import first_epochs
-from bnbook.experiments.inception_speedups import figures as inception
-from bnbook.experiments.jacobian_conjecture import figures as jacobian
-from bnbook.experiments.mnist_activation_shift import figures as mnist
-from bnbook.experiments.outside_the_gradient import figures as outside
-from bnbook.experiments.scale_invariance import figures as scale
-from bnbook.experiments.unprotected_parameters import figures as unprotected
+from bnbook.drawing import TOY, Figure, style
+from bnbook.experiments import PLANNED
 from bnbook.pictures import explain, network, stepper
-from bnbook.records import FIELDS, Record
+from bnbook.records import FIELDS
 
 LICENCE = "CC BY 4.0"
-TOY = "a toy example"
-SHARED_CODE = ("claims.py", "measures", "paper.py", "paper.yml", "stats.py")  # what figures take numbers from
 
 
-@dataclasses.dataclass(frozen=True)
-class Figure:
-    """One figure. `draw(results)` gives the picture and a table of exactly the numbers in it.
-
-    An explaining picture has no experiment, and draws without results. `stage` says which of the
-    experiment's records it shows, `data` what they were made on where it is not their data set.
-    """
-
-    id: str
-    section: str  # of the paper
-    draw: Callable[[Any], tuple[Canvas, pd.DataFrame]]
-    experiment: str | None = None
-    stage: str | None = None
-    data: str | None = None
-
-    @property
-    def code(self) -> Path:
-        """The file that draws it."""
-        return Path(inspect.getsourcefile(self.draw))
-
-    def own(self, results: AllResults) -> Any:
-        """The `Results` that it draws."""
-        return results[self.experiment] if self.experiment else None
-
-    def records(self, results: AllResults) -> list[Record]:
-        """The records that it shows, each once."""
-        if self.experiment is None:
-            return []
-        shown = self.own(results).records(self.stage)
-        return list({(record.run_id, record.seed): record for record in shown}.values())
+def _gathered() -> dict[str, Figure]:
+    """The figures of all rooms and the explaining pictures, in the order of the book's table of contents."""
+    found = [figure for pictures in (explain, network, stepper) for figure in pictures.FIGURES]
+    for name, room in PLANNED.items():
+        found += [
+            dataclasses.replace(figure, experiment=name) if figure.stage else figure
+            for figure in room.figures.FIGURES
+        ]
+    contents = (paths.BOOK / "_toc.yml").read_text(encoding="utf-8")
+    order = re.findall(r"file: book/figures/([\w-]+)$", contents, re.MULTILINE)
+    # One without a page comes last; a test asks for its page.
+    place = {name: number for number, name in enumerate(order)}
+    return {figure.id: figure for figure in sorted(found, key=lambda one: place.get(one.id, len(place)))}
 
 
-def _mnist(name: str, draw: Callable, stage: str = "main") -> Figure:
-    return Figure(name, "4.1", draw, "mnist_activation_shift", stage)
-
-
-def _ensemble(name: str, draw: Callable) -> Figure:
-    return Figure(name, "4.2.3", draw, "bn_ensemble", "main")
-
-
-def _algorithm1(name: str, draw: Callable, stage: str) -> Figure:
-    return Figure(name, "3", draw, "algorithm1_line_by_line", stage, "random numbers")
-
-
-def _inception(name: str, draw: Callable, stage: str = "main") -> Figure:
-    return Figure(name, "4.2", draw, "inception_speedups", stage)
-
-
-FIGURES = {
-    figure.id: figure
-    for figure in [
-        _mnist("fig1a-test-accuracy", mnist.test_accuracy),
-        _mnist("fig1b-input-percentiles-plain", mnist.input_percentiles_plain),
-        _mnist("fig1c-input-percentiles-bn", mnist.input_percentiles_bn),
-        _mnist("fig1-drift", mnist.drift),
-        _mnist("fig1-all-units", mnist.all_units),
-        _mnist("fig1-multiverse", mnist.multiverse, "multiverse"),
-        _mnist("fig1-speedup", mnist.speedup, "speed"),
-        _mnist("fig1-speedup-profile", mnist.speedup_profile, "speed"),
-        _inception("fig2-test-accuracy", inception.test_accuracy),
-        _inception("fig2-wall-clock", inception.wall_clock),
-        _inception("fig2-matched-rates", inception.matched_rates, "control"),
-        _inception("fig2-tuning", inception.tuning, "tuning"),
-        _inception("fig3-steps-to-target", inception.steps_to_target),
-        Figure("unprotected-first-epoch", "4.2", unprotected.first_epoch, "unprotected_parameters", "main"),
-        Figure("first-epoch-precision", "4.2", first_epochs.precision, "inception_second", "precision"),
-        Figure("ablation-undo-one", "4.2.1", ablation.undo_one, "accelerating_ablation", "main"),
-        _ensemble("fig4-ensemble-size", ensemble.size),
-        _ensemble("fig4-disagreement", ensemble.disagreement),
-        _ensemble("fig4-calibration", ensemble.calibration),
-        Figure("outside-toy", "2", outside.toy, "outside_the_gradient", "toy", TOY),
-        Figure("outside-net", "2", outside.net, "outside_the_gradient", "net"),
-        Figure("outside-cost", "2", outside.cost, "outside_the_gradient", "cost", "random numbers"),
-        _algorithm1("algorithm1-differences", algorithm1.differences, "differences"),
-        _algorithm1("algorithm1-variance", algorithm1.variance, "variance"),
-        _algorithm1("algorithm1-precision", algorithm1.precision, "input"),
-        Figure("algorithm2-training", "3.1", algorithm2.training, "algorithm2_inference", "net"),
-        Figure("algorithm2-ends", "3.1", algorithm2.ends, "algorithm2_inference", "net"),
-        Figure("algorithm2-lag", "3.1", algorithm2.lag, "algorithm2_inference", "lag"),
-        Figure("algorithm2-small-batches", "3.1", algorithm2.small_batches, "algorithm2_inference", "main"),
-        Figure("convolutional-batch", "3.2", convolutional.batch, "convolutional_norm", "main"),
-        Figure("convolutional-shift", "3.2", convolutional.shift, "convolutional_norm", "main"),
-        Figure("convolutional-place", "3.2", convolutional.place, "convolutional_norm", "main"),
-        Figure("scale-relations", "3.3", scale.relations, "scale_invariance", "relations"),
-        Figure("scale-norms", "3.3", scale.norms, "scale_invariance", "sweep"),
-        Figure("scale-rates", "3.3", scale.rates, "scale_invariance", "sweep"),
-        Figure("jacobian-linear", "3.3", jacobian.linear, "jacobian_conjecture", "linear", "random numbers"),
-        Figure("jacobian-spectra", "3.3", jacobian.spectra, "jacobian_conjecture", "net"),
-        Figure("jacobian-training", "3.3", jacobian.training, "jacobian_conjecture", "net"),
-        Figure("initialization-map", "3.3", initialization.accuracy_map, "careless_initialization", "main"),
-        Figure("initialization-signal", "3.3", initialization.signal, "careless_initialization", "relu"),
-        Figure("initialization-gaps", "3.3", initialization.gaps, "careless_initialization", "main"),
-        Figure("regularizer-noise", "3.4", regularizer.noise, "bn_regularizer", "noise"),
-        Figure("regularizer-dropout", "3.4", regularizer.dropout, "bn_regularizer", "main"),
-        Figure("regularizer-statistics", "3.4", regularizer.statistics, "bn_regularizer", "main"),
-        Figure("pic-sgd", "1", explain.sgd),
-        Figure("pic-covariate-shift", "1", explain.covariate_shift),
-        Figure("pic-saturation", "1", explain.saturation),
-        Figure("pic-batchnorm", "3", explain.batchnorm),
-        Figure("pic-stepper", "3", stepper.lines),
-        Figure("pic-outside", "2", outside.march),
-        Figure("pic-algorithm1", "3", algorithm1.graph),
-        Figure("pic-gradient-left", "3", algorithm1.left_over),
-        Figure("pic-alone", "3.1", algorithm2.company),
-        Figure("pic-trailing", "3.1", algorithm2.trailing),
-        Figure("pic-convolutional", "3.2", convolutional.blocks),
-        Figure("pic-scale", "3.3", scale.spiral),
-        Figure("pic-jacobian", "3.3", jacobian.circles),
-        Figure("pic-initialization", "3.3", initialization.signal_bands),
-        Figure("pic-company", "3.4", regularizer.company),
-        Figure("pic-inception", "4.2", network.inception),
-        Figure("pic-learning-rates", "4.2.1", network.learning_rates),
-        Figure("pic-averaging", "4.2.3", ensemble.averaging),
-    ]
-}
+FIGURES = _gathered()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -185,15 +70,45 @@ def available(results: AllResults) -> list[str]:
 
 
 def content_hash(name: str, results: AllResults) -> str:
-    """12 hexadecimal digits over all that decides the figure: its records and the code of all figures."""
+    """12 hexadecimal digits over all that decides the figure: its records, the modules of this book that its
+    code imports, and of the paper the numbers and its experiment's claims."""
+    figure = FIGURES[name]
     digest = hashlib.sha256(name.encode())
-    here = Path(__file__).parent
-    for place in (here, *(here.parent / other for other in SHARED_CODE)):
-        for file in sorted(place.glob("*.py")) if place.is_dir() else [place]:
-            digest.update(file.read_bytes())
-    for record in FIGURES[name].records(results):
+    for file in sorted(imported(figure.code)):
+        digest.update(file.read_bytes())
+    rules = [claim for claim in paper.claims().values() if claim.get("experiment") == figure.experiment]
+    for value in (paper.numbers(), rules):
+        digest.update(canonical(value).encode())
+    for record in figure.records(results):
         digest.update(canonical({field: getattr(record, field) for field in FIELDS}).encode())
     return digest.hexdigest()[:12]
+
+
+@functools.cache
+def imported(file: Path) -> frozenset[Path]:
+    """`file` and the modules of this book that it imports, and those that these import. A package counts only
+    where a name is taken from it: the table of all experiments decides no figure."""
+    found, waiting = set(), {file}
+    while waiting:
+        one = waiting.pop()
+        found.add(one)
+        waiting |= _imports(one) - found
+    return frozenset(found)
+
+
+def _imports(file: Path) -> set[Path]:
+    """The modules of this book that `file` itself imports from."""
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "bnbook":
+            found |= {_module(f"{node.module}.{one.name}") or _module(node.module) for one in node.names}
+    return found
+
+
+def _module(name: str) -> Path | None:
+    """The file of a module of this book; None where there is no module of that name."""
+    place = Path(__file__).parent.parent.joinpath(*name.split("."))
+    return next((one for one in (place.with_suffix(".py"), place / "__init__.py") if one.exists()), None)
 
 
 def export(name: str, folder: Path, results: AllResults) -> Exported:

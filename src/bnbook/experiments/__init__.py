@@ -1,8 +1,11 @@
-"""Which runs an experiment consists of: one torch-free module an experiment.
+"""The experiments: a room each, and the table of their names.
 
-A protocol names the exact configurations and seeds of each profile, before they are run, and gathers their
-records afterwards. `bnbook.experiments` trains them; claims, figures and the book read them. A profile
-changes sizes, never code paths.
+A room `bnbook.experiments.<name>` holds all that one experiment consists of. Its `protocol` names the exact
+configurations and seeds of each profile, before they are run, and gathers their records afterwards
+(`bnbook.experiments.protocol` says what every protocol offers); a profile changes sizes, never code paths.
+`training` makes a run of it, with `networks` of its own where it has any. `measures` has what claims, figures
+and chapters measure in the records: the statistics of its claims (STATISTICS) and its `numbers`. `figures`
+draws them (FIGURES).
 """
 
 import dataclasses
@@ -28,7 +31,24 @@ class Experiment:
 
     @property
     def protocol(self) -> ModuleType:
-        return importlib.import_module(f"bnbook.experiments.{self.name}")
+        return self._part("protocol")
+
+    @property
+    def training(self) -> ModuleType:
+        """Needs PyTorch, as nothing else of a room but its networks does."""
+        return self._part("training")
+
+    @property
+    def measures(self) -> ModuleType:
+        return self._part("measures")
+
+    @property
+    def figures(self) -> ModuleType:
+        return self._part("figures")
+
+    def _part(self, name: str) -> ModuleType:
+        """A module of the experiment's room, read when it is asked for."""
+        return importlib.import_module(f"{__name__}.{self.name}.{name}")
 
     def config(self, values: dict[str, Any]) -> RunConfig:
         """The configuration in a record of this experiment, whichever recipe it is of; raises ConfigError."""

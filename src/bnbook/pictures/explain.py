@@ -6,13 +6,13 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 
 def sigmoid(x: np.ndarray) -> np.ndarray:
@@ -278,3 +278,11 @@ def batchnorm(_: None = None) -> Drawn:
         for k, (a, b, c, d) in enumerate(points.T, start=1)
     ]
     return figure, pd.DataFrame(rows)
+
+
+FIGURES = [
+    Figure("pic-sgd", sgd, stage=None),
+    Figure("pic-covariate-shift", covariate_shift, stage=None),
+    Figure("pic-saturation", saturation, stage=None),
+    Figure("pic-batchnorm", batchnorm, stage=None),
+]

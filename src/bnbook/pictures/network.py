@@ -5,15 +5,15 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 
 from bnbook.architecture import BLOCKS, CLASSES, STEM
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.inception_speedups.protocol import PROFILES
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 IMAGE_SIDE = 28  # pixels
 
@@ -200,3 +200,9 @@ def learning_rates(_: None = None) -> Drawn:
         ax.set_axisbelow(True)
         ax.set_xlim(0, None)
     return figure, pd.DataFrame(rows)
+
+
+FIGURES = [
+    Figure("pic-inception", inception, stage=None),
+    Figure("pic-learning-rates", learning_rates, stage=None),
+]

@@ -3,9 +3,9 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import GREY, INK, PALE, SMALL, WU, YELLOW
 
 # Examples 1, 3, 5, 7 should come out at -1, the others at 1. Most are in that order, and gamma and beta could
@@ -30,7 +30,7 @@ def algorithm(x: np.ndarray, targets: np.ndarray, gamma: float, beta: float, eps
     return {"mean": mean, "variance": variance, "std": std, "x_hat": x_hat, "y": y, "d_y": d_y, "d_x": d_x}
 
 
-def lines(_: None = None) -> tuple[Figure, pd.DataFrame]:
+def lines(_: None = None) -> tuple[Canvas, pd.DataFrame]:
     """The four lines of Algorithm 1 and the gradient, each with the eight points."""
     x, targets = np.array(X), np.array(TARGETS)
     gamma, beta, eps = START["gamma"], START["beta"], START["eps"]
@@ -95,3 +95,8 @@ def _points(ax: Axes, values: np.ndarray, targets: np.ndarray | None = None) -> 
 
 def _note(ax: Axes, at: float, text: str, row: float = 7.5) -> None:
     ax.text(at + 0.25, row, text, fontsize=SMALL, va="center", color=GREY, linespacing=1.5)
+
+
+FIGURES = [
+    Figure("pic-stepper", lines, stage=None),
+]

@@ -1,4 +1,1 @@
-"""Training the runs that the protocols name: one module an experiment, and `runs`, which makes records.
-
-An experiment's module has `train_run(config, seed, checkpoint, report, measure) -> Measured`.
-"""
+"""The engine: makes the runs that protocols name, records them, and holds today's code against them."""

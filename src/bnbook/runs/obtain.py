@@ -1,6 +1,5 @@
 """From a configuration and a seed to a record: find it, or train it and write it."""
 
-import importlib
 import platform
 import subprocess
 from collections.abc import Callable, Sequence
@@ -13,6 +12,7 @@ import torch
 from bnbook import paths, records
 from bnbook.config import RunConfig
 from bnbook.data import sources
+from bnbook.experiments import EXPERIMENTS
 from bnbook.records import Record, RecordError
 from bnbook.train.checkpoint import Checkpoint
 
@@ -61,8 +61,7 @@ def make(
     checkpoint = Checkpoint(file_of_checkpoint, hardware)
     if force:
         checkpoint.remove()
-    experiment = importlib.import_module(f"bnbook.experiments.{config.experiment}")
-    measured = experiment.train_run(config, seed, checkpoint, report)
+    measured = EXPERIMENTS[config.experiment].training.train_run(config, seed, checkpoint, report)
     progress = measured.progress
     record = Record(
         schema=records.SCHEMA,

@@ -12,7 +12,6 @@ times further was changed.
 """
 
 import functools
-import importlib
 import json
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -159,7 +158,6 @@ def _train(experiment: Experiment, config: RunConfig, seed: int, measure: bool =
     before = torch.get_num_threads()
     torch.set_num_threads(runs.THREADS)
     try:
-        module = importlib.import_module(f"bnbook.experiments.{experiment.name}")
-        return module.train_run(config, seed, None, measure=measure)
+        return experiment.training.train_run(config, seed, None, measure=measure)
     finally:
         torch.set_num_threads(before)

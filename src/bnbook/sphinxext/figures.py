@@ -199,7 +199,8 @@ def page(name: str) -> str:
 
 def code_file(name: str) -> str:
     """Where an edition keeps the code that draws the figure; as .txt, so that browsers show it."""
-    return f"code/{figures.source(name).name}.txt"
+    room, module = figures.source(name).parts[-2:]
+    return f"code/{room}.{module}.txt"
 
 
 def picture(app: Sphinx, name: str, alt: str) -> Image:

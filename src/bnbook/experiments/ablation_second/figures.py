@@ -51,3 +51,6 @@ def undo_one(results: Results) -> tuple[Figure, pd.DataFrame]:
 def _interval(ax: Axes, place: int, found: stats.Interval, colour: str) -> None:
     ax.plot([found.low, found.high], [place] * 2, color=colour, lw=1.2, alpha=0.6)
     ax.plot([found.estimate] * 2, [place - 0.26, place + 0.26], color=colour, lw=2.2)
+
+
+FIGURES = []  # to come with its runs

@@ -3,15 +3,15 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE
 from bnbook.experiments.accelerating_ablation import measures as ablation
 from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL, Results
 from bnbook.stats import Interval
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 
 def undo_one(results: Results) -> Drawn:
@@ -106,3 +106,8 @@ def _wrapped(name: str) -> str:
         return name
     half = (len(words) + 1) // 2
     return " ".join(words[:half]) + "\n" + " ".join(words[half:])
+
+
+FIGURES = [
+    Figure("ablation-undo-one", undo_one),
+]

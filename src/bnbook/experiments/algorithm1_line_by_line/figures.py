@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.algorithm1_line_by_line import measures as algorithm1
 from bnbook.experiments.algorithm1_line_by_line.protocol import DTYPES, INPUTS, VARIANCES, WAYS
 from bnbook.experiments.protocol import Results
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 NAMES = {"ours": "this book's", "torch": "torch", "printed": "as printed", "naive": "naive variance"}
 COLOURS = {"ours": BN, "torch": WU, "printed": YELLOW, "naive": PLAIN}
@@ -278,3 +278,12 @@ def precision(results: Results) -> Drawn:
 def _plain(ax: Axes) -> None:
     ax.grid(color=PALE, lw=0.6)
     ax.set_axisbelow(True)
+
+
+FIGURES = [
+    Figure("algorithm1-differences", differences, "differences", data="random numbers"),
+    Figure("algorithm1-variance", variance, "variance", data="random numbers"),
+    Figure("algorithm1-precision", precision, "input", data="random numbers"),
+    Figure("pic-algorithm1", graph, stage=None),
+    Figure("pic-gradient-left", left_over, stage=None),
+]

@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import FuncFormatter
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.algorithm2_inference import measures as algorithm2
 from bnbook.experiments.algorithm2_inference.protocol import LAGGING, LR, MOVING, WAYS
 from bnbook.experiments.protocol import Results
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 NAMES = {
     "population": "Algorithm 2",
@@ -310,3 +310,13 @@ def _key(ax: Axes, ways: tuple[str, ...]) -> None:
 def _plain(ax: Axes) -> None:
     ax.grid(color=PALE, lw=0.6)
     ax.set_axisbelow(True)
+
+
+FIGURES = [
+    Figure("algorithm2-training", training, "net"),
+    Figure("algorithm2-ends", ends, "net"),
+    Figure("algorithm2-lag", lag, "lag"),
+    Figure("algorithm2-small-batches", small_batches),
+    Figure("pic-alone", company, stage=None),
+    Figure("pic-trailing", trailing, stage=None),
+]

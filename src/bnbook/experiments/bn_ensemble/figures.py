@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from scipy.stats import norm
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.bn_ensemble import measures as ensemble
 from bnbook.experiments.bn_ensemble.measures import CROPS, GROUPS, LEAST
 from bnbook.experiments.bn_ensemble.protocol import Results
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 GROUP_NAMES = {"members": "different settings", "control": "different seeds alone"}
 GROUP_COLOURS = {"members": BN, "control": PLAIN}
@@ -178,3 +178,11 @@ def averaging(_: None = None) -> Drawn:
     right.grid(axis="y", color=PALE, lw=0.6)
     style.heading(right, "Many images", "by how much of their noise networks share")
     return figure, pd.DataFrame(rows)
+
+
+FIGURES = [
+    Figure("fig4-ensemble-size", size),
+    Figure("fig4-disagreement", disagreement),
+    Figure("fig4-calibration", calibration),
+    Figure("pic-averaging", averaging, stage=None),
+]

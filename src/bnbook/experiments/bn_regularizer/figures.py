@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
 from bnbook import paper, stats
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, COLOURS, GREEN, GREY, INK, NAMES, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.bn_regularizer import measures as regularizer
 from bnbook.experiments.bn_regularizer.protocol import NETWORKS
@@ -16,7 +16,7 @@ from bnbook.experiments.protocol import FIRST_NEW_SEED, Results
 from bnbook.measures import accuracies
 from bnbook.records import Record
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 LAYER_COLOURS = (GREEN, YELLOW, WU)
 
@@ -218,3 +218,11 @@ def _thinned(sizes: np.ndarray) -> np.ndarray:
 def _plain(ax: Axes) -> None:
     ax.grid(color=PALE, lw=0.6)
     ax.set_axisbelow(True)
+
+
+FIGURES = [
+    Figure("regularizer-noise", noise, "noise"),
+    Figure("regularizer-dropout", dropout),
+    Figure("regularizer-statistics", statistics),
+    Figure("pic-company", company, stage=None),
+]

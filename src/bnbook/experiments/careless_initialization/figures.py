@@ -6,16 +6,16 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import BoundaryNorm, ListedColormap
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, COLOURS, GREEN, GREY, NAMES, PALE, SMALL, WU, YELLOW
 from bnbook.experiments.careless_initialization import measures as initialization
 from bnbook.experiments.careless_initialization.protocol import ACTIVATIONS, VARIANTS, WORKS
 from bnbook.experiments.protocol import Results
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 UNITS = {"relu": "ReLU", "sigmoid": "Sigmoid"}
 CONTROL_NAMES = {
@@ -199,3 +199,11 @@ def _powers_of_ten(ax: Axes, position: np.ndarray) -> None:
     """Ticks of an axis of log10 values: the scales themselves."""
     ticks = np.arange(np.ceil(position[0]), position[-1] + 0.01)
     ax.set_xticks(ticks, [f"$10^{{{tick:.0f}}}$" for tick in ticks])
+
+
+FIGURES = [
+    Figure("initialization-map", accuracy_map),
+    Figure("initialization-signal", signal, "relu"),
+    Figure("initialization-gaps", gaps),
+    Figure("pic-initialization", signal_bands, stage=None),
+]

@@ -5,18 +5,18 @@ import itertools
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 
 from bnbook import stats
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.convolutional_norm import measures
 from bnbook.experiments.convolutional_norm.protocol import LEARNS, PLACES
 from bnbook.experiments.protocol import Results
 from bnbook.measures import accuracies
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 NAMES = {
     "none": "without BN",
@@ -259,3 +259,11 @@ def _plain(ax: Axes) -> None:
     ax.grid(axis="x", color=PALE, lw=0.6)
     ax.set_axisbelow(True)
     ax.tick_params(axis="y", length=0)
+
+
+FIGURES = [
+    Figure("convolutional-batch", batch),
+    Figure("convolutional-shift", shift),
+    Figure("convolutional-place", place),
+    Figure("pic-convolutional", blocks, stage=None),
+]

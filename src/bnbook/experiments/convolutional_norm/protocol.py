@@ -1,6 +1,6 @@
 """Section 3.2: batch normalization of convolutions. Over what the mean is taken, and where in the layer.
 
-A small convolutional network (`convolutional_norm.networks`) is trained in six variants: without BN; with BN of
+A small convolutional network (see `networks`) is trained in six variants: without BN; with BN of
 Wu before the nonlinearity, its statistics per map or per activation; with a bias left in before it; and with
 BN after the nonlinearity, or on the layer's input. The first three run with tiny mini-batches too, where it
 counts most over how many values a mean is taken.

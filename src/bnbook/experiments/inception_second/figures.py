@@ -4,16 +4,17 @@ at every accuracy, and where all arms end."""
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator
 
 from bnbook import measures, paper, stats
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.experiments.inception_second import first_epochs
 from bnbook.experiments.inception_second import measures as second
 from bnbook.experiments.inception_second.protocol import ARMS, Results
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 # The five networks of the paper's Figure 2, in its order.
 FIVE = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
@@ -201,3 +202,8 @@ def _steps_axis(ax: Axes) -> None:
     ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     style.thousands(ax.xaxis)
     ax.xaxis.set_minor_formatter(lambda *_: "")
+
+
+FIGURES = [
+    Figure("first-epoch-precision", first_epochs.precision, "precision"),
+]

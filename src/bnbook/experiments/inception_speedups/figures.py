@@ -5,17 +5,17 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator
 
 from bnbook import measures, paper
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, COLOURS, GREEN, GREY, NAMES, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.inception_speedups import measures as inception
 from bnbook.experiments.inception_speedups.protocol import FIGURE_VARIANTS, VARIANTS, Results
 from bnbook.records import Record
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 PAPER = paper.numbers()
 # The paper's keys, where they differ from ours.
@@ -256,3 +256,12 @@ def _names(ax: Axes) -> None:
             [], [], color=VARIANT_COLOURS[variant], ls=DASHES[variant], lw=1.8, label=VARIANTS[variant].name
         )
     ax.legend(frameon=False, loc="lower right", fontsize=SMALL + 0.5)
+
+
+FIGURES = [
+    Figure("fig2-test-accuracy", test_accuracy),
+    Figure("fig2-wall-clock", wall_clock),
+    Figure("fig2-matched-rates", matched_rates, "control"),
+    Figure("fig2-tuning", tuning, "tuning"),
+    Figure("fig3-steps-to-target", steps_to_target),
+]

@@ -3,16 +3,16 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, SMALL, YELLOW
 from bnbook.experiments.jacobian_conjecture import measures as jacobian
 from bnbook.experiments.jacobian_conjecture.protocol import LEVELS, NEAR
 from bnbook.experiments.protocol import Results
 from bnbook.measures import curve
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 LINEAR = {"whiten": ("whitened", GREEN), "bn": ("batch normalization", BN), "null": ("random matrix", GREY)}
 TITLES = {"sigmoid": "Sigmoids", "relu": "ReLUs"}
@@ -189,3 +189,11 @@ def _near(ax: Axes) -> None:
 
 def _rows(own: dict, spectrum: np.ndarray) -> list[dict]:
     return [own | {"level": q, "singular_value": v} for q, v in zip(LEVELS, spectrum, strict=True)]
+
+
+FIGURES = [
+    Figure("jacobian-linear", linear, "linear", data="random numbers"),
+    Figure("jacobian-spectra", spectra, "net"),
+    Figure("jacobian-training", training, "net"),
+    Figure("pic-jacobian", circles, stage=None),
+]

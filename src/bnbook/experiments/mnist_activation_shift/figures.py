@@ -9,19 +9,19 @@ import seaborn as sns
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection, PolyCollection
 from matplotlib.colors import LogNorm, SymLogNorm
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from bnbook import measures, paper
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import COLOURS, GREY, INK, NAMES, PALE, SMALL
 from bnbook.experiments.mnist_activation_shift import measures as mnist
 from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.experiments.mnist_activation_shift.protocol import VARIANTS, Results
 from bnbook.records import Record
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 TITLES = {"tuned": "Each at its own best setting", "shared": "Both at one shared setting"}
 ONE_SETTING = "Both at the setting that is best for each"
@@ -585,3 +585,15 @@ def _mark(ax: Axes, results: Results, cell: mnist.Cell) -> None:
     """A frame around the cell that the main runs use."""
     x, y = results.profile.lrs.index(cell[0]), results.profile.init_stds.index(cell[1])
     ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, fill=False, ec=INK, lw=1.8, zorder=4))
+
+
+FIGURES = [
+    Figure("fig1a-test-accuracy", test_accuracy),
+    Figure("fig1b-input-percentiles-plain", input_percentiles_plain),
+    Figure("fig1c-input-percentiles-bn", input_percentiles_bn),
+    Figure("fig1-drift", drift),
+    Figure("fig1-all-units", all_units),
+    Figure("fig1-multiverse", multiverse, "multiverse"),
+    Figure("fig1-speedup", speedup, "speed"),
+    Figure("fig1-speedup-profile", speedup_profile, "speed"),
+]

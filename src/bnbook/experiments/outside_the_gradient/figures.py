@@ -3,14 +3,14 @@
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
-from bnbook.drawing import style
+from bnbook.drawing import TOY, Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.outside_the_gradient import measures as outside
 from bnbook.experiments.protocol import Results
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 NAMES = {
     "none": "not normalized",
@@ -157,3 +157,11 @@ def cost(results: Results) -> Drawn:
 def _plain(ax: Axes) -> None:
     ax.grid(color=PALE, lw=0.6)
     ax.set_axisbelow(True)
+
+
+FIGURES = [
+    Figure("outside-toy", toy, "toy", data=TOY),
+    Figure("outside-net", net, "net"),
+    Figure("outside-cost", cost, "cost", data="random numbers"),
+    Figure("pic-outside", march, stage=None),
+]

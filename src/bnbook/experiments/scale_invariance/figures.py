@@ -5,15 +5,15 @@ import itertools
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, COLOURS, GREEN, GREY, INK, NAMES, PALE, PLAIN, SMALL, YELLOW
 from bnbook.experiments.protocol import Results
 from bnbook.experiments.scale_invariance import measures as scale
 from bnbook.experiments.scale_invariance.protocol import EPSILONS, VARIANTS
 
-Drawn = tuple[Figure, pd.DataFrame]
+Drawn = tuple[Canvas, pd.DataFrame]
 
 EPSILON_COLOURS = {"large": PLAIN, "usual": BN, "tiny": GREEN, "none": GREY}
 EPSILON_NAMES = {"large": r"$10^{-3}$", "usual": r"$10^{-5}$", "tiny": r"$10^{-8}$", "none": "0"}
@@ -246,3 +246,11 @@ def norms(results: Results) -> Drawn:
 def _plain(ax: Axes) -> None:
     ax.grid(color=PALE, lw=0.6)
     ax.set_axisbelow(True)
+
+
+FIGURES = [
+    Figure("scale-relations", relations, "relations"),
+    Figure("scale-norms", norms, "sweep"),
+    Figure("scale-rates", rates, "sweep"),
+    Figure("pic-scale", spiral, stage=None),
+]

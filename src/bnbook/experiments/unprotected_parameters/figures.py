@@ -2,9 +2,9 @@
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Canvas
 
-from bnbook.drawing import style
+from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.unprotected_parameters import measures as unprotected
 from bnbook.experiments.unprotected_parameters.protocol import VARIANTS, Results
@@ -13,7 +13,7 @@ COLOURS = dict(zip(VARIANTS, (WU, YELLOW, PLAIN, BN, GREEN), strict=True))
 DASHES = dict(zip(VARIANTS, ("-", (0, (1.5, 1.2)), (0, (4, 2)), "-", (0, (4, 1, 1, 1))), strict=True))
 
 
-def first_epoch(results: Results) -> tuple[Figure, pd.DataFrame]:
+def first_epoch(results: Results) -> tuple[Canvas, pd.DataFrame]:
     """Loss and silent maps of BN-x30 in its first epoch, some of its parameters at the baseline's rate."""
     figure = style.figure(4.3)
     panels = figure.subplot_mosaic([["loss", "silent"], ["names", "names"]], height_ratios=[1, 0.26])
@@ -69,3 +69,8 @@ def first_epoch(results: Results) -> tuple[Figure, pd.DataFrame]:
     panels["names"].axis("off")
     panels["names"].legend(handles, labels, loc="center", ncol=2, frameon=False, fontsize=SMALL)
     return figure, pd.DataFrame(rows)
+
+
+FIGURES = [
+    Figure("unprotected-first-epoch", first_epoch),
+]

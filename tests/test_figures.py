@@ -7,7 +7,6 @@ import sys
 
 import pandas as pd
 import pytest
-import yaml
 
 from bnbook import claims, figures, paths
 from bnbook.drawing import style
@@ -180,10 +179,10 @@ def test_diverged_runs_are_drawn(synthetic):
 
 
 def test_texts_are_whole(all_synthetic):
-    entries = yaml.safe_load((paths.BOOK / "figures.yml").read_text(encoding="utf-8"))
-    assert set(entries) == set(figures.FIGURES)
+    pages = {file.stem for file in (paths.BOOK / "figures").glob("*.md")} - {"index"}
+    assert pages == set(figures.FIGURES)
     numbers = claims.numbers(all_synthetic)
-    for name in entries:
+    for name in pages:
         for lang in LANGUAGES:
             for field in ("title", "caption", "alt"):
                 text = figures.text(name, lang, field, numbers)
@@ -194,7 +193,9 @@ def test_texts_are_whole(all_synthetic):
 
 
 def test_a_missing_number_is_an_error(tmp_path, monkeypatch):
-    (tmp_path / "figures.yml").write_text("pic-sgd: {title: {ko: '[[main.nowhere]]'}}", encoding="utf-8")
+    page = tmp_path / "figures" / "pic-sgd.md"
+    page.parent.mkdir()
+    page.write_text("---\nfigure: {title: {ko: '[[main.nowhere]]'}}\n---\n", encoding="utf-8")
     monkeypatch.setattr(figures.paths, "BOOK", tmp_path)
     with pytest.raises(KeyError, match=r"main\.nowhere"):
         figures.text("pic-sgd", "ko", "title", {})

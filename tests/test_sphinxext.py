@@ -25,11 +25,17 @@ GLOSSARY = """
 - {en: batch normalization, ko: 배치 정규화, avoid: [배치정규화]}
 - {en: layer, ko: 층, avoid: [레이어], allow: [플레이어]}
 """
-FIGURES = """
-pic-one:
+FIGURE_PAGE = """---
+orphan: true
+figure:
   title: {ko: 첫 그림, en: First picture}
   caption: {ko: "정확도 [[accuracy|.2f]].", en: "Accuracy [[accuracy|.2f]], batch [[paper:batch]]."}
   alt: {ko: 오르는 선, en: "A line <rising> [up]"}
+---
+# {figtitle}`pic-one`
+
+```{bnfigure} pic-one
+```
 """
 BIBTEX = {
     "bibtex_bibfiles": ["refs.bib"],
@@ -47,7 +53,6 @@ Our sentence.
 
 ## {ko}`둘째 2` {en}`Second part 2`
 """
-FIGURE_PAGE = "# {figtitle}`pic-one`\n\n```{bnfigure} pic-one\n```\n"
 
 
 def fake_export(folder, results):
@@ -109,7 +114,11 @@ def forget() -> None:
 
 
 def write(root: Path, files: dict[str, str]) -> None:
-    for name, text in {"book/glossary.yml": GLOSSARY, "book/figures.yml": FIGURES, **files}.items():
+    for name, text in {
+        "book/glossary.yml": GLOSSARY,
+        "book/figures/pic-one.md": FIGURE_PAGE,
+        **files,
+    }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text, encoding="utf-8")
 
@@ -241,7 +250,7 @@ def test_addresses_leave_out_the_source_folder(tmp_path):
     assert book.warnings == ""
     assert (book.out / "other" / "page.html").exists() and not (book.out / "book").exists()
     assert 'href="other/page.html' in book.page()
-    assert '"docnames": ["index", "other/page"]' in (book.out / "searchindex.js").read_text()
+    assert '"docnames": ["figures/pic-one", "index", "other/page"]' in (book.out / "searchindex.js").read_text()
     assert address("notebooks/01_x") == "notebooks/01_x"
 
 
@@ -250,7 +259,7 @@ def test_a_changed_page_leaves_the_others_in_the_search_index(tmp_path):
     Book(tmp_path, pages)
     book = Book(tmp_path, {**pages, "book/page.md": PAGE + "\n## {ko}`셋째` {en}`Third`\n"})
     index = (book.out / "searchindex.js").read_text()
-    assert '"docnames": ["index", "page"]' in index and '"third": 1' in index
+    assert '"docnames": ["figures/pic-one", "index", "page"]' in index and '"third": 2' in index
 
 
 # Numbers
@@ -334,9 +343,7 @@ def test_citations_carry_the_address_licence_and_content_hash(tmp_path, base, sh
 
 def test_a_citation_in_html_and_markdown_survives_marks_in_its_texts(tmp_path):
     write(tmp_path, {})
-    made = citations(
-        "pic-one", texts(tmp_path / "book/figures.yml", "pic-one"), "abc", "en", "https://x.org", "2026"
-    )
+    made = citations("pic-one", texts(tmp_path, "pic-one"), "abc", "en", "https://x.org", "2026")
     assert made["Markdown"].startswith("[![A line <rising> \\[up\\]](https://x.org/figures/pic-one.png)]")
     assert 'alt="A line &lt;rising&gt; [up]"' in made["HTML"]
 
@@ -344,14 +351,15 @@ def test_a_citation_in_html_and_markdown_survives_marks_in_its_texts(tmp_path):
 @pytest.mark.parametrize(
     ("yml", "message"),
     [
-        (FIGURES.replace("en: First picture", "en: ''"), "no title (en) for 'pic-one'"),
-        (FIGURES.replace("pic-one", "pic-two"), "no title (ko) for 'pic-one'"),
-        (FIGURES.replace("[[accuracy|.2f]]", "[[wrong]]"), "no number [[wrong]]"),
+        (FIGURE_PAGE.replace("en: First picture", "en: ''"), "no title (en) for 'pic-one'"),
+        (FIGURE_PAGE.replace("figure:", "figures:"), "pic-one.md has no texts of its figure"),
+        (FIGURE_PAGE.replace("{ko: 첫", "ko: {첫"), "pic-one.md has no texts of its figure"),
+        (FIGURE_PAGE.replace("[[accuracy|.2f]]", "[[wrong]]"), "no number [[wrong]]"),
     ],
 )
 def test_a_missing_text_of_a_figure_is_a_warning(tmp_path, yml, message):
     text = PAGE + "\n```{bnfigure} pic-one\n```\n"
-    warnings = Book(tmp_path, {"book/index.md": text, "book/figures.yml": yml}).warnings
+    warnings = Book(tmp_path, {"book/index.md": text, "book/figures/pic-one.md": yml}).warnings
     assert "book/index.md:12" in warnings and message in warnings
 
 
@@ -434,11 +442,11 @@ def test_the_glossary_leaves_code_math_and_right_words_alone(text, tmp_path):
 def test_avoided_spellings_are_warnings_in_pages_and_figures(tmp_path):
     page = PAGE.replace("우리의 문장", "배치정규화")
     warnings = Book(
-        tmp_path, {"book/index.md": page, "book/figures.yml": FIGURES.replace("첫", "레이어")}
+        tmp_path, {"book/index.md": page, "book/figures/pic-one.md": FIGURE_PAGE.replace("첫", "레이어")}
     ).warnings
     assert (
         "book/index.md:4: WARNING: glossary" in warnings
-        and "book/figures.yml:3: WARNING: glossary" in warnings
+        and "book/figures/pic-one.md:4: WARNING: glossary" in warnings
     )
 
 

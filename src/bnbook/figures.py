@@ -159,10 +159,19 @@ def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
 
 
 def text(name: str, lang: str, field: str, numbers: dict[str, paper.Number]) -> str:
-    """The "title", "caption" or "alt" of a figure in "ko" or "en", from book/figures.yml, with its `numbers`
-    (`claims.numbers`) filled in. Raises KeyError where the text or one of its numbers is missing."""
-    entry = yaml.safe_load((paths.BOOK / "figures.yml").read_text(encoding="utf-8"))[name][field][lang]
+    """The "title", "caption" or "alt" of a figure in "ko" or "en", with its `numbers` (`claims.numbers`)
+    filled in. Raises KeyError where the text or one of its numbers is missing."""
+    entry = texts(paths.BOOK / "figures" / f"{name}.md")[field][lang]
     return paper.fill(entry, {"": numbers, "paper": paper.numbers()}).strip()
+
+
+def texts(page: Path) -> dict[str, dict[str, str]]:
+    """What a figure's page says of it in its front matter: {"title", "caption", "alt"}, each {"ko", "en"}, as
+    it is written, with [[key|format]] for a number of ours and [[paper:key]] for one of the paper's. Raises
+    KeyError where a page has none, yaml.YAMLError where it is broken."""
+    _, _, rest = page.read_text(encoding="utf-8").partition("---\n")
+    front, _, _ = rest.partition("\n---\n")
+    return (yaml.safe_load(front) or {})["figure"]
 
 
 def _planned(name: str, folder: Path, results: AllResults) -> Exported:

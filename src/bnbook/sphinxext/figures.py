@@ -12,6 +12,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
+import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
@@ -58,11 +59,16 @@ class Texts:
     alt: dict[str, str]
 
 
-def texts(path: Path, name: str) -> Texts:
-    """The texts of the figure `name` from figures.yml; raises FigureError or UnknownNumber."""
+def texts(source: Path, name: str) -> Texts:
+    """The texts of the figure `name` from its page in the folder `source`; raises FigureError or
+    UnknownNumber."""
     if name not in figures.FIGURES:
         raise FigureError(f"no figure {name!r}; there are {', '.join(figures.FIGURES)}")
-    entry = data.read(path).get(name, {})
+    path = source / f"{page(name)}.md"
+    try:
+        entry = figures.texts(path)
+    except (OSError, KeyError, yaml.YAMLError) as error:
+        raise FigureError(f"{path.name} has no texts of its figure: {error}") from None
     for part in ("title", "caption", "alt"):
         for lang in ("ko", "en"):
             if not entry.get(part, {}).get(lang):
@@ -99,10 +105,9 @@ class FigureDirective(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         name = self.arguments[0]
-        path = Path(self.env.srcdir) / "book" / "figures.yml"
-        self.env.note_dependency(str(path))
+        self.env.note_dependency(str(source(self.env) / f"{page(name)}.md"))
         try:
-            found = texts(path, name)
+            found = texts(source(self.env), name)
         except ValueError as error:
             log.warning("bnfigure %s: %s", name, error, location=self.get_location())
             return []
@@ -144,12 +149,11 @@ class GalleryDirective(SphinxDirective):
     """```` ```{bngallery} ``` ````: all figures, small, each linked to its page."""
 
     def run(self) -> list[nodes.Node]:
-        path = Path(self.env.srcdir) / "book" / "figures.yml"
-        self.env.note_dependency(str(path))
         items = []
         for name in self.env.app.bn_figures:
+            self.env.note_dependency(str(source(self.env) / f"{page(name)}.md"))
             try:
-                found = texts(path, name)
+                found = texts(source(self.env), name)
             except ValueError as error:
                 log.warning("bngallery: %s: %s", name, error, location=self.get_location())
                 continue
@@ -183,13 +187,16 @@ class FigureTitle(SphinxRole):
     """``{figtitle}`<id>` ``: the figure's title, for the heading of its page."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
-        path = Path(self.env.srcdir) / "book" / "figures.yml"
-        self.env.note_dependency(str(path))
         try:
-            return pair(texts(path, self.text).title), []
+            return pair(texts(source(self.env), self.text).title), []
         except ValueError as error:
             log.warning("figtitle %s: %s", self.text, error, location=self.get_location())
             return [nodes.Text(self.text)], []
+
+
+def source(env: Any) -> Path:
+    """The folder with the book's sources."""
+    return Path(env.srcdir)
 
 
 def page(name: str) -> str:

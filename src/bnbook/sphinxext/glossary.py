@@ -85,7 +85,7 @@ def _check_page(app: Sphinx, docname: str, source: list[str]) -> None:
 
 
 def _check_data(app: Sphinx) -> None:
-    """The texts of figures and tables, once a build: they are not pages of their own."""
+    """The texts of tables, once a build: they are not pages of their own."""
     for path in sorted((Path(app.srcdir) / "book").glob("*.yml")):
         if path != _glossary(app):
             check(path.read_text(encoding="utf-8"), str(path), _glossary(app))

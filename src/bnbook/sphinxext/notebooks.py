@@ -173,7 +173,7 @@ def _swap(app: Sphinx, docname: str, source: list[str]) -> None:
     notebook["cells"] = paired(notebook["cells"], docname)
     for cell in notebook["cells"]:
         if shown := SHOWN.search(cell["source"]):
-            alt = joined(texts(Path(app.srcdir) / "book" / "figures.yml", shown[1]).alt, app.config.edition)
+            alt = joined(texts(Path(app.srcdir), shown[1]).alt, app.config.edition)
             cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
     source[0] = json.dumps(notebook, ensure_ascii=False)
 

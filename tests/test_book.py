@@ -12,9 +12,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 from bs4 import BeautifulSoup
-from conftest import DESK
 
 from bnbook.sphinxext.korean_search import SearchKorean, root
+from tests.conftest import DESK
 
 sync_api = pytest.importorskip("playwright.sync_api")
 Browser = sync_api.Browser

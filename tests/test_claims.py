@@ -1,4 +1,4 @@
-"""Claims and numbers on synthetic records whose truth is known (tests/conftest.py)."""
+"""Claims and numbers on synthetic records whose truth is known (tests/experiments)."""
 
 import ast
 import dataclasses
@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import FINAL, INITIALISATION_COST, TRAVEL, WU_TRAVEL
 
 from bnbook import claims, measures, paper, paths
 from bnbook.experiments import EXPERIMENTS
@@ -18,6 +17,7 @@ from bnbook.experiments.mnist_activation_shift.protocol import MARGIN, Results
 from bnbook.measures import Estimate
 from bnbook.records import MissingRecord
 from bnbook.stats import Compared, Interval
+from tests.experiments.mnist_activation_shift.synthetic import FINAL, INITIALISATION_COST, TRAVEL, WU_TRAVEL
 
 NO_DETAIL = {"ko": "", "en": ""}
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from test_book import EDITIONS, PHONE, pages, serious, soup
 
 from bnbook.nn.batchnorm import BatchNormFunction
 from bnbook.pictures import stepper
+from tests.test_book import EDITIONS, PHONE, pages, serious, soup
 
 LINES = 5
 START = {key: stepper.START[key] for key in ("x", "gamma", "beta", "eps")}

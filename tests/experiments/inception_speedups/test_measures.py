@@ -1,21 +1,21 @@
-"""What is measured in the records of Section 4.2, on synthetic ones whose truth is known (conftest)."""
+"""What is measured in the records of Section 4.2, on synthetic ones whose truth is known."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-from conftest import FLOAT32_LOSS, HIGHEST_USABLE, SPEEDS, write_inception_record
 
 from bnbook import claims, figures
 from bnbook.experiments.inception_speedups import measures, protocol
+from tests.experiments.inception_speedups.synthetic import FLOAT32_LOSS, HIGHEST_USABLE, SPEEDS, write_record
 
 SMOKE = protocol.PROFILES["smoke"]
 STEPS = {name: config.steps for name, config in protocol.main(SMOKE, protocol.Choice(0.1, 0.5, 1e-4)).items()}
 
 
 @pytest.fixture(scope="module")
-def results(synthetic_inception):
-    return synthetic_inception
+def results(synthetic):
+    return synthetic
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +120,7 @@ def test_results_without_the_control(tmp_path, results):
     for stage in protocol.STAGES[:-1]:
         for config, seed in protocol.plan(stage, SMOKE, [tmp_path]):
             if not protocol.records.path(tmp_path, config, seed).exists():
-                write_inception_record(tmp_path, config, seed)
+                write_record(tmp_path, config, seed)
     found = protocol.results(SMOKE, [tmp_path])
     assert not found.controlled and found.records("control") == [] and results.controlled
     assert len(found.records("main")) == len(results.records("main"))

@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import CONVOLUTIONAL
 from torch.nn import functional as F
 
 from bnbook import claims, paths
@@ -13,6 +12,7 @@ from bnbook.experiments.convolutional_norm import measures, protocol
 from bnbook.experiments.convolutional_norm import training as experiment
 from bnbook.experiments.convolutional_norm.networks import ConvLayer, ConvNet, norm
 from bnbook.nn.batchnorm import population_statistics
+from tests.experiments.convolutional_norm.synthetic import CONVOLUTIONAL
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)
@@ -176,9 +176,9 @@ def test_density_counts_every_value_once():
 # Measures
 
 
-def test_measures_tell_the_truth(synthetic_convolutional):
+def test_measures_tell_the_truth(synthetic):
     def estimate(name):
-        return measures.STATISTICS[name](synthetic_convolutional).interval.estimate
+        return measures.STATISTICS[name](synthetic).interval.estimate
 
     accuracy = CONVOLUTIONAL["accuracy"]
     assert estimate("placement_gain") == pytest.approx(100 * (accuracy["per_map"] - accuracy["input"]))
@@ -192,31 +192,31 @@ def test_measures_tell_the_truth(synthetic_convolutional):
     )
 
 
-def test_the_rate_is_chosen_by_validation(synthetic_convolutional):
+def test_the_rate_is_chosen_by_validation(synthetic):
     """The synthetic test accuracy is highest where the validation accuracy is lowest."""
     best = CONVOLUTIONAL["best_lr"]
-    assert measures.chosen_rate(synthetic_convolutional, "per_map", SMOKE.batch_size) == best
-    assert {r.config["lr"] for r in measures.chosen(synthetic_convolutional, "biased")} == {best}
+    assert measures.chosen_rate(synthetic, "per_map", SMOKE.batch_size) == best
+    assert {r.config["lr"] for r in measures.chosen(synthetic, "biased")} == {best}
 
 
-def test_places_are_compared_by_seeds_that_chose_nothing(synthetic_convolutional):
+def test_places_are_compared_by_seeds_that_chose_nothing(synthetic):
     """At the chosen rate; the seed that does not learn with u is left out of the difference, and counted."""
     for name in protocol.PLACES:
-        found = measures.new(synthetic_convolutional, name)
+        found = measures.new(synthetic, name)
         assert [record.seed for record in found] == [100, 101, 102]
         assert {record.config["lr"] for record in found} == {CONVOLUTIONAL["best_lr"]}
-    found = measures.placement_gain(synthetic_convolutional)
+    found = measures.placement_gain(synthetic)
     assert found.interval.n == 2
     assert "Of 3 new seeds 0 do not learn with Wu, 1 with u." in found.detail["en"]
 
 
-def test_where_no_pair_learns_all_count(synthetic_convolutional):
+def test_where_no_pair_learns_all_count(synthetic):
     """As in a rerun of a few steps."""
     main = {
         key: [dataclasses.replace(r, final=r.final | {"test_accuracy": 0.1}) for r in found]
-        for key, found in synthetic_convolutional.main.items()
+        for key, found in synthetic.main.items()
     }
-    short = dataclasses.replace(synthetic_convolutional, main=main)
+    short = dataclasses.replace(synthetic, main=main)
     assert measures.placement_gain(short).interval.n == 3
     assert measures.numbers(short)["placed.input.lost"] == 3
 
@@ -233,14 +233,14 @@ def test_the_convolutional_network_bears_higher_rates_without_bn():
     assert numbers["top.per_map.learned"] < numbers["top.none.learned"] == results.profile.seeds
 
 
-def test_board(synthetic_convolutional):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_convolutional})}
+def test_board(synthetic):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     assert board["c-3.2-placement"].verdict == board["c-3.2-per-map"].verdict == "reproduced"
     assert board["c-3.2-bias"].verdict == board["c-3.2-shift"].verdict == "holds"
 
 
-def test_numbers(synthetic_convolutional):
-    numbers = measures.numbers(synthetic_convolutional)
+def test_numbers(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["large.per_map.accuracy"] == pytest.approx(100 * CONVOLUTIONAL["accuracy"]["per_map"])
     assert numbers["small.none.lr"] == CONVOLUTIONAL["best_lr"] and numbers["diverged"] == 0
     assert numbers["inside.none.u_distance"] == pytest.approx(0.3)

@@ -7,7 +7,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import ANSWERS, FACTOR, LAG, LEARNED, SHIFTED, TIMES_FOLDED
 from torch import nn
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
@@ -26,6 +25,14 @@ from bnbook.experiments.algorithm2_inference.networks import (
 )
 from bnbook.nn.batchnorm import BatchNorm, BatchNormFunction, batch_statistics, population_statistics
 from bnbook.nn.mlp import MLP
+from tests.experiments.algorithm2_inference.synthetic import (
+    ANSWERS,
+    FACTOR,
+    LAG,
+    LEARNED,
+    SHIFTED,
+    TIMES_FOLDED,
+)
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)
@@ -258,8 +265,8 @@ def test_the_chapters_few_lines_are_algorithm_2():
 # Measures
 
 
-def test_measures_tell_the_truth(synthetic_algorithm2):
-    results = synthetic_algorithm2
+def test_measures_tell_the_truth(synthetic):
+    results = synthetic
     loss = measures.test_batch_loss(results).interval.estimate
     assert loss == pytest.approx(100 * (ANSWERS["population"] - ANSWERS["test_8"]))
     assert measures.nearer_variance(results).interval.estimate == pytest.approx(25 - 1)
@@ -269,28 +276,28 @@ def test_measures_tell_the_truth(synthetic_algorithm2):
     assert measures.folding(results).interval.estimate == 0
 
 
-def test_tracking_forgets_the_beginning(synthetic_algorithm2):
+def test_tracking_forgets_the_beginning(synthetic):
     """The synthetic moving averages begin at chance: before the first tenth of the steps alone."""
-    record = synthetic_algorithm2.main["net", "bn"][0]
+    record = synthetic.main["net", "bn"][0]
     gap = measures.column(record, "population_accuracy") - measures.column(record, "moving_10_accuracy")
     assert gap[0] > 10 * measures.tracking_error(record, "moving_10")
 
 
-def test_the_lag_is_judged_where_the_network_still_learns(synthetic_algorithm2):
-    assert measures.highest_rate(synthetic_algorithm2) == LEARNED < max(protocol.LAG_LRS)
-    found = measures.lag(synthetic_algorithm2)
+def test_the_lag_is_judged_where_the_network_still_learns(synthetic):
+    assert measures.highest_rate(synthetic) == LEARNED < max(protocol.LAG_LRS)
+    found = measures.lag(synthetic)
     assert found.interval.estimate == pytest.approx(LAG["moving_10"])
     assert f"{LAG['moving_10'] / LEARNED:+.2f} points" in found.detail["en"]  # at Section 4.1's rate
 
 
-def test_where_nothing_learns_the_lowest_rate_is_shown(synthetic_algorithm2, monkeypatch):
+def test_where_nothing_learns_the_lowest_rate_is_shown(synthetic, monkeypatch):
     """A reader may train for so few steps."""
     monkeypatch.setattr(measures, "LEARNS", 99)
-    assert measures.highest_rate(synthetic_algorithm2) == min(protocol.LAG_LRS)
+    assert measures.highest_rate(synthetic) == min(protocol.LAG_LRS)
 
 
-def test_the_lag_leaves_the_start_of_the_average_out(synthetic_algorithm2):
-    record = measures.lagging(synthetic_algorithm2, LEARNED)[1]
+def test_the_lag_leaves_the_start_of_the_average_out(synthetic):
+    record = measures.lagging(synthetic, LEARNED)[1]
     steps = record.curves["answers"]["step"]
     early = [0.5 if step >= measures.STARTED else 0.0 for step in steps]
     curves = {"answers": record.curves["answers"] | {"moving_10_accuracy": early}}
@@ -300,14 +307,14 @@ def test_the_lag_leaves_the_start_of_the_average_out(synthetic_algorithm2):
     assert measures.mean_missed(changed, "moving_10") == pytest.approx(expected)
 
 
-def test_how_far_fewer_mini_batches_move_a_crossing(synthetic_algorithm2):
-    record = synthetic_algorithm2.main["count", "bn"][0]
+def test_how_far_fewer_mini_batches_move_a_crossing(synthetic):
+    record = synthetic.main["count", "bn"][0]
     steps, most = (measures.column(record, name) for name in ("step", "population_200_accuracy"))
-    found = measures.shifts(synthetic_algorithm2, protocol.COUNTS[0])
+    found = measures.shifts(synthetic, protocol.COUNTS[0])
     for goal, ratios in found.items():
         place = np.argmax(most > goal)
         assert ratios.tolist() == [steps[place + SHIFTED] / steps[place]] * SMOKE.seeds
-    assert found and not any((r != 1).any() for r in measures.shifts(synthetic_algorithm2, 200).values())
+    assert found and not any((r != 1).any() for r in measures.shifts(synthetic, 200).values())
 
 
 def test_the_books_own_first_epoch():
@@ -320,16 +327,16 @@ def test_the_books_own_first_epoch():
         assert record.final["test_accuracy_population"] - columns["test_accuracy"][-1] > 0.03
 
 
-def test_board(synthetic_algorithm2):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_algorithm2})}
+def test_board(synthetic):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     assert board["c-3.1-unbiased"].verdict == board["c-3.1-linear"].verdict == "holds"
     assert board["c-3.1-test-batch"].verdict == "reproduced"
     assert board["c-3.1-unbiased-accuracy"].verdict == "not reproduced"
     assert board["c-3.1-lag"].verdict == board["c-3.1-moving-average"].verdict == "reproduced"
 
 
-def test_numbers(synthetic_algorithm2):
-    numbers = measures.numbers(synthetic_algorithm2)
+def test_numbers(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["net.test_8.gap"] == pytest.approx(100 * (ANSWERS["test_8"] - ANSWERS["population"]))
     assert numbers["net.population.disagreement"] == 0
     assert numbers["small.4.biased.variance"] == pytest.approx(0.75)

@@ -12,9 +12,9 @@ from bnbook.sphinxext import speedups
 
 
 @pytest.fixture(scope="module")
-def ours(synthetic_inception):
-    rows = measures.table(synthetic_inception)
-    return {row.variant: speedups.our_cells(synthetic_inception, row) for row in rows}
+def ours(synthetic):
+    rows = measures.table(synthetic)
+    return {row.variant: speedups.our_cells(synthetic, row) for row in rows}
 
 
 def test_every_network_fills_every_column_in_both_languages(ours):
@@ -26,16 +26,16 @@ def test_every_network_fills_every_column_in_both_languages(ours):
 
 
 def test_the_baseline_is_what_others_are_compared_with(ours):
-    """By the truth in conftest neither of its two seeds stays above the mean of their own maxima."""
+    """Neither of its two seeds, as they are made up, stays above the mean of their own maxima."""
     rate, steps, speedup, accuracy, _ = (cell["en"] for cell in ours["inception"])
     assert (rate, steps, speedup, accuracy) == ("0.05", "never", "1", "70.1% (70.0–70.2)")
 
 
-def test_steps_are_listed_by_seed(synthetic_inception):
+def test_steps_are_listed_by_seed(synthetic):
     """A seed that did not arrive is marked among those that did."""
-    found = next(row for row in measures.table(synthetic_inception) if row.variant == "bn_x5")
+    found = next(row for row in measures.table(synthetic) if row.variant == "bn_x5")
     late = dataclasses.replace(found, crossings=[found.crossings[0], measures.Crossing(4000, False)])
-    steps = speedups.our_cells(synthetic_inception, late)[1]["en"]
+    steps = speedups.our_cells(synthetic, late)[1]["en"]
     assert steps == f"{found.crossings[0].step} · > 4,000"
 
 

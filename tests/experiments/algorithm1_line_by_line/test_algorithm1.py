@@ -6,7 +6,6 @@ import re
 import numpy as np
 import pytest
 import torch
-from conftest import ALGORITHM1_DIGITS
 
 from bnbook import claims, paths
 from bnbook.experiments.algorithm1_line_by_line import figures as pictures
@@ -14,6 +13,7 @@ from bnbook.experiments.algorithm1_line_by_line import measures, protocol
 from bnbook.experiments.algorithm1_line_by_line import networks as algorithm1
 from bnbook.experiments.algorithm1_line_by_line import training as experiment
 from bnbook.nn.batchnorm import BatchNormFunction
+from tests.experiments.algorithm1_line_by_line.synthetic import ALGORITHM1_DIGITS
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)
@@ -173,22 +173,22 @@ def test_digits():
     np.testing.assert_allclose(measures.digits([1e-3, 1.0, 50.0, 0.0]), [3, 0, 0, 17])
 
 
-def test_measures_tell_the_truth(synthetic_algorithm1):
-    found = {name: measure(synthetic_algorithm1) for name, measure in measures.STATISTICS.items()}
+def test_measures_tell_the_truth(synthetic):
+    found = {name: measure(synthetic) for name, measure in measures.STATISTICS.items()}
     estimates = {name: estimate.interval.estimate for name, estimate in found.items()}
     assert estimates == pytest.approx(ALGORITHM1_DIGITS)
     assert "100%" in found["deviations"].detail["en"] and "20%" in found["gradient"].detail["en"]
 
 
-def test_board(synthetic_algorithm1):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_algorithm1})}
+def test_board(synthetic):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     assert {board[f"c-3-{word}"].verdict for word in ("identity", "normalized", "gradient")} == {"holds"}
     assert board["c-3-deviations"].verdict == "fails"
     assert board["c-3-gradient"].text["ko"].startswith("확인한 값은 8.0자리")
 
 
-def test_numbers(synthetic_algorithm1):
-    numbers = measures.numbers(synthetic_algorithm1)
+def test_numbers(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["worst.ours.float32.y"] == pytest.approx(4)
     assert numbers["naive.float32.10000_1.y_percent"] == pytest.approx(0.01, rel=0.02)
     assert numbers["variance.naive.1e4"] == pytest.approx(1)
@@ -196,7 +196,7 @@ def test_numbers(synthetic_algorithm1):
     assert numbers["gradient.stride"] == 1e-5
 
 
-def test_an_odd_input_is_found_at_its_place(synthetic_algorithm1):
+def test_an_odd_input_is_found_at_its_place(synthetic):
     """The sweep's point is the one asked for, not merely some point."""
-    near, far = (measures.at(synthetic_algorithm1, "variance", "naive.float32", place) for place in (1, 1e4))
+    near, far = (measures.at(synthetic, "variance", "naive.float32", place) for place in (1, 1e4))
     np.testing.assert_allclose(far / near, 1e4)

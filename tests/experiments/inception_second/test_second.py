@@ -19,6 +19,7 @@ from bnbook.experiments.inception_second.protocol import ARMS, INITIALS, LEARNS,
 from bnbook.experiments.inception_speedups import training as experiment
 from bnbook.nn.inception import GAUSSIAN_STD, Inception, LocalResponseNorm, initialise
 from bnbook.records import MissingRecord, Record
+from tests.experiments.inception_second.synthetic import write_record
 
 CPU, SMOKE = PROFILES["cpu"], PROFILES["smoke"]
 CHOICE = Choice(initial="xavier", output_scale=0.1, lr=0.1, epochs=24, target=70.0)
@@ -317,8 +318,8 @@ def test_the_ablation_pairs_by_seed():
 # What is measured
 
 
-def test_seeds_that_learn_are_counted(synthetic_second):
-    numbers = measures.numbers(synthetic_second)
+def test_seeds_that_learn_are_counted(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["precision.float32_0.5.seeds"] == 4 and numbers["precision.runs"] == 16
     assert numbers["precision.float32_0.94.learned"] == 4 and numbers["precision.bfloat16_0.94.learned"] == 3
     assert numbers["precision.bfloat16_0.5.seed"] == pytest.approx(10)
@@ -329,15 +330,15 @@ def test_seeds_that_learn_are_counted(synthetic_second):
     assert numbers["initial.he_0.1.first_loss"] == pytest.approx(2.4)
 
 
-def test_the_same_share_of_seeds_is_no_finding(synthetic_second):
+def test_the_same_share_of_seeds_is_no_finding(synthetic):
     """Four of four against three of four is chance; twenty of twenty against none is not."""
-    assert measures.numbers(synthetic_second)["precision.p"] == pytest.approx(1.0)
+    assert measures.numbers(synthetic)["precision.p"] == pytest.approx(1.0)
     one = protocol.initials(CPU)["he", 1.0]
     alive, dead = ([fake(one, seed, accuracy) for seed in range(20)] for accuracy in (0.5, 0.1))
     assert measures.same_survival(alive, dead) < 1e-10
 
 
-def test_seeds_count_up_to_the_first_that_is_missing(tmp_path, write_second):
+def test_seeds_count_up_to_the_first_that_is_missing(tmp_path):
     """And a stage counts once each of its configurations has a seed."""
     configs = protocol.precision(SMOKE)
     profile = dataclasses.replace(SMOKE, precision_seeds=5)
@@ -347,15 +348,15 @@ def test_seeds_count_up_to_the_first_that_is_missing(tmp_path, write_second):
         with pytest.raises(MissingRecord):
             protocol.results(profile, [tmp_path])
         for seed in (0, 1, 3) if place == 0 else (0,):
-            write_second(tmp_path, one, seed, 0.3)
+            write_record(tmp_path, one, seed, 0.3)
     found = protocol.results(profile, [tmp_path])
     assert list(found.stages) == ["precision"]
     assert [len(cell) for cell in found.stages["precision"].values()] == [2, 1, 1, 1]
 
 
-def test_figures_of_the_first_epochs(synthetic_second):
+def test_figures_of_the_first_epochs(synthetic):
     for draw, rows in ((first_epochs.precision, 16), (first_epochs.initial, 24)):
-        canvas, table = draw(synthetic_second)
+        canvas, table = draw(synthetic)
         assert len(table) == rows
         texts = [text.get_text() for text in canvas.axes[0].texts]
         assert "4 of 4 learn" in texts

@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 import torch
-from conftest import GROWN, WORKING, WU_VARIANCE
 from torch.nn import functional as F
 
 from bnbook import claims
 from bnbook.experiments.scale_invariance import figures, measures, protocol
 from bnbook.experiments.scale_invariance import training as experiment
 from bnbook.train.probes import Moment
+from tests.experiments.scale_invariance.synthetic import GROWN, WORKING, WU_VARIANCE
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)
@@ -125,14 +125,14 @@ def test_the_picture():
 # Measures
 
 
-def test_reach_is_where_eps_is_felt(synthetic_scale):
+def test_reach_is_where_eps_is_felt(synthetic):
     """size = 1 / sqrt(1 + eps / (a^2 var)) falls by 1% at 1 / a = sqrt(0.0203 var / eps)."""
     for eps in ("usual", "tiny"):
-        factor, broken = measures.reach(synthetic_scale.main["relations", eps][0])
+        factor, broken = measures.reach(synthetic.main["relations", eps][0])
         truth = ((0.99**-2 - 1) * WU_VARIANCE / protocol.EPSILONS[eps]) ** 0.5
         assert broken and factor == pytest.approx(truth, rel=0.02)
-    assert measures.reach(synthetic_scale.main["relations", "none"][0]) == (pytest.approx(1e4), False)
-    assert measures.relation_reach(synthetic_scale).bound is None
+    assert measures.reach(synthetic.main["relations", "none"][0]) == (pytest.approx(1e4), False)
+    assert measures.relation_reach(synthetic).bound is None
 
 
 def test_a_relation_broken_upwards_ends_the_reach_as_well():
@@ -142,27 +142,27 @@ def test_a_relation_broken_upwards_ends_the_reach_as_well():
     assert measures._broken(factor, error * 0) == 8.0
 
 
-def test_working_rates(synthetic_scale):
-    np.testing.assert_allclose(measures.highest_working(synthetic_scale, "plain"), WORKING["plain"][1])
-    np.testing.assert_allclose(measures.highest_working(synthetic_scale, "bn"), [10.0, 1.0])
-    np.testing.assert_allclose(measures.working_decades(synthetic_scale, "bn"), [4, 3])
-    found = measures.usable_rates(synthetic_scale)
+def test_working_rates(synthetic):
+    np.testing.assert_allclose(measures.highest_working(synthetic, "plain"), WORKING["plain"][1])
+    np.testing.assert_allclose(measures.highest_working(synthetic, "bn"), [10.0, 1.0])
+    np.testing.assert_allclose(measures.working_decades(synthetic, "bn"), [4, 3])
+    found = measures.usable_rates(synthetic)
     assert found.interval.estimate == pytest.approx(10**0.5) and found.bound is None
     assert "1–10" in found.detail["en"] and "<0.001" not in found.detail["en"]
 
 
-def test_a_threshold_asked_more_strictly(synthetic_scale):
+def test_a_threshold_asked_more_strictly(synthetic):
     """One rate of the baseline's just works: 92% is enough for the rule, and not where 95% is asked."""
-    found = changed(synthetic_scale, "plain", 0.92, at="1")
+    found = changed(synthetic, "plain", 0.92, at="1")
     np.testing.assert_allclose(measures.highest_working(found, "plain"), 1.0)
     np.testing.assert_allclose(measures.highest_working(found, "plain", measures.STRICT), 0.1)
     assert measures.numbers(found)["ratio_strict"] == pytest.approx(10**1.5)
 
 
-def test_the_interval_is_a_step_of_the_grid_wider(synthetic_scale):
+def test_the_interval_is_a_step_of_the_grid_wider(synthetic):
     """Equal seeds would leave no doubt; the grid does."""
-    seeds = {key: found[:1] * 3 for key, found in synthetic_scale.main.items()}
-    found = measures.usable_rates(dataclasses.replace(synthetic_scale, main=seeds)).interval
+    seeds = {key: found[:1] * 3 for key, found in synthetic.main.items()}
+    found = measures.usable_rates(dataclasses.replace(synthetic, main=seeds)).interval
     assert (found.low, found.estimate, found.high) == (
         pytest.approx(1),
         pytest.approx(10),
@@ -181,32 +181,32 @@ def changed(results, variant, accuracy, at=None):
     return dataclasses.replace(results, main=main)
 
 
-def test_bounds_at_the_ends_of_the_grid(synthetic_scale):
-    nowhere = changed(synthetic_scale, "plain", 0.1)
+def test_bounds_at_the_ends_of_the_grid(synthetic):
+    nowhere = changed(synthetic, "plain", 0.1)
     assert measures.usable_rates(nowhere).bound == "lower"
     assert "<0.001 without" in measures.usable_rates(nowhere).detail["en"]
     np.testing.assert_allclose(measures.highest_working(nowhere, "plain"), 1e-4)
-    everywhere = changed(synthetic_scale, "bn", 0.95, at="100")
+    everywhere = changed(synthetic, "bn", 0.95, at="100")
     assert measures.usable_rates(everywhere).bound == "lower"
     assert measures.usable_rates(changed(everywhere, "plain", 0.95, at="100")).bound == "both"
-    assert measures.usable_rates(changed(synthetic_scale, "bn", 0.1)).bound == "upper"
+    assert measures.usable_rates(changed(synthetic, "bn", 0.1)).bound == "upper"
 
 
-def test_rates_draw_together(synthetic_scale):
+def test_rates_draw_together(synthetic):
     """||w||^2 ends at 1 + GROWN lr."""
     apart = (10 / (1 + 10 * GROWN)) / (0.1 / (1 + 0.1 * GROWN))
-    np.testing.assert_allclose(measures.spreads(synthetic_scale), apart)
+    np.testing.assert_allclose(measures.spreads(synthetic), apart)
 
 
-def test_growth_is_compared_where_bn_works(synthetic_scale):
+def test_growth_is_compared_where_bn_works(synthetic):
     """At the rates that work with BN with every seed, 0.01 to 1, and geometrically over them."""
-    assert measures.usable(synthetic_scale, "bn") == [0.01, 0.1, 1.0]
-    assert measures.usable(synthetic_scale, "plain", "bn") == [0.1, 1.0]
+    assert measures.usable(synthetic, "bn") == [0.01, 0.1, 1.0]
+    assert measures.usable(synthetic, "plain", "bn") == [0.1, 1.0]
     main = {
         key: [grown(r, 3 * float(key[2])) for r in found] if key[:2] == ("sweep", "plain") else found
-        for key, found in synthetic_scale.main.items()
+        for key, found in synthetic.main.items()
     }
-    found = measures.steadied_growth(dataclasses.replace(synthetic_scale, main=main))
+    found = measures.steadied_growth(dataclasses.replace(synthetic, main=main))
     ratios = [(1 + 3 * lr) / (1 + GROWN * lr) for lr in (0.01, 0.1, 1.0)]
     assert found.interval.estimate == pytest.approx(np.prod(ratios) ** (1 / 3))
     assert (
@@ -215,9 +215,9 @@ def test_growth_is_compared_where_bn_works(synthetic_scale):
     )
 
 
-def test_where_no_rate_works_growth_is_that_at_all(synthetic_scale):
+def test_where_no_rate_works_growth_is_that_at_all(synthetic):
     """As in a rerun of a few steps."""
-    found = measures.steadied_growth(changed(synthetic_scale, "bn", 0.1)).interval
+    found = measures.steadied_growth(changed(synthetic, "bn", 0.1)).interval
     assert found.estimate == pytest.approx(1)
 
 
@@ -231,15 +231,15 @@ def test_a_run_that_blew_up_counts_with_its_last_finite_norm():
     assert measures.last(np.array([1.0, 2.0, np.nan])) == 2.0
 
 
-def test_board(synthetic_scale):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_scale})}
+def test_board(synthetic):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     assert board["c-3.3-invariance"].verdict == "holds"
     assert board["c-3.3-growth"].verdict == "not reproduced"  # both grow alike
     assert board["c-3.3-usable-rates"].verdict == "inconclusive"  # two seeds that differ
 
 
-def test_numbers(synthetic_scale):
-    numbers = measures.numbers(synthetic_scale)
+def test_numbers(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["sweep.plain.highest"] == 1.0 and numbers["sweep.bn.lowest"] == 0.01
     assert numbers["sweep.bn.at_slow"] == pytest.approx(95)
     assert numbers["norms.bn.fast.grown"] == pytest.approx(1 + 10 * GROWN)

@@ -5,13 +5,13 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import GROWTH, LEAP, WHITENING_COST
 from torch import nn
 
 from bnbook import claims
 from bnbook.experiments.outside_the_gradient import measures, protocol
 from bnbook.experiments.outside_the_gradient import training as experiment
 from bnbook.experiments.outside_the_gradient.networks import Normalization, inverse_root
+from tests.experiments.outside_the_gradient.synthetic import GROWTH, LEAP, WHITENING_COST
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)
@@ -107,38 +107,38 @@ def test_cost_is_a_ratio_measured_side_by_side():
 # Measures
 
 
-def test_measures_tell_the_truth(synthetic_outside):
-    growth = measures.bias_growth(synthetic_outside)
+def test_measures_tell_the_truth(synthetic):
+    growth = measures.bias_growth(synthetic)
     assert growth.interval.estimate == pytest.approx(2, rel=0.15)
     assert f"{GROWTH * SMOKE.toy_steps:.1f}" in growth.detail["en"]
-    assert measures.loss_leap(synthetic_outside).interval.estimate == pytest.approx(LEAP)
-    cost = measures.whitening_cost(synthetic_outside).interval.estimate
+    assert measures.loss_leap(synthetic).interval.estimate == pytest.approx(LEAP)
+    cost = measures.whitening_cost(synthetic).interval.estimate
     assert cost == pytest.approx(WHITENING_COST["whiten_through"] / WHITENING_COST["mean_std_through"])
 
 
-def test_a_bias_at_rest_does_not_grow(synthetic_outside):
-    assert all(measures.growth(r) == 1.0 for r in synthetic_outside.main["toy", "mean_through"])
+def test_a_bias_at_rest_does_not_grow(synthetic):
+    assert all(measures.growth(r) == 1.0 for r in synthetic.main["toy", "mean_through"])
 
 
-def test_board(synthetic_outside):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_outside})}
+def test_board(synthetic):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     assert board["c-2-outside-the-gradient"].verdict == "holds"
     assert board["c-2-scale"].verdict == "reproduced"
 
 
-def test_the_row_on_the_scale_says_that_the_network_does_not_blow_up(synthetic_outside):
-    text = measures.loss_leap(synthetic_outside).caveat["en"]
-    seeds = len(synthetic_outside.main["net", "mean_std_ignored"])
+def test_the_row_on_the_scale_says_that_the_network_does_not_blow_up(synthetic):
+    text = measures.loss_leap(synthetic).caveat["en"]
+    seeds = len(synthetic.main["net", "mean_std_ignored"])
     assert text.startswith("Measured in a small example.") and f"0 of {seeds} seeds diverged" in text
     lost = [dataclasses.replace(r, outcome={"status": "diverged", "step": 3}) for r in
-            synthetic_outside.main["net", "mean_std_ignored"]]  # fmt: skip
-    main = synthetic_outside.main | {("net", "mean_std_ignored"): lost}
-    text = measures.loss_leap(dataclasses.replace(synthetic_outside, main=main)).caveat["ko"]
+            synthetic.main["net", "mean_std_ignored"]]  # fmt: skip
+    main = synthetic.main | {("net", "mean_std_ignored"): lost}
+    text = measures.loss_leap(dataclasses.replace(synthetic, main=main)).caveat["ko"]
     assert f"{seeds}개 가운데 {seeds}개가 발산" in text
 
 
-def test_numbers(synthetic_outside):
-    numbers = measures.numbers(synthetic_outside)
+def test_numbers(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["toy.mean_through.bias"] == 0 and numbers["toy.mean_std_ignored.leap"] == LEAP
     assert numbers["net.none.accuracy"] == pytest.approx(90.5)
     assert (numbers["narrowest"], numbers["widest"]) == (min(SMOKE.widths), max(SMOKE.widths))

@@ -1,11 +1,10 @@
-"""Section 4.2.3: the members' table, their probabilities, and what averaging gives; truth as in conftest."""
+"""Section 4.2.3: the members' table, their probabilities, and what averaging gives; truth as in synthetic."""
 
 import dataclasses
 
 import numpy as np
 import pytest
 import torch
-from conftest import RIGHT
 from torch import nn
 
 from bnbook import claims
@@ -18,6 +17,7 @@ from bnbook.experiments.inception_speedups import protocol as inception
 from bnbook.experiments.inception_speedups.protocol import Choice
 from bnbook.nn.inception import PerActivationNorm
 from bnbook.runs import obtain as runs
+from tests.experiments.bn_ensemble.synthetic import RIGHT
 
 CHOICE = Choice(lr=0.05, lr_decay=0.5, weight_decay=1e-4)
 SMOKE = dataclasses.replace(PROFILES["smoke"], members=6)
@@ -127,33 +127,33 @@ def test_calibration_by_hand():
     assert confidence[int(0.7 * measures.BINS)] == pytest.approx(0.7)
 
 
-def test_a_diverged_network_answers_nothing(synthetic_ensemble):
-    members = synthetic_ensemble.main["members"]
+def test_a_diverged_network_answers_nothing(synthetic):
+    members = synthetic.main["members"]
     lost = dataclasses.replace(members[0], outcome={"status": "diverged", "step": 3}, arrays_sha256=None)
     found = measures.probabilities([lost, *members[1:]], "single")
     assert np.all(found[0] == 0.1)
     assert measures.labels([lost, members[1]]).tolist() == measures.labels(members).tolist()
 
 
-def test_averaging_independent_networks_helps(synthetic_ensemble):
-    numbers = measures.numbers(synthetic_ensemble)
+def test_averaging_independent_networks_helps(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["members.single.single"] == pytest.approx(100 * (1 - RIGHT), abs=4)
     assert numbers["members.multicrop.ensemble"] < numbers["members.multicrop.best_single"]
     assert numbers["members.multicrop.gain_low"] > 5
     assert numbers["diversity_low"] < 0 < numbers["diversity_high"]
 
 
-def test_the_numbers_of_single_networks(synthetic_ensemble):
-    numbers = measures.numbers(synthetic_ensemble)
+def test_the_numbers_of_single_networks(synthetic):
+    numbers = measures.numbers(synthetic)
     ours = [numbers[f"members.multicrop.network_{number}"] for number in range(1, 7)]
     assert np.mean(ours) == pytest.approx(numbers["members.multicrop.single"])
     assert max(ours) == numbers["members.multicrop.worst_single"]
-    curves = [record.curves["evaluation"]["test_accuracy"] for record in synthetic_ensemble.main["control"]]
+    curves = [record.curves["evaluation"]["test_accuracy"] for record in synthetic.main["control"]]
     assert numbers["control.best"] == pytest.approx(100 * np.mean([max(values) for values in curves]))
 
 
-def test_verdicts_speak_of_images_and_of_these_networks(synthetic_ensemble):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_ensemble})}
+def test_verdicts_speak_of_images_and_of_these_networks(synthetic):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     claim = board["c-4.2.3-ensemble"]
     assert claim.verdict == "reproduced" and "400 test images" in claim.text["en"]
     assert "holds for these 6 networks" in claim.detail["en"]

@@ -1,10 +1,9 @@
-"""Section 4.2.1: one change undone at a time, its family, and what is measured; truth as in conftest."""
+"""Section 4.2.1: one change undone at a time, its family, and what is measured; truth as in synthetic."""
 
 import dataclasses
 
 import numpy as np
 import pytest
-from conftest import UNDOING
 
 from bnbook import claims, stats
 from bnbook.experiments.accelerating_ablation import figures as ablation_figures
@@ -14,6 +13,7 @@ from bnbook.experiments.inception_speedups import protocol as inception
 from bnbook.experiments.inception_speedups.protocol import PROFILES, Choice
 from bnbook.measures import target
 from bnbook.records import MissingRecord
+from tests.experiments.accelerating_ablation.synthetic import UNDOING
 
 CHOICE = Choice(lr=0.1, lr_decay=0.9, weight_decay=1e-3)
 CONFIGS = protocol.main(PROFILES["cpu"], CHOICE)
@@ -60,80 +60,78 @@ def test_plan_is_seed_major_and_needs_the_tuning(tmp_path):
     )
 
 
-def test_gains_tell_the_truth(synthetic_ablation):
-    for change, gains in measures.gains(synthetic_ablation).items():
+def test_gains_tell_the_truth(synthetic):
+    for change, gains in measures.gains(synthetic).items():
         np.testing.assert_allclose(gains, 100 * UNDOING[change][0] + 0.02 * np.arange(len(gains)), atol=1e-6)
 
 
-def test_steps_ratios_tell_the_truth(synthetic_ablation):
+def test_steps_ratios_tell_the_truth(synthetic):
     """A network that is halfway four times as late arrives later; a change of nothing costs no steps."""
-    found = measures.ratio_intervals(synthetic_ablation, measures.goal(synthetic_ablation))
+    found = measures.ratio_intervals(synthetic, measures.goal(synthetic))
     assert found["learning_rate"].estimate > 1.3 and found["photometric"].estimate == pytest.approx(
         1, abs=0.1
     )
 
 
-def test_intervals_hold_together(synthetic_ablation):
-    gains = measures.gains(synthetic_ablation)
-    for change, found in measures.gain_intervals(synthetic_ablation).items():
+def test_intervals_hold_together(synthetic):
+    gains = measures.gains(synthetic)
+    for change, found in measures.gain_intervals(synthetic).items():
         assert found == stats.mean_interval(gains[change], 1 - 0.05 / 7, 2 * 100 / 360)  # of 360 test images
 
 
-def test_the_judged_family_is_six_gains_and_the_speed_of_the_higher_rate(synthetic_ablation):
-    family = measures.judged(synthetic_ablation)
+def test_the_judged_family_is_six_gains_and_the_speed_of_the_higher_rate(synthetic):
+    family = measures.judged(synthetic)
     assert set(family) == set(CHANGES)
-    ratio = measures.ratio_intervals(synthetic_ablation, measures.goal(synthetic_ablation))["learning_rate"]
+    ratio = measures.ratio_intervals(synthetic, measures.goal(synthetic))["learning_rate"]
     assert stats.exponential(family["learning_rate"].interval) == ratio
     for name, statistic in measures.STATISTICS.items():
-        is_judged = statistic(synthetic_ablation).family is not None
+        is_judged = statistic(synthetic).family is not None
         assert is_judged == (name.endswith("_gain") != name.startswith("learning_rate"))
 
 
-def test_what_the_seeds_could_not_show_is_said(synthetic_ablation):
-    estimate = measures.gain(synthetic_ablation, "photometric")
+def test_what_the_seeds_could_not_show_is_said(synthetic):
+    estimate = measures.gain(synthetic, "photometric")
     assert "With 3 seeds and seven comparisons nothing below" in estimate.detail["en"]
-    assert "nothing below" not in measures.gain(synthetic_ablation, "dropout").detail["en"]
+    assert "nothing below" not in measures.gain(synthetic, "dropout").detail["en"]
 
 
-def test_a_network_that_never_arrives_gives_a_bound(synthetic_ablation):
+def test_a_network_that_never_arrives_gives_a_bound(synthetic):
     """The record of the undone decay is cut short of the target."""
 
     def cut(record):
         columns = {name: column[:3] for name, column in record.curves["evaluation"].items()}
         return dataclasses.replace(record, curves=record.curves | {"evaluation": columns})
 
-    slow = {"decay": [cut(record) for record in synthetic_ablation.main["decay"]]}
-    results = dataclasses.replace(synthetic_ablation, main=synthetic_ablation.main | slow)
+    slow = {"decay": [cut(record) for record in synthetic.main["decay"]]}
+    results = dataclasses.replace(synthetic, main=synthetic.main | slow)
     estimate = measures.slowdown(results, "decay")
     assert estimate.bound == "lower" and "Never reached by 3 of 3 with this undone" in estimate.detail["en"]
 
 
-def test_board(synthetic_ablation, decided):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_ablation})}
+def test_board(synthetic, decided):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     assert board["c-4.2.1-dropout"].verdict == "reproduced"
     # Little is lost without it, but among 360 test images two accuracies differ by half a point too easily.
     assert board["c-4.2.1-lrn"].verdict == "inconclusive"
     assert board["c-4.2.1-photometric"].verdict != "reproduced"
 
 
-def test_the_line_of_the_seeds_that_learned(synthetic_ablation):
+def test_the_line_of_the_seeds_that_learned(synthetic):
     """It is the goal where all seeds of the baseline learned; one at chance moves the goal alone."""
-    assert measures.learned_goal(synthetic_ablation) == measures.goal(synthetic_ablation)
-    first, *others = synthetic_ablation.main["inception"]
+    assert measures.learned_goal(synthetic) == measures.goal(synthetic)
+    first, *others = synthetic.main["inception"]
     columns = first.curves["evaluation"]
     dead = columns | {"test_accuracy": [0.1] * len(columns["step"])}
     stuck = dataclasses.replace(first, curves=first.curves | {"evaluation": dead})
-    results = dataclasses.replace(
-        synthetic_ablation, main=synthetic_ablation.main | {"inception": [stuck, *others]}
-    )
-    assert measures.goal(results) < measures.goal(synthetic_ablation) - 10
+    results = dataclasses.replace(synthetic, main=synthetic.main | {"inception": [stuck, *others]})
+    assert measures.goal(results) < measures.goal(synthetic) - 10
     assert measures.learned_goal(results) == pytest.approx(target(others))
     figure, table = ablation_figures.undo_one(results)
     assert len(figure.axes) == 3 and table["quantity"].nunique() == 3
 
 
-def test_numbers(synthetic_ablation):
-    numbers = measures.numbers(synthetic_ablation)
+def test_numbers(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["runs"] == 7 * 3 and numbers["dropout.gain"] == pytest.approx(3.02)
     assert numbers["regained"] == pytest.approx(0.08)  # local response normalization, which UNDOING has help
     assert numbers["bn_x5.best"] - numbers["dropout.best"] == pytest.approx(numbers["dropout.gain"])

@@ -5,15 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import (
-    CHANGED,
-    COMPANY_LOSS,
-    DROPOUT_GAIN,
-    GROUP_GAIN,
-    SHIFT_COST,
-    SPREAD,
-    VARIANCE_SHIFT,
-)
 from torch import nn
 
 from bnbook import claims, records
@@ -22,6 +13,15 @@ from bnbook.data.datasets import Split
 from bnbook.experiments.bn_regularizer import measures, protocol
 from bnbook.experiments.bn_regularizer import training as experiment
 from bnbook.experiments.bn_regularizer.networks import GhostBatchNorm, in_company, network, normalized
+from tests.experiments.bn_regularizer.synthetic import (
+    CHANGED,
+    COMPANY_LOSS,
+    DROPOUT_GAIN,
+    GROUP_GAIN,
+    SHIFT_COST,
+    SPREAD,
+    VARIANCE_SHIFT,
+)
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)
@@ -195,27 +195,27 @@ def test_larger_company_less_noise():
 # Measures
 
 
-def test_the_learning_rate_is_the_best_on_validation(synthetic_regularizer):
+def test_the_learning_rate_is_the_best_on_validation(synthetic):
     """The synthetic networks lose at the high one."""
-    for record in measures.with_dropout(synthetic_regularizer, "bn", 0.3):
+    for record in measures.with_dropout(synthetic, "bn", 0.3):
         assert record.config["lr"] == 0.3 and record.config["dropout"] == 0.3
 
 
-def test_a_run_that_diverged_counts_as_chance_when_choosing(synthetic_regularizer):
-    record = measures.noisy(synthetic_regularizer)[0]
+def test_a_run_that_diverged_counts_as_chance_when_choosing(synthetic):
+    record = measures.noisy(synthetic)[0]
     diverged = dataclasses.replace(record, final={"chance_accuracy": 0.1}, outcome={"status": "diverged"})
     assert protocol.validation([diverged]) == pytest.approx(10)
     assert measures.train_accuracies([diverged]) == pytest.approx(10)
 
 
-def test_measures_tell_the_truth(synthetic_regularizer):
-    changed = measures.company_changes_answers(synthetic_regularizer)
+def test_measures_tell_the_truth(synthetic):
+    changed = measures.company_changes_answers(synthetic)
     assert changed.interval.estimate == pytest.approx(100 * CHANGED / SMOKE.batch_size)
     assert f"{SPREAD / np.sqrt(60):.2f}" in changed.detail["en"]
-    gain = measures.noise_gain(synthetic_regularizer).interval
+    gain = measures.noise_gain(synthetic).interval
     assert (gain.estimate, gain.n) == (pytest.approx(100 * COMPANY_LOSS), SMOKE.new_seeds_company)
-    assert measures.more_noise(synthetic_regularizer).estimate == pytest.approx(100 * GROUP_GAIN)
-    kept = measures.without_dropout(synthetic_regularizer)
+    assert measures.more_noise(synthetic).estimate == pytest.approx(100 * GROUP_GAIN)
+    kept = measures.without_dropout(synthetic)
     assert (kept.interval.estimate, kept.interval.n) == (
         pytest.approx(-100 * DROPOUT_GAIN["bn"]),
         SMOKE.new_seeds,
@@ -223,22 +223,22 @@ def test_measures_tell_the_truth(synthetic_regularizer):
     assert f"{100 * DROPOUT_GAIN['plain']:+.2f} points" in kept.detail["en"]
 
 
-def test_what_is_judged_ran_by_seeds_that_chose_nothing(synthetic_regularizer):
+def test_what_is_judged_ran_by_seeds_that_chose_nothing(synthetic):
     """Each at what the others chose: the lower rate, and the only rate of Dropout above 0."""
     for name in ("alone", "dropout", "company"):
-        found = measures.new(synthetic_regularizer, name)
+        found = measures.new(synthetic, name)
         assert [record.seed for record in found] == [100, 101, 102][: 2 if name == "company" else 3]
         (config,) = {record.run_id: record.config for record in found}.values()
         assert config["lr"] == 0.3 and config["dropout"] == 0.3 * (name == "dropout")
         assert config["group"] > 0
-    assert measures.new(synthetic_regularizer, "company")[0].config["group"] == SMOKE.company
+    assert measures.new(synthetic, "company")[0].config["group"] == SMOKE.company
 
 
-def test_the_grid_runs_first(synthetic_regularizer, tmp_path):
+def test_the_grid_runs_first(synthetic, tmp_path):
     """What it chose is known only then; by seed, each as many times as it says, and no seed twice."""
     with pytest.raises(records.MissingRecord):
         list(protocol.plan("main", SMOKE, [tmp_path]))
-    choice = protocol.select(synthetic_regularizer)
+    choice = protocol.select(synthetic)
     first, then = list(protocol.plan("grid", SMOKE, [])), protocol.jobs(SMOKE, choice)
     assert then[: len(first)] == first
     confirming = then[len(first) :]
@@ -262,19 +262,19 @@ def test_the_rules_say_what_is_measured():
     assert f"mini-batch of {cpu.batch_size}" in noise
 
 
-def test_the_exponent_of_the_law(synthetic_regularizer):
-    assert measures.exponent(synthetic_regularizer, 2).estimate == pytest.approx(-0.5)
+def test_the_exponent_of_the_law(synthetic):
+    assert measures.exponent(synthetic, 2).estimate == pytest.approx(-0.5)
 
 
-def test_board(synthetic_regularizer):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_regularizer})}
+def test_board(synthetic):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     names = ("noise", "generalization", "dropout")
     # A test image of the digits is worth 0.28 points: the tenth of a point that is lost here could be 0.24.
     assert [board[f"c-3.4-{name}"].verdict for name in names] == ["holds", "reproduced", "inconclusive"]
 
 
-def test_numbers(synthetic_regularizer):
-    numbers = measures.numbers(synthetic_regularizer)
+def test_numbers(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["dropout.bn.30.accuracy"] - numbers["dropout.bn.0.accuracy"] == pytest.approx(0.1)
     assert numbers["dropout.plain.0.gap"] == pytest.approx(100 - numbers["dropout.plain.0.accuracy"])
     assert numbers["gain.plain.rate"] == 30 and numbers["gain.plain.points"] == pytest.approx(2)
@@ -282,7 +282,7 @@ def test_numbers(synthetic_regularizer):
     lowest = [numbers[f"lowest.{name}"] for name in ("small", "whole", "company")]
     assert np.diff(lowest) == pytest.approx([-100 * GROUP_GAIN, -100 * COMPANY_LOSS])
     assert (numbers["lowest.lr"], numbers["lowest.points"]) == (0.3, pytest.approx(100 * GROUP_GAIN))
-    choice = protocol.select(synthetic_regularizer)
+    choice = protocol.select(synthetic)
     assert numbers["runs"] == len(set(protocol.jobs(SMOKE, choice)))
     assert numbers["dropout_spared"] == pytest.approx(100 * (DROPOUT_GAIN["plain"] - DROPOUT_GAIN["bn"]))
     assert numbers["shift.variance"] == VARIANCE_SHIFT and numbers["shift.rate"] == 30

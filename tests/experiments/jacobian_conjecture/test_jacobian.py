@@ -5,7 +5,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import NEARNESS
 from torch import nn
 
 from bnbook import claims
@@ -14,6 +13,7 @@ from bnbook.experiments.jacobian_conjecture import networks as jacobian
 from bnbook.experiments.jacobian_conjecture import training as experiment
 from bnbook.nn.batchnorm import population_statistics
 from bnbook.nn.mlp import initialise
+from tests.experiments.jacobian_conjecture.synthetic import NEARNESS
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)
@@ -183,26 +183,26 @@ def test_the_networks_start_alike():
 # Measures
 
 
-def test_measures_tell_the_truth(synthetic_jacobian):
+def test_measures_tell_the_truth(synthetic):
     for statistic, own, other in (
         (measures.linear_nearness, "linear_whiten", "linear_null"),
         (measures.nearness, "net_sigmoid_bn", "linear_null"),
         (measures.nearness_gain, "net_sigmoid_bn", "net_sigmoid_plain"),
     ):
-        found = statistic(synthetic_jacobian)
+        found = statistic(synthetic)
         assert found.interval.estimate == pytest.approx(NEARNESS[own] - NEARNESS[other])
         assert f"{NEARNESS[own] + 0.5:.1f}%" in found.detail["en"]
 
 
-def test_a_diverged_network_has_nothing_near(synthetic_jacobian):
-    record = synthetic_jacobian.main["net", "sigmoid", "plain"][0]
+def test_a_diverged_network_has_nothing_near(synthetic):
+    record = synthetic.main["net", "sigmoid", "plain"][0]
     lost = dataclasses.replace(record, outcome={"status": "diverged", "step": 3}, final={})
     assert measures.near(lost) == 0 < measures.near(record)
 
 
-def test_at_equal_accuracy(synthetic_jacobian):
+def test_at_equal_accuracy(synthetic):
     """By Algorithm 2's curve, 50, 70 and 90% after spectra of 49, 45 and 40: 80% lies halfway."""
-    record = synthetic_jacobian.main["net", "sigmoid", "bn"][0]
+    record = synthetic.main["net", "sigmoid", "bn"][0]
     near = NEARNESS["net_sigmoid_bn"]
     assert measures.near_at(record, 80) == pytest.approx(near + 2.5)
     assert measures.near_at(record, 40) == near + 9  # above it from the first
@@ -211,18 +211,18 @@ def test_at_equal_accuracy(synthetic_jacobian):
     share, accuracy = measures.early(record)
     assert share == pytest.approx(near + 9 - 4 * 79 / 99)
     assert accuracy == pytest.approx(50 + 20 * 79 / 99)
-    detail = measures.nearness_gain(synthetic_jacobian).detail["en"]
+    detail = measures.nearness_gain(synthetic).detail["en"]
     assert "at an accuracy of 90%, 40.5% and 50.5%" in detail
 
 
-def test_board(synthetic_jacobian):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_jacobian})}
+def test_board(synthetic):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     assert board["c-3.3-jacobian-linear"].verdict == "holds"
     assert board["c-3.3-jacobian"].verdict == board["c-3.3-jacobian-plain"].verdict == "not reproduced"
 
 
-def test_numbers(synthetic_jacobian):
-    numbers = measures.numbers(synthetic_jacobian)
+def test_numbers(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["linear.null.near"] == NEARNESS["linear_null"] + 0.5
     assert numbers["relu.bn.near_first"] == NEARNESS["net_relu_bn"] + 9.5
     assert numbers["relu.plain.near_at_80"] == pytest.approx(NEARNESS["net_relu_plain"] + 3)

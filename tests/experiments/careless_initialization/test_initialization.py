@@ -6,7 +6,6 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from conftest import GRADIENT_GROWTH, WORKING_SCALES
 from torch import nn
 
 from bnbook import claims
@@ -15,6 +14,7 @@ from bnbook.data.datasets import Split
 from bnbook.experiments.careless_initialization import figures as drawn
 from bnbook.experiments.careless_initialization import measures, protocol
 from bnbook.experiments.careless_initialization import training as experiment
+from tests.experiments.careless_initialization.synthetic import GRADIENT_GROWTH, WORKING_SCALES
 
 SMOKE = protocol.PROFILES["smoke"]
 CONFIGS = protocol.main(SMOKE)
@@ -166,42 +166,42 @@ def decades_of(activation: str, variant: str, depth: int) -> float:
     return WORKING_SCALES[activation, variant, depth] * DECADES_A_SCALE
 
 
-def test_decades(synthetic_careless):
-    found = measures.decades(synthetic_careless, "relu", "plain")
+def test_decades(synthetic):
+    found = measures.decades(synthetic, "relu", "plain")
     np.testing.assert_allclose(found, [[decades_of("relu", "plain", depth) for depth in (1, 5)]] * 2)
     # The whole map is all decades, and the seed that lost a scale shows.
-    bn = measures.decades(synthetic_careless, "relu", "bn")
+    bn = measures.decades(synthetic, "relu", "bn")
     np.testing.assert_allclose(bn[:, 0], SMOKE.decades)
     np.testing.assert_allclose(bn[:, 1], [3 * DECADES_A_SCALE, 4 * DECADES_A_SCALE])
 
 
-def test_only_the_best_rate_counts(synthetic_careless):
-    first, last = (measures.decades(synthetic_careless, "relu", "bn", rate=rate) for rate in (0, 1))
+def test_only_the_best_rate_counts(synthetic):
+    first, last = (measures.decades(synthetic, "relu", "bn", rate=rate) for rate in (0, 1))
     assert (first == 0).all()
-    np.testing.assert_array_equal(last, measures.decades(synthetic_careless, "relu", "bn"))
+    np.testing.assert_array_equal(last, measures.decades(synthetic, "relu", "bn"))
 
 
-def test_thresholds(synthetic_careless):
-    assert (measures.decades(synthetic_careless, "relu", "bn", threshold=0.8) == 0).all()
-    assert (measures.decades(synthetic_careless, "relu", "bn", threshold=0.1) == SMOKE.decades).all()
+def test_thresholds(synthetic):
+    assert (measures.decades(synthetic, "relu", "bn", threshold=0.8) == 0).all()
+    assert (measures.decades(synthetic, "relu", "bn", threshold=0.1) == SMOKE.decades).all()
 
 
-def test_gains(synthetic_careless):
-    relu = measures.STATISTICS["relu_freedom"](synthetic_careless)
+def test_gains(synthetic):
+    relu = measures.STATISTICS["relu_freedom"](synthetic)
     # (5 + 3) - (3 + 1) scales over two depths for the first seed, (5 + 4) - (3 + 1) for the second
     assert relu.interval.estimate == pytest.approx(np.mean([4 / 2, 5 / 2]) * DECADES_A_SCALE)
     assert relu.interval.low < relu.interval.estimate and relu.interval.n == 2
     assert "depth 5, 2.8 against 0.8" in relu.detail["en"] and "5층 2.8 대 0.8" in relu.detail["ko"]
-    sigmoid = measures.STATISTICS["sigmoid_freedom"](synthetic_careless).interval
+    sigmoid = measures.STATISTICS["sigmoid_freedom"](synthetic).interval
     assert (sigmoid.estimate, sigmoid.low, sigmoid.high) == (0, 0, 0)
 
 
-def test_growth(synthetic_careless):
-    assert measures.growth(synthetic_careless, "relu", "bn") == pytest.approx(GRADIENT_GROWTH)
+def test_growth(synthetic):
+    assert measures.growth(synthetic, "relu", "bn") == pytest.approx(GRADIENT_GROWTH)
 
 
-def test_board(synthetic_careless):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic_careless})}
+def test_board(synthetic):
+    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: synthetic})}
     assert board["c-3.3-initialization"].verdict == "inconclusive"  # two seeds that differ
     sigmoid = board["c-3.3-initialization-sigmoid"]
     assert sigmoid.verdict == "not reproduced"
@@ -217,8 +217,8 @@ def test_the_rule_says_what_is_measured():
     assert len(cpu.lrs) == 3 and "one of three learning rates" in rule
 
 
-def test_numbers(synthetic_careless):
-    numbers = measures.numbers(synthetic_careless)
+def test_numbers(synthetic):
+    numbers = measures.numbers(synthetic)
     assert numbers["relu.plain.deepest.decades"] == pytest.approx(decades_of("relu", "plain", 5))
     assert numbers["relu.plain.deepest.best"] == pytest.approx(75)
     assert numbers["relu.plain.deepest.at_one"] == pytest.approx(20)
@@ -246,15 +246,15 @@ def test_the_toys_signal():
     np.testing.assert_allclose(bn, bn[1.0])
 
 
-def test_the_map_shows_every_cell(synthetic_careless):
-    table = drawn.accuracy_map(synthetic_careless)[1]
+def test_the_map_shows_every_cell(synthetic):
+    table = drawn.accuracy_map(synthetic)[1]
     assert len(table) == 2 * 2 * 2 * 2 * 5
     works = table[table["validation_accuracy"] > 50].groupby(["activation", "network", "depth"]).size() / 2
     assert works["relu", "without BN", 1] == 3 and works["relu", "with BN", 5] == 3.5
 
 
-def test_the_gaps_show_every_row(synthetic_careless):
-    table = drawn.gaps(synthetic_careless)[1]
+def test_the_gaps_show_every_row(synthetic):
+    table = drawn.gaps(synthetic)[1]
     assert table.groupby("control").size().to_dict() == {
         "as in the map": 10,
         "smaller epsilon": 10,

@@ -4,7 +4,6 @@ import dataclasses
 
 import pytest
 import torch
-from conftest import WATCHED_STEPS
 from torch import nn
 
 from bnbook.experiments.inception_speedups import protocol as inception
@@ -15,6 +14,7 @@ from bnbook.experiments.unprotected_parameters import training as experiment
 from bnbook.nn.inception import Conv, Inception
 from bnbook.train.loop import train
 from bnbook.train.precision import autocast
+from tests.experiments.unprotected_parameters.synthetic import WATCHED_STEPS
 
 CHOICE = Choice(lr=0.1, lr_decay=0.9, weight_decay=1e-3)
 CONFIGS = protocol.main(PROFILES["smoke"], CHOICE)
@@ -98,8 +98,8 @@ def test_a_short_run_is_watched():
 
 
 @pytest.fixture
-def results(synthetic_unprotected):
-    return synthetic_unprotected
+def results(synthetic):
+    return synthetic
 
 
 def test_numbers(results):

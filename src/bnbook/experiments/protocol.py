@@ -1,14 +1,58 @@
-"""Protocols whose runs are a grid, known from the start: those that choose nothing of it (`Grid`), and those
-that run the best of it again by seeds that had no part in the choice (`Confirmed`)."""
+"""What every protocol offers (`ExperimentProtocol`), and the kinds that most of them are: a grid of runs that
+is known from the start (`Grid`), one whose best is run again by seeds that had no part in the choice
+(`Confirmed`), and runs that rest on what another experiment chose (`BuiltOn`)."""
 
 import dataclasses
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from bnbook import records
 from bnbook.config import RunConfig
 from bnbook.records import Record
+
+Job = tuple[RunConfig, int]  # a configuration and a seed
+
+
+class ExperimentResults(Protocol):
+    """The records of one profile, in whatever order its measures want them."""
+
+    profile: Any
+
+    def records(self, stage: str) -> list[Record]:
+        """Those of one stage or part."""
+
+
+class ExperimentProtocol(Protocol):
+    """What the module `bnbook.experiments.<name>.protocol` offers. Functions take a profile of PROFILES, and
+    the runs folders where records are looked up, in order; where one that they need is missing they raise
+    MissingRecord."""
+
+    EXPERIMENT: str  # its name, in every configuration and as the folder of its records
+    DATA: tuple[str, ...]  # data sets, where a reader may choose
+    STAGES: tuple[
+        str, ...
+    ]  # in the order in which they are made: later ones may rest on earlier ones' records
+    PROFILES: dict[str, Any]  # sizes by name: smoke, cpu, paper
+    Config: type[RunConfig]
+
+    def plan(self, stage: str, profile: Any, folders: Sequence[Path]) -> Iterator[Job]:
+        """All runs of a stage, in the order in which they are to be made."""
+
+    def choose(self, profile: Any, folders: Sequence[Path]) -> Any:
+        """What the stages before the main one decide; None where there is nothing to decide."""
+
+    def jobs(self, profile: Any, choice: Any) -> list[Job]:
+        """The main runs at that choice."""
+
+    def results(self, profile: Any, folders: Sequence[Path], main_sizes: Any = None) -> ExperimentResults:
+        """All records of `profile`; of `main_sizes` in its place (a notebook's own sizes) the main runs, at
+        what `profile` chose."""
+
+    def traces(self, steps: int) -> list[RunConfig]:
+        """A short run on the embedded digits for each variant, for replay (`bnbook.runs.replay`)."""
+
 
 STAGES = ("main",)
 CONFIRMED_STAGES = ("grid", "main")
@@ -101,6 +145,58 @@ class Confirmed(Grid):
         confirmed = list(self.confirm(profile, choice).values())
         seeds = new_seeds(max((number for _, number in confirmed), default=0))
         return [(config, seed) for seed in seeds for config, number in confirmed if seed in new_seeds(number)]
+
+
+@dataclasses.dataclass(frozen=True)
+class ChosenResults:
+    """The records of one profile, made at `choice`: `main[group]` in the order of the jobs, seed by seed."""
+
+    profile: Any
+    choice: Any
+    main: dict[str, list[Record]]
+
+    def records(self, stage: str) -> list[Record]:
+        return [record for found in self.main.values() for record in found]
+
+
+@dataclasses.dataclass(frozen=True)
+class BuiltOn:
+    """The functions of a protocol whose stages before "main" are those of `base`, another protocol, and whose
+    main runs are at what that one chooses: `main(profile, choice)` gives their configurations by name. They
+    are made by as many seeds as the profile has, or as `pairs(profile, choice)` says; `group` gives the name
+    that a record has in the results."""
+
+    base: Any
+    main: Callable[[Any, Any], dict[str, RunConfig]]
+    pairs: Callable[[Any, Any], list[Job]] | None = None
+    group: Callable[[Any], str] = operator.attrgetter("variant")
+
+    def choose(self, profile: Any, folders: Sequence[Path]) -> Any:
+        return self.base.choose(profile, folders)
+
+    def jobs(self, profile: Any, choice: Any) -> list[Job]:
+        """The main runs, seed-major; some may belong to `base`."""
+        if self.pairs:
+            return self.pairs(profile, choice)
+        configs = self.main(profile, choice).values()
+        return [(one, seed) for seed in range(profile.seeds) for one in configs]
+
+    def plan(self, stage: str, profile: Any, folders: Sequence[Path]) -> Iterator[Job]:
+        """Those of `base`, or the main runs; raises MissingRecord before what they rest on is there."""
+        if stage != "main":
+            yield from self.base.plan(stage, profile, folders)
+        else:
+            yield from self.jobs(profile, self.choose(profile, folders))
+
+    def results(self, profile: Any, folders: Sequence[Path], main_sizes: Any = None) -> ChosenResults:
+        """All records of `profile`, or of `main_sizes` in its place at what `profile` chose; raises
+        MissingRecord."""
+        sizes = main_sizes or profile
+        choice = self.choose(profile, folders)
+        found: dict[str, list[Record]] = {}
+        for config, seed in self.jobs(sizes, choice):
+            found.setdefault(self.group(config), []).extend(records.load(folders, config, [seed]))
+        return ChosenResults(sizes, choice, found)
 
 
 def new_seeds(number: int) -> range:

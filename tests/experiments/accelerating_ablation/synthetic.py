@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bnbook import records
 from bnbook.experiments.accelerating_ablation import protocol
+from bnbook.experiments.protocol import ChosenResults
 from tests.experiments.inception_speedups import synthetic as inception
 from tests.experiments.inception_speedups.synthetic import SPEEDS
 
@@ -27,7 +28,7 @@ def write_record(runs: Path, config: protocol.Config, seed: int) -> records.Reco
     return inception.write_record(runs, config, seed, (full - cost - 0.0002 * seed, half * times))
 
 
-def results(runs: Path) -> protocol.Results:
+def results(runs: Path) -> ChosenResults:
     """Those of three seeds, their records in `runs`."""
     profile = dataclasses.replace(protocol.PROFILES["smoke"], seeds=3)
     return inception.write_all(runs, protocol, profile, write_record)

@@ -7,6 +7,7 @@ import numpy as np
 
 from bnbook import records
 from bnbook.experiments.bn_ensemble import protocol
+from bnbook.experiments.protocol import ChosenResults
 from tests.experiments.inception_speedups import synthetic as inception
 
 # Each network of the ensemble is right on an image where its own noise lets it: on average on this share.
@@ -31,7 +32,7 @@ def write_record(runs: Path, config: protocol.Config, seed: int) -> records.Reco
     return inception.write_record(runs, config, seed, arrays=answers(config, seed))
 
 
-def results(runs: Path) -> protocol.Results:
+def results(runs: Path) -> ChosenResults:
     """Those of six members, at the smallest sizes otherwise; their records in `runs`."""
     profile = dataclasses.replace(protocol.PROFILES["smoke"], members=6)
     return inception.write_all(runs, protocol, profile, write_record)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bnbook import records
 from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.protocol import ChosenResults
 from bnbook.experiments.unprotected_parameters import protocol
 from tests.records import write_finished
 
@@ -26,7 +27,7 @@ def write_record(runs: Path, config: protocol.Config, seed: int) -> records.Reco
     return write_finished(runs, config, seed, {"watch": watch}, accuracy)
 
 
-def results(runs: Path) -> protocol.Results:
+def results(runs: Path) -> ChosenResults:
     """Those of the smallest profile, their records in `runs`."""
     profile, choice = protocol.PROFILES["smoke"], inception.Choice(lr=0.1, lr_decay=0.9, weight_decay=1e-3)
     configs = protocol.main(profile, choice)
@@ -34,4 +35,4 @@ def results(runs: Path) -> protocol.Results:
         name: [write_record(runs, config, seed) for seed in range(profile.seeds)]
         for name, config in configs.items()
     }
-    return protocol.Results(profile, choice, found)
+    return ChosenResults(profile, choice, found)

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure as Canvas
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE
 from bnbook.experiments.accelerating_ablation import measures as ablation
-from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL, Results
+from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL
+from bnbook.experiments.protocol import ChosenResults as Results
 from bnbook.stats import Interval
 
 Drawn = tuple[Canvas, pd.DataFrame]

@@ -7,9 +7,10 @@ from collections.abc import Callable
 import numpy as np
 
 from bnbook import stats
-from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL, Config, Profile, Results
+from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL, Config, Profile
 from bnbook.experiments.inception_speedups.measures import accuracy_at_chosen_step, best, learned
 from bnbook.experiments.inception_speedups.protocol import BASELINE
+from bnbook.experiments.protocol import ChosenResults as Results
 from bnbook.measures import (
     Crossing,
     Estimate,

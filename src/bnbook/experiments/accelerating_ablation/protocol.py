@@ -9,14 +9,11 @@ is what the faster decay is for.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from bnbook import records
 from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import BASELINE, DATA, PROFILES, Choice, Profile, choose
-from bnbook.records import Record
+from bnbook.experiments.inception_speedups.protocol import BASELINE, DATA, PROFILES, Choice, Profile
+from bnbook.experiments.protocol import BuiltOn
 
 __all__ = [
     "DATA",
@@ -65,19 +62,6 @@ def undone(choice: Choice) -> dict[str, dict[str, Any]]:
     }
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """The records of one profile by seed: `main[change]` with that change undone, `main["bn_x5"]` with none,
-    `main["inception"]` the baseline."""
-
-    profile: Profile
-    choice: Choice
-    main: dict[str, list[Record]]
-
-    def records(self, stage: str) -> list[Record]:
-        return [record for found in self.main.values() for record in found]
-
-
 def main(profile: Profile, choice: Choice) -> dict[str, inception.Config]:
     """The configurations by name; BN-x5 and the baseline are runs of `inception_speedups`."""
     known = inception.main(profile, choice)
@@ -98,31 +82,5 @@ def traces(steps: int) -> list[inception.Config]:
     ]
 
 
-def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[inception.Config, int]]:
-    """The (configuration, seed) pairs of `stage`, seed-major; runs that `inception_speedups` owns among them.
-
-    Raises MissingRecord where the stages before it have no records in `folders`.
-    """
-    if stage != "main":
-        yield from inception.plan(stage, profile, folders)
-        return
-    yield from jobs(profile, choose(profile, folders))
-
-
-def jobs(profile: Profile, choice: Choice) -> list[tuple[inception.Config, int]]:
-    """The main runs, seed-major; those of BN-x5 and the baseline belong to `inception_speedups`."""
-    configs = main(profile, choice).values()
-    return [(one, seed) for seed in range(profile.seeds) for one in configs]
-
-
-def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | None = None) -> Results:
-    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord.
-
-    `main_sizes` replaces the profile for the main runs: other seeds, lengths or data at the same choice.
-    """
-    sizes = main_sizes or profile
-    choice = choose(profile, folders)
-    found = {
-        name: records.load(folders, one, range(sizes.seeds)) for name, one in main(sizes, choice).items()
-    }
-    return Results(sizes, choice, found)
+BUILT = BuiltOn(inception, main)
+choose, jobs, plan, results = BUILT.choose, BUILT.jobs, BUILT.plan, BUILT.results

@@ -10,7 +10,7 @@ from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.bn_ensemble import measures as ensemble
 from bnbook.experiments.bn_ensemble.measures import CROPS, GROUPS, LEAST
-from bnbook.experiments.bn_ensemble.protocol import Results
+from bnbook.experiments.protocol import ChosenResults as Results
 
 Drawn = tuple[Canvas, pd.DataFrame]
 

@@ -12,15 +12,12 @@ times it. That was decided before any run of this experiment.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from bnbook import records
 from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import DATA, Choice, choose
+from bnbook.experiments.inception_speedups.protocol import DATA, Choice
+from bnbook.experiments.protocol import BuiltOn
 from bnbook.experiments.unprotected_parameters import protocol as unprotected
-from bnbook.records import Record
 
 __all__ = [
     "DATA",
@@ -69,18 +66,6 @@ PROFILES = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """The records of one profile: `main["members"]` and `main["control"]`, in the order of the members."""
-
-    profile: Profile
-    choice: Choice
-    main: dict[str, list[Record]]
-
-    def records(self, stage: str) -> list[Record]:
-        return [record for found in self.main.values() for record in found]
-
-
 def main(profile: Profile, choice: Choice) -> dict[str, Config]:
     """The configurations by name: "member_1" and so on, and "control"."""
     known = unprotected.slowed(inception.main(profile, choice)["bn_x30"], choice, "slow_both").to_dict()
@@ -106,33 +91,17 @@ def traces(steps: int) -> list[Config]:
     return [dataclasses.replace(one, steps=steps, precision="float32") for one in configs]
 
 
-def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
+def pairs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
     """Member k and control k with seed k, one pair after the other."""
     configs = main(profile, choice)
     pairs = [(configs[name], configs["control"]) for name in names(profile)]
     return [(one, seed) for seed, pair in enumerate(pairs) for one in pair]
 
 
-def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[inception.Config, int]]:
-    """The (configuration, seed) pairs of `stage`; those of the tuning are `inception_speedups`'s.
-
-    Raises MissingRecord where the stages before it have no records in `folders`.
-    """
-    if stage != "main":
-        yield from inception.plan(stage, profile, folders)
-        return
-    yield from jobs(profile, choose(profile, folders))
+def group(config: Config) -> str:
+    return "control" if config.variant == "control" else "members"
 
 
-def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | None = None) -> Results:
-    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord.
-
-    `main_sizes` replaces the profile for the main runs: other sizes or data at the same choice.
-    """
-    sizes = main_sizes or profile
-    choice = choose(profile, folders)
-    found: dict[str, list[Record]] = {"members": [], "control": []}
-    for one, seed in jobs(sizes, choice):
-        group = "control" if one.variant == "control" else "members"
-        found[group] += records.load(folders, one, [seed])
-    return Results(sizes, choice, found)
+# `main["members"]` and `main["control"]` of the results are in the order of the members.
+BUILT = BuiltOn(inception, main, pairs, group)
+choose, jobs, plan, results = BUILT.choose, BUILT.jobs, BUILT.plan, BUILT.results

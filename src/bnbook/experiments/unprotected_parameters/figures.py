@@ -6,8 +6,9 @@ from matplotlib.figure import Figure as Canvas
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.experiments.protocol import ChosenResults as Results
 from bnbook.experiments.unprotected_parameters import measures as unprotected
-from bnbook.experiments.unprotected_parameters.protocol import VARIANTS, Results
+from bnbook.experiments.unprotected_parameters.protocol import VARIANTS
 
 COLOURS = dict(zip(VARIANTS, (WU, YELLOW, PLAIN, BN, GREEN), strict=True))
 DASHES = dict(zip(VARIANTS, ("-", (0, (1.5, 1.2)), (0, (4, 2)), "-", (0, (4, 1, 1, 1))), strict=True))

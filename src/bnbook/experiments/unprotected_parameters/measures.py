@@ -4,7 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bnbook.experiments.unprotected_parameters.protocol import VARIANTS, Profile, Results
+from bnbook.experiments.protocol import ChosenResults as Results
+from bnbook.experiments.unprotected_parameters.protocol import VARIANTS, Profile
 from bnbook.measures import Estimate, data_name, prefixed
 from bnbook.paper import Number
 from bnbook.records import Record

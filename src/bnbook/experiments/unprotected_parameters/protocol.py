@@ -10,13 +10,10 @@ it.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 
-from bnbook import records
 from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import DATA, PROFILES, Choice, Profile, choose
-from bnbook.records import Record
+from bnbook.experiments.inception_speedups.protocol import DATA, PROFILES, Choice, Profile
+from bnbook.experiments.protocol import BuiltOn
 
 __all__ = [
     "DATA",
@@ -63,18 +60,6 @@ VARIANTS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """The records of one profile by variant and seed."""
-
-    profile: Profile
-    choice: Choice
-    main: dict[str, list[Record]]
-
-    def records(self, stage: str) -> list[Record]:
-        return [record for found in self.main.values() for record in found]
-
-
 def main(profile: Profile, choice: Choice) -> dict[str, Config]:
     """The configurations by variant: an epoch each, evaluated at its end."""
     networks = inception.main(profile, choice)
@@ -104,31 +89,5 @@ def traces(steps: int) -> list[Config]:
     return [dataclasses.replace(one, steps=steps, precision="float32") for one in configs]
 
 
-def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[inception.Config, int]]:
-    """The (configuration, seed) pairs of `stage`; those of the tuning are `inception_speedups`'s.
-
-    Raises MissingRecord where the stages before it have no records in `folders`.
-    """
-    if stage != "main":
-        yield from inception.plan(stage, profile, folders)
-        return
-    yield from jobs(profile, choose(profile, folders))
-
-
-def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
-    """The main runs, seed-major."""
-    configs = main(profile, choice).values()
-    return [(one, seed) for seed in range(profile.seeds) for one in configs]
-
-
-def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | None = None) -> Results:
-    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord.
-
-    `main_sizes` replaces the profile for the main runs: other seeds or data at the same choice.
-    """
-    sizes = main_sizes or profile
-    choice = choose(profile, folders)
-    found = {
-        name: records.load(folders, one, range(sizes.seeds)) for name, one in main(sizes, choice).items()
-    }
-    return Results(sizes, choice, found)
+BUILT = BuiltOn(inception, main)
+choose, jobs, plan, results = BUILT.choose, BUILT.jobs, BUILT.plan, BUILT.results

@@ -265,9 +265,9 @@ def write_unprotected_record(runs: Path, config: unprotected.Config, seed: int) 
     return write_finished(runs, config, seed, {"watch": watch}, accuracy)
 
 
-# The truth of the second registration's first epochs: float32 parts from bfloat16 in seed 2 alone. Half of
-# the seeds learn with Gaussian weights, at the full width all. All learn up to SURVIVED, with batch normalization
-# at the full width up to half of that, and half of them at twice as much. The pilot does best at 0.1.
+# The truth of the second registration's first epochs. float32 parts from bfloat16 in seed 2 alone. Half of
+# the seeds learn with Gaussian weights, at the full width all. All learn up to SURVIVED, at the full width
+# with batch normalization up to half of that, and half of them at twice that. The pilot does best at 0.1.
 SURVIVED = {False: 0.1, True: 0.8}
 
 

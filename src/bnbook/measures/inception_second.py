@@ -311,8 +311,7 @@ def _survival(results: Results) -> dict[str, Number]:
     cells = results.stages["survival"]
     found: dict[str, Number] = _reach(cells)
     for (norm, lr), records in cells.items():
-        at_lr = {"learned": learned(records), "mean": float(accuracies(records).mean())}
-        found |= prefixed(f"{_side(norm)}_{lr:g}", at_lr)
+        found[f"{_side(norm)}_{lr:g}.mean"] = float(accuracies(records).mean())
     if wide := results.full_width.get("survival"):
         found |= prefixed("full_width", _reach(wide))
     return found

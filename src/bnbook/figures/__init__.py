@@ -111,6 +111,8 @@ FIGURES = {
         _inception("fig3-steps-to-target", inception.steps_to_target),
         Figure("unprotected-first-epoch", "4.2", unprotected.first_epoch, "unprotected_parameters", "main"),
         Figure("first-epoch-precision", "4.2", first_epochs.precision, "inception_second", "precision"),
+        Figure("first-epoch-initial", "4.2", first_epochs.initial, "inception_second", "initial"),
+        Figure("first-epoch-survival", "4.2", first_epochs.survival, "inception_second", "survival"),
         Figure("ablation-undo-one", "4.2.1", ablation.undo_one, "accelerating_ablation", "main"),
         _ensemble("fig4-ensemble-size", ensemble.size),
         _ensemble("fig4-disagreement", ensemble.disagreement),

@@ -328,6 +328,62 @@ def test_seeds_that_learn_are_counted(synthetic):
     assert numbers["precision.one_of_three"] == pytest.approx(100 * (1 - (14 / 16) ** 3))
     assert numbers["initial.gaussian_1.learned"] == 2 and numbers["initial.he_0.1.learned"] == 4
     assert numbers["initial.he_0.1.first_loss"] == pytest.approx(2.4)
+    assert numbers["initial.full_width.gaussian_1.learned"] == 4
+
+
+def test_how_high_a_rate_may_be(synthetic):
+    """For all seeds, for any, and at the full width."""
+    numbers = measures.numbers(synthetic)
+    assert numbers["survival.plain.all"] == 0.1 and numbers["survival.plain.any"] == 0.2
+    assert numbers["survival.bn.all"] == 0.8 and numbers["survival.bn.any"] == 1.6
+    assert numbers["survival.ratio.all"] == pytest.approx(8)
+    assert numbers["survival.bn_1.6.mean"] == pytest.approx(25)
+    assert numbers["survival.full_width.bn.all"] == 0.4
+    assert numbers["survival.full_width.ratio.all"] == pytest.approx(4)
+    dead = [
+        [dataclasses.replace(r, final=r.final | {"validation_accuracy": 0.1}) for r in cell]
+        for cell in synthetic.stages["survival"].values()
+    ]
+    cells = dict(zip(synthetic.stages["survival"], dead, strict=True))
+    none = measures.numbers(protocol.Results(SMOKE, {"survival": cells}))
+    assert none["survival.bn.all"] == none["survival.plain.any"] == 0 and "survival.ratio.all" not in none
+
+
+def test_what_was_chosen(synthetic):
+    numbers = measures.numbers(synthetic)
+    assert numbers["choice.lr"] == 0.1 and numbers["choice.epochs"] == SMOKE.longer_epochs
+    assert numbers["choice.target"] == pytest.approx(58)
+    assert numbers["pilot.mean_0.05"] == pytest.approx(55) and numbers["pilot.rise"] == pytest.approx(1)
+    assert numbers["x30.lr"] == 3 and numbers["x30.nearest"] == 3.2 and numbers["x30.learned"] == 0
+    assert numbers["x30.lowest"] == numbers["x30.highest"] == pytest.approx(10)
+
+
+def test_a_run_made_twice(synthetic):
+    """Alike on one machine; on another it may end elsewhere."""
+    numbers = measures.numbers(synthetic)
+    assert (numbers["again.elsewhere"], numbers["again.equal"]) == (0, 4)
+    stages = synthetic.stages
+    cell = list(stages["survival"][False, 0.1])
+    cell[1] = dataclasses.replace(
+        cell[1],
+        final=cell[1].final | {"validation_accuracy": 0.15},
+        provenance=cell[1].provenance | {"hardware": "another"},
+    )
+    changed = stages | {"survival": stages["survival"] | {(False, 0.1): cell}}
+    numbers = measures.numbers(dataclasses.replace(synthetic, stages=changed))
+    assert (numbers["again.elsewhere"], numbers["again.equal"]) == (1, 3)
+    assert numbers["again.first"] == pytest.approx(40) and numbers["again.second"] == pytest.approx(15)
+
+
+def test_the_full_width_stands_beside_a_narrower_one(monkeypatch, tmp_path):
+    wide = dataclasses.replace(SMOKE, width=1.0)
+    monkeypatch.setitem(PROFILES, "paper", wide)
+    for profile in (SMOKE, wide):
+        for one in protocol.initials(profile).values():
+            write_record(tmp_path, one, 0, 0.3)
+    found = protocol.results(SMOKE, [tmp_path])
+    assert set(found.full_width) == {"initial"} and len(found.records("initial")) == 2 * len(INITIALS)
+    assert not protocol.results(wide, [tmp_path]).full_width
 
 
 def test_the_same_share_of_seeds_is_no_finding(synthetic):
@@ -355,11 +411,16 @@ def test_seeds_count_up_to_the_first_that_is_missing(tmp_path):
 
 
 def test_figures_of_the_first_epochs(synthetic):
-    for draw, rows in ((first_epochs.precision, 16), (first_epochs.initial, 24)):
-        canvas, table = draw(synthetic)
-        assert len(table) == rows
-        texts = [text.get_text() for text in canvas.axes[0].texts]
-        assert "4 of 4 learn" in texts
+    """Every dot within its panel, with the full width's panel and without."""
+    narrow = dataclasses.replace(synthetic, full_width={})
+    cases = ((first_epochs.precision, synthetic, 16), (first_epochs.initial, synthetic, 48))
+    for draw, results, rows in (*cases, (first_epochs.initial, narrow, 24)):
+        canvas, table = draw(results)
+        assert len(table) == rows and len(canvas.axes) == (2 if rows == 48 else 1)
+        values = table["validation_accuracy_percent"]
+        for ax in canvas.axes:
+            assert "4 of 4 learn" in [text.get_text() for text in ax.texts]
+            assert ax.get_xlim()[0] < values.min() and values.max() < ax.get_xlim()[1]
 
 
 # The main stage: made-up curves that rise to `END` and are halfway at `HALFWAY` steps
@@ -470,10 +531,18 @@ def test_the_survival_curve():
     all_of_them = measures.survivors(cells[True, 0.1])
     assert all_of_them.estimate == all_of_them.high == 1.0
     assert all_of_them.low == pytest.approx(0.025 ** (1 / 10))  # ten of ten, two-sided 95%
-    _, table = first_epochs.survival(protocol.Results(CPU, {"survival": cells}))
+    canvas, table = first_epochs.survival(protocol.Results(CPU, {"survival": cells}))
+    assert len(canvas.axes) == 1
     shares = table.set_index(["network", "learning_rate"])["learn_percent"]
     assert shares["without BN", 0.1] == 100 and shares["without BN", 0.2] == 0
     assert shares["with BN", 3.2] == 100 and shares["with BN", 6.4] == 0
+
+
+def test_the_survival_curve_at_the_full_width(synthetic):
+    canvas, table = first_epochs.survival(synthetic)
+    assert len(canvas.axes) == 2
+    shares = table.set_index(["width", "network", "learning_rate"])["learn_percent"]
+    assert shares[SMOKE.width, "with BN", 0.8] == 100 and shares[1.0, "with BN", 0.8] == 50
 
 
 def test_the_instrument_moves_crossings_by_what_its_curves_differ(ended):

@@ -206,4 +206,6 @@ def _steps_axis(ax: Axes) -> None:
 
 FIGURES = [
     Figure("first-epoch-precision", first_epochs.precision, "precision"),
+    Figure("first-epoch-initial", first_epochs.initial, "initial"),
+    Figure("first-epoch-survival", first_epochs.survival, "survival"),
 ]

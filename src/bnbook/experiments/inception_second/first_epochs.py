@@ -1,41 +1,86 @@
 """Figures of single epochs of Section 4.2's plain network: with which seeds it learns at all."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from bnbook.drawing import style
 from bnbook.drawing.style import BN, GREY, PALE, PLAIN, SMALL
 from bnbook.experiments.inception_second import measures as second
-from bnbook.experiments.inception_second.protocol import LEARNS, Results
+from bnbook.experiments.inception_second.protocol import INITIALS, LEARNS, Results
 from bnbook.records import Record
 
+Cells = dict[Any, list[Record]]  # of a stage, by the key of its configurations
+
 INITIAL_NAMES = {"he": "He", "xavier": "Xavier", "gaussian": "Gaussian"}
+ROW = 0.42  # inches
+STRIPS = "a dot a seed; left of the dashed line it has learned next to nothing"
+ACCURACY = "validation accuracy after an epoch (%)"
 
 
 def precision(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Validation accuracy after an epoch of the plain network, by precision and decay; a dot a seed."""
     cells = results.stages["precision"]
     rows = [(f"{name}, decay {decay:g}", records) for (name, decay), records in cells.items()]
-    return _strips(rows, "One rate, one network, one epoch", ringed=second.SEED)
+    figure = style.figure(1.2 + ROW * len(rows))
+    ax = figure.subplots()
+    table = _strips(ax, rows, ringed=second.SEED)
+    style.heading(ax, "One rate, one network, one epoch", STRIPS)
+    ax.set(xlabel=ACCURACY, xlim=(5, None))
+    return figure, table
 
 
 def initial(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """The same by initial weights."""
-    rows = [
-        (INITIAL_NAMES[name] + (", output layer × 0.1" if scale < 1 else ""), records)
-        for (name, scale), records in results.stages["initial"].items()
-    ]
-    return _strips(rows, "Initial weights")
+    """The same by initial weights; where it has been made, at the full width too."""
+    panels = _panels(results, "initial")
+    figure = style.figure(0.5 + (0.7 + ROW * len(INITIALS)) * len(panels))
+    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    tables = []
+    for ax, cells in zip(axes, panels, strict=True):
+        rows = [
+            (INITIAL_NAMES[name] + (", output layer × 0.1" if scale < 1 else ""), records)
+            for (name, scale), records in cells.items()
+        ]
+        tables.append(_strips(ax, rows).assign(width=_config(cells)["width"]))
+    style.heading(axes[0], "Initial weights", STRIPS)
+    for ax, cells in zip(axes[1:], panels[1:], strict=True):
+        style.heading(ax, "At the full width", f"the same in {_config(cells)['precision']}")
+    axes[-1].set(xlabel=ACCURACY, xlim=(5, None))
+    return figure, pd.concat(tables, ignore_index=True)
 
 
 def survival(results: Results) -> tuple[Figure, pd.DataFrame]:
-    """The share of seeds that learn by learning rate, with and without batch normalization."""
-    cells = results.stages["survival"]
-    figure = style.figure(3.4)
-    ax = figure.subplots()
+    """The share of seeds that learn by learning rate, with and without batch normalization; where it has been
+    made, at the full width too."""
+    panels = _panels(results, "survival")
+    figure = style.figure(0.5 + 2.7 * len(panels))
+    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    table = pd.concat([_shares(ax, cells) for ax, cells in zip(axes, panels, strict=True)], ignore_index=True)
+    rates = sorted(table["learning_rate"].unique())
+    axes[-1].set_xticks(rates, [f"{lr:g}" for lr in rates], rotation=45)
+    axes[-1].set_xlabel("learning rate")
+    style.heading(axes[0], "Which learning rates a network survives", _setting(panels[0]))
+    for ax, cells in zip(axes[1:], panels[1:], strict=True):
+        style.heading(ax, "At the full width", _setting(cells))
+    return figure, table
+
+
+def _panels(results: Results, stage: str) -> list[Cells]:
+    """The stage, and where it has been made the same at the full width."""
+    return [stages[stage] for stages in (results.stages, results.full_width) if stage in stages]
+
+
+def _config(cells: Cells) -> dict[str, Any]:
+    """Of one of the records: what is asked of it is the same in all."""
+    return next(iter(cells.values()))[0].config
+
+
+def _shares(ax: Axes, cells: Cells) -> pd.DataFrame:
+    """A panel: a line a network, its 95% interval a band."""
     table = []
     for norm, name, colour in ((False, "without BN", PLAIN), (True, "with BN", BN)):
         lrs = sorted(lr for with_norm, lr in cells if with_norm == norm)
@@ -44,27 +89,38 @@ def survival(results: Results) -> tuple[Figure, pd.DataFrame]:
         ax.fill_between(lrs, low, high, color=colour, alpha=0.15, lw=0)
         ax.plot(lrs, middle, "o-", color=colour, ms=4.5, lw=1.6, label=name)
         table += [
-            {"network": name, "learning_rate": lr, "seeds": share.n, "learn_percent": a, "low": b, "high": c}
+            {
+                "network": name,
+                "width": _config(cells)["width"],
+                "learning_rate": lr,
+                "seeds": share.n,
+                "learn_percent": a,
+                "low": b,
+                "high": c,
+            }
             for lr, share, a, b, c in zip(lrs, shares, middle, low, high, strict=True)
         ]
     ax.set_xscale("log", base=2)
-    rates = sorted({lr for _, lr in cells})
-    ax.set_xticks(rates, [f"{lr:g}" for lr in rates], rotation=45)
     ax.minorticks_off()
-    ax.set(xlabel="learning rate", ylabel="seeds that learn (%)", ylim=(-4, 104))
+    ax.set(ylabel="seeds that learn (%)", ylim=(-4, 104))
     ax.grid(axis="y", color=PALE, lw=0.6)
     ax.set_axisbelow(True)
     ax.legend(frameon=False, loc="lower left", fontsize=SMALL)
-    style.heading(ax, "Which learning rates a network survives", "an epoch; bands are 95% intervals")
-    return figure, pd.DataFrame(table)
+    return pd.DataFrame(table)
+
+
+def _setting(cells: Cells) -> str:
+    """Width, precision and seeds of a panel in a line."""
+    config = _config(cells)
+    seeds = [min(len(found) for (norm, _), found in cells.items() if norm == side) for side in (False, True)]
+    count = f"{seeds[0]} seeds" if seeds[0] == seeds[1] else f"{seeds[0]} seeds without BN, {seeds[1]} with"
+    return f"width {config['width']:g}, {config['precision']}, {count}, an epoch each; bands: 95% intervals"
 
 
 def _strips(
-    rows: Sequence[tuple[str, Sequence[Record]]], heading: str, ringed: int | None = None
-) -> tuple[Figure, pd.DataFrame]:
-    """A line of dots for each (name, records); the seed `ringed` has a ring around its dots."""
-    figure = style.figure(1.2 + 0.42 * len(rows))
-    ax = figure.subplots()
+    ax: Axes, rows: Sequence[tuple[str, Sequence[Record]]], ringed: int | None = None
+) -> pd.DataFrame:
+    """A panel: a line of dots for each (name, records); the seed `ringed` has a ring around its dots."""
     table = []
     for place, (name, records) in enumerate(rows):
         values = second.accuracies(records)
@@ -87,13 +143,12 @@ def _strips(
             for record, value in zip(records, values, strict=True)
         ]
     ax.axvline(100 * LEARNS, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
-    ax.set(xlabel="validation accuracy after an epoch (%)", ylim=(len(rows) - 0.5, -0.5), xlim=(5, None))
+    ax.set(ylim=(len(rows) - 0.5, -0.5))
     ax.set_yticks(range(len(rows)), [name for name, *_ in rows])
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=PALE, lw=0.6)
     ax.set_axisbelow(True)
-    style.heading(ax, heading, "a dot a seed; left of the dashed line it has learned next to nothing")
-    return figure, pd.DataFrame(table)
+    return pd.DataFrame(table)
 
 
 def _beside(count: int) -> np.ndarray:

@@ -270,9 +270,11 @@ def sizes(profile: Profile) -> dict[str, Number]:
 def numbers(results: Results) -> dict[str, Number]:
     """Our numbers by key; accuracies in percent."""
     found: dict[str, Number] = {}
-    for stage, measure in (("precision", _precision), ("initial", _initial)):
+    for stage, measure in (("precision", _precision), ("initial", _initial), ("survival", _survival)):
         if stage in results.stages:
             found |= {"data": data_name(results.records(stage))} | prefixed(stage, measure(results))
+    if results.choice:
+        found |= _choice(results)
     return found
 
 
@@ -308,10 +310,96 @@ def _initial(results: Results) -> dict[str, Number]:
     cells = results.stages["initial"]
     found: dict[str, Number] = {"seeds": len(cells[INITIALS[0]])}
     for (name, scale), records in cells.items():
-        values = accuracies(records)
-        first = [record.first_losses[0] for record in records]
         found |= prefixed(
             f"{name}_{scale:g}",
-            {"learned": learned(records), "mean": float(values.mean()), "first_loss": float(np.mean(first))},
+            {
+                "learned": learned(records),
+                "mean": float(accuracies(records).mean()),
+                "first_loss": float(np.mean([record.first_losses[0] for record in records])),
+            },
         )
+    if wide := results.full_width.get("initial"):
+        found["full_width.seeds"] = len(wide[INITIALS[0]])
+        found |= {
+            f"full_width.{name}_{scale:g}.learned": learned(records)
+            for (name, scale), records in wide.items()
+        }
     return found
+
+
+def _survival(results: Results) -> dict[str, Number]:
+    cells = results.stages["survival"]
+    found: dict[str, Number] = _reach(cells)
+    for (norm, lr), records in cells.items():
+        found[f"{_side(norm)}_{lr:g}.mean"] = float(accuracies(records).mean())
+    if wide := results.full_width.get("survival"):
+        found |= prefixed("full_width", _reach(wide))
+    return found
+
+
+def _reach(cells: dict[tuple[bool, float], list[Record]]) -> dict[str, Number]:
+    """How high the learning rate may be for all seeds to learn, and for any; 0 where none will do."""
+    found: dict[str, Number] = {}
+    for norm in (False, True):
+        shares = {
+            lr: learned(records) / len(records) for (side, lr), records in cells.items() if side == norm
+        }
+        found |= prefixed(
+            _side(norm),
+            {
+                "seeds": len(cells[norm, min(shares)]),
+                "all": max((lr for lr, share in shares.items() if share == 1), default=0),
+                "any": max((lr for lr, share in shares.items() if share > 0), default=0),
+            },
+        )
+    for key in ("all", "any"):
+        if found[f"plain.{key}"]:
+            found[f"ratio.{key}"] = found[f"bn.{key}"] / found[f"plain.{key}"]
+    return found
+
+
+def _side(norm: bool) -> str:
+    return "bn" if norm else "plain"
+
+
+def _choice(results: Results) -> dict[str, Number]:
+    """What was chosen, the pilot that it came from, and how BN fares at the grid's rate nearest to 30 x1."""
+    choice, pilot, cells = results.choice, results.stages["pilot"], results.stages["survival"]
+    at_x1 = pilot[choice.lr]
+    rise = accuracies(at_x1).mean() - np.mean([protocol.earlier(record) for record in at_x1])
+    x30 = 30 * choice.lr
+    nearest = min((lr for norm, lr in cells if norm), key=lambda lr: abs(np.log(lr / x30)))
+    there = accuracies(cells[True, nearest])
+    return (
+        prefixed("pilot", {"seeds": len(at_x1), "rise": float(rise)})
+        | {f"pilot.mean_{lr:g}": float(accuracies(records).mean()) for lr, records in pilot.items()}
+        | prefixed("choice", {"lr": choice.lr, "epochs": choice.epochs, "target": choice.target})
+        | prefixed(
+            "x30",
+            {
+                "lr": round(x30, 6),
+                "nearest": nearest,
+                "learned": learned(cells[True, nearest]),
+                "lowest": float(there.min()),
+                "highest": float(there.max()),
+            },
+        )
+        | prefixed("again", _again(results))
+    )
+
+
+def _again(results: Results) -> dict[str, Number]:
+    """The chosen initial weights at PRECISION_LR were trained in two stages, alike but for the name and, for
+    some seeds, the machine."""
+    chosen = results.stages["initial"][results.choice.initial, results.choice.output_scale]
+    pairs = list(zip(chosen, results.stages["survival"][False, PRECISION_LR], strict=False))
+    moved = [pair for pair in pairs if len({record.provenance["hardware"] for record in pair}) > 1]
+    values = np.array([accuracies(pair) for pair in pairs])
+    apart = np.abs(values[:, 0] - values[:, 1])
+    first, second = values[apart.argmax()]
+    return {
+        "elsewhere": len(moved),  # on another machine
+        "equal": int((apart == 0).sum()),
+        "first": float(first),
+        "second": float(second),
+    }

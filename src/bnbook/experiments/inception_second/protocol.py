@@ -43,7 +43,9 @@ from bnbook.experiments.inception_speedups.protocol import TRAINING_IMAGES
 from bnbook.records import MissingRecord, Record
 
 EXPERIMENT = first.EXPERIMENT
-STAGES = ("precision", "initial", "survival", "pilot", "main", "instrument")
+STAGES_THAT_CHOOSE = ("precision", "initial", "survival", "pilot")
+STAGES = (*STAGES_THAT_CHOOSE, "main", "instrument")
+BESIDE = ("initial", "survival")
 DATA = first.DATA
 BASELINE = "inception"
 
@@ -219,14 +221,19 @@ class Choice:
 class Results:
     """The records made so far, by stage and the key of its configurations, by seed: of a stage that chooses
     the seeds that each of its configurations has, of the main stage and what follows it everything or
-    nothing. A stage where a configuration has none is not there, nor is the choice before it can be made."""
+    nothing. A stage where a configuration has none is not there, nor is the choice before it can be made.
+
+    `full_width` has the stages BESIDE of profile "paper", to be shown beside those of a narrower one."""
 
     profile: Profile
     stages: dict[str, dict[Any, list[Record]]]
     choice: Choice | None = None
+    full_width: dict[str, dict[Any, list[Record]]] = dataclasses.field(default_factory=dict)
 
     def records(self, stage: str) -> list[Record]:
-        return list(itertools.chain(*self.stages.get(stage, {}).values()))
+        """All of a stage, those at the full width too."""
+        cells = [*self.stages.get(stage, {}).values(), *self.full_width.get(stage, {}).values()]
+        return list(itertools.chain(*cells))
 
 
 def decay(epochs: int) -> float:
@@ -483,26 +490,35 @@ def jobs(profile: Profile, choice: Choice) -> list[tuple[Config, int]]:
 def results(profile: Profile, folders: Sequence[Path]) -> Results:
     """The records of `profile` that have been made, looked up in `folders` in order; raises MissingRecord
     where there are none at all."""
-    stages = {}
-    for stage in ("precision", "initial", "survival"):
-        try:
-            configs, seeds = configurations(stage, profile, folders)
-        except MissingRecord:
-            continue  # what decides them is not whole yet
-        if all((found := made(folders, configs, range(seeds))).values()):
-            stages[stage] = found
+    stages = choosing(STAGES_THAT_CHOOSE, profile, folders)
     if not stages:
         raise MissingRecord("no run of Section 4.2's second registration has been made yet")
+    full_width = choosing(BESIDE, PROFILES["paper"], folders) if profile.width < 1 else {}
     try:
         choice = choose(profile, folders)
     except MissingRecord:
-        return Results(profile, stages)
+        return Results(profile, stages, full_width=full_width)
     for stage in ("main", "instrument"):
         try:
             stages[stage] = whole(folders, plan(stage, profile, folders))
         except MissingRecord:
             break
-    return Results(profile, stages, choice)
+    return Results(profile, stages, choice, full_width)
+
+
+def choosing(
+    stages: Iterable[str], profile: Profile, folders: Sequence[Path]
+) -> dict[str, dict[Any, list[Record]]]:
+    """The records of stages that choose; without those of which a configuration has none."""
+    found = {}
+    for stage in stages:
+        try:
+            configs, seeds = configurations(stage, profile, folders)
+        except MissingRecord:
+            continue  # what decides them is not whole yet
+        if all((cells := made(folders, configs, range(seeds))).values()):
+            found[stage] = cells
+    return found
 
 
 def whole(folders: Sequence[Path], runs: Iterable[tuple[Config, int]]) -> dict[str, list[Record]]:

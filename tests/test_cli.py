@@ -69,7 +69,18 @@ def test_help_and_a_wrong_command_need_no_heavy_library():
 
 
 def test_every_command_explains_itself(capsys):
-    for command in ("run", "forget", "figures", "claims", "data", "notebook", "book", "replay", "bench"):
+    for command in (
+        "run",
+        "forget",
+        "figures",
+        "claims",
+        "data",
+        "notebook",
+        "book",
+        "replay",
+        "bench",
+        "new-experiment",
+    ):
         with pytest.raises(SystemExit) as end:
             cli.main([command, "--help"])
         assert end.value.code == 0

@@ -51,6 +51,7 @@ def parser() -> argparse.ArgumentParser:
     _book(commands)
     _replay(commands)
     _bench(commands)
+    _new_experiment(commands)
     return top
 
 
@@ -285,3 +286,19 @@ def bench(arguments: argparse.Namespace) -> None:
     from bnbook import bench
 
     bench.main(commit=arguments.commit)
+
+
+def _new_experiment(commands) -> None:
+    command = _command(
+        commands, "new-experiment", new_experiment, "write the first draft of an experiment, for contributors"
+    )
+    command.add_argument("name", metavar="NAME", help="words in small letters, joined by underscores")
+    command.add_argument("--section", default="3", help="of the paper (default: 3)")
+
+
+def new_experiment(arguments: argparse.Namespace) -> None:
+    from bnbook import skeleton
+
+    for file in skeleton.create(arguments.name, arguments.section):
+        print(file.relative_to(paths.ROOT))
+    print(f"Try it: bnbook run {arguments.name}   What comes next: CONTRIBUTING.md")

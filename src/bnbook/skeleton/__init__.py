@@ -1,0 +1,76 @@
+"""`bnbook new-experiment`: the first draft of a room, with all that belongs to it, ready to run."""
+
+import re
+from pathlib import Path
+from string import Template
+
+from bnbook import paths
+from bnbook.config import ConfigError
+from bnbook.experiments import PLANNED
+
+HERE = Path(__file__).parent
+NAME = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
+
+
+def create(name: str, section: str) -> list[Path]:
+    """Write the files of the experiment `name` about `section` of the paper, and its lines in the table of
+    names and the book's contents; returns the files written. Raises ConfigError where the name is none for a
+    Python package, or taken."""
+    if not NAME.fullmatch(name):
+        raise ConfigError(f"name is {name!r}; it must be words in small letters, joined by underscores")
+    if name in PLANNED:
+        raise ConfigError(f"name is {name!r}; there is an experiment of that name")
+    number = 1 + max(experiment.number for experiment in PLANNED.values())
+    short = name.partition("_")[0]
+    if short in {experiment.short for experiment in PLANNED.values()}:
+        short = name
+    words = {
+        "name": name,
+        "section": section,
+        "short": short,
+        "figure": name.replace("_", "-"),
+        "title": name.replace("_", " ").capitalize(),
+    }
+    made = [_write(source, target, words) for source, target in _places(number, words).items()]
+    for package in {file.parent for file in made if file.suffix == ".py"}:
+        (package / "__init__.py").touch()
+    names = paths.ROOT / "src/bnbook/experiments/__init__.py"
+    _before(names, "    ]\n}\n", f'        Experiment({number}, "{name}", "{section}", "{short}"),\n')
+    contents = paths.BOOK / "_toc.yml"
+    pages = f"  - file: book/{name}\n  - file: notebooks/{number:02d}_{name}\n"
+    _before(contents, "  - file: book/first-registration\n", pages)
+    _before(
+        contents, "      - file: book/figures/pic-sgd\n", f"      - file: book/figures/{words['figure']}\n"
+    )
+    return made
+
+
+def _places(number: int, words: dict[str, str]) -> dict[str, Path]:
+    """Where each draft goes, relative to the repository."""
+    name = words["name"]
+    room, tests = Path("src/bnbook/experiments") / name, Path("tests/experiments") / name
+    parts = ("protocol", "training", "measures", "figures")
+    return {f"{part}.py.txt": room / f"{part}.py" for part in parts} | {
+        "synthetic.py.txt": tests / "synthetic.py",
+        "test_room.py.txt": tests / f"test_{name}.py",
+        "chapter.md.txt": Path("book") / f"{name}.md",
+        "figure.md.txt": Path("book/figures") / f"{words['figure']}.md",
+        "notebook.ipynb.txt": Path("notebooks") / f"{number:02d}_{name}.ipynb",
+    }
+
+
+def _write(source: str, target: Path, words: dict[str, str]) -> Path:
+    file = paths.ROOT / target
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(Template((HERE / source).read_text(encoding="utf-8")).substitute(words), encoding="utf-8")
+    return file
+
+
+def _before(file: Path, anchor: str, line: str) -> None:
+    """Put `line` before `anchor`, which stands once in `file`; raises ConfigError where it does not."""
+    text = file.read_text(encoding="utf-8")
+    if text.count(anchor) != 1:
+        raise ConfigError(
+            f"{file} has {text.count(anchor)} times {anchor.strip()!r}; add {line.strip()!r} by hand"
+        )
+    file.write_text(text.replace(anchor, line + anchor), encoding="utf-8")

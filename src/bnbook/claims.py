@@ -43,7 +43,6 @@ class ClaimResult:
 
     id: str
     kind: str  # one of KINDS
-    section: str
     statement: Text
     paper: Text
     rule: Text | None
@@ -227,7 +226,6 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
     return ClaimResult(
         id=name,
         kind=kind,
-        section=entry["section"],
         statement=_filled(entry["statement"]),
         paper=_filled(entry["paper"]),
         rule=entry.get("rule"),

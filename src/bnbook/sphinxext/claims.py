@@ -12,7 +12,7 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bnbook import claims
-from bnbook.paper import Text
+from bnbook.paper import LANGUAGES, Text
 from bnbook.sphinxext import data, numbers
 from bnbook.sphinxext.editions import Block, joined, pair
 from bnbook.sphinxext.html import Tag, tag
@@ -193,7 +193,7 @@ class UnstatedDirective(SphinxDirective):
     def side(self, text: str | int | dict[str, str]) -> list[nodes.Node]:
         """A text in both languages, or one that needs no translation; placeholders filled."""
         if isinstance(text, dict):
-            return blocks(self, {lang: numbers.fill(text[lang]) for lang in ("ko", "en")})
+            return blocks(self, {lang: numbers.fill(text[lang]) for lang in LANGUAGES})
         return inline(self, numbers.fill(str(text)))
 
 
@@ -204,7 +204,7 @@ def inline(directive: SphinxDirective, text: str) -> list[nodes.Node]:
 
 def blocks(directive: SphinxDirective, texts: dict[str, str]) -> list[nodes.Node]:
     """The two languages, for the edition to choose from, one under the other where it has both."""
-    return [Block("", *inline(directive, texts[lang]), lang=lang, stacked=True) for lang in ("ko", "en")]
+    return [Block("", *inline(directive, texts[lang]), lang=lang, stacked=True) for lang in LANGUAGES]
 
 
 def reference(kind: str, target: str, text: Iterable[nodes.Node], role: str) -> nodes.Element:

@@ -17,9 +17,10 @@ from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
+from bnbook.paper import LANGUAGES
 from bnbook.sphinxext.html import Tag, tag
 
-EDITIONS = {"ko": ("ko",), "en": ("en",), "ko-en": ("ko", "en")}
+EDITIONS = {"ko": ("ko",), "en": ("en",), "ko-en": LANGUAGES}
 BILINGUAL = ("book/", "notebooks/")  # pages that must hold both languages
 SEPARATOR = " · "  # between the two languages of a heading, and of the book's title in _config.yml
 HANGUL = re.compile("[\uac00-\ud7a3]")
@@ -70,7 +71,7 @@ def languages(edition: str) -> tuple[str, ...]:
 def pair(texts: dict[str, str], parse: Callable[[str], list[nodes.Node]] | None = None) -> list[nodes.Node]:
     """`{"ko": ..., "en": ...}` as two phrases, for `EditionTransform` to choose from."""
     phrases: list[nodes.Node] = []
-    for lang in ("ko", "en"):
+    for lang in LANGUAGES:
         children = parse(texts[lang]) if parse else [nodes.Text(texts[lang])]
         phrases += [Phrase("", "", *children, lang=lang), nodes.Text(" ")]
     return phrases[:-1]
@@ -215,14 +216,14 @@ def _configure(app: Sphinx, config: Config) -> None:
     """Checks the edition and picks its half of the book's title, "Korean · English"."""
     if config.edition not in EDITIONS:
         raise ConfigError(f"edition is {config.edition!r}; it must be one of {', '.join(EDITIONS)}")
-    halves = dict(zip(("ko", "en"), config.html_title.split(SEPARATOR), strict=False))
+    halves = dict(zip(LANGUAGES, config.html_title.split(SEPARATOR), strict=False))
     config.html_title = config.project = halves.get(config.edition, config.html_title)
 
 
 def setup(app: Sphinx) -> None:
     app.add_config_value("edition", "ko-en", "env", types=[str])
     app.connect("config-inited", _configure)
-    for lang in ("ko", "en"):
+    for lang in LANGUAGES:
         app.add_directive(lang, LanguageDirective)
         app.add_role(lang, LanguageRole())
     app.add_transform(EditionTransform)

@@ -22,13 +22,14 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import bnbook
 from bnbook import figures, paths
+from bnbook.figures import LICENCE
+from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import data, numbers
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import joined, languages, pair
 from bnbook.sphinxext.html import tag
 
 AUTHOR = "bnbook contributors"
-LICENCE = "CC BY 4.0"
 FILES = ("svg", "png", "csv")
 ADDRESS = "{{address}}"  # of the edition; the page's script fills it in where html.baseurl is unset
 
@@ -70,11 +71,11 @@ def texts(source: Path, name: str) -> Texts:
     except (OSError, KeyError, yaml.YAMLError) as error:
         raise FigureError(f"{path.name} has no texts of its figure: {error}") from None
     for part in ("title", "caption", "alt"):
-        for lang in ("ko", "en"):
+        for lang in LANGUAGES:
             if not entry.get(part, {}).get(lang):
                 raise FigureError(f"{path.name} has no {part} ({lang}) for {name!r}")
     return Texts(
-        **{part: {lang: numbers.fill(entry[part][lang]).strip() for lang in ("ko", "en")} for part in entry}
+        **{part: {lang: numbers.fill(entry[part][lang]).strip() for lang in LANGUAGES} for part in entry}
     )
 
 

@@ -16,6 +16,7 @@ from sphinx.util import logging
 from bnbook import figures, paths
 from bnbook.experiments import EXPERIMENTS
 from bnbook.notebooks import NotebookRunError, run
+from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.data import fingerprint
 from bnbook.sphinxext.editions import joined
@@ -100,7 +101,7 @@ def tags(cell: dict[str, Any]) -> list[str]:
 
 def language(cell: dict[str, Any]) -> str | None:
     """The language a Markdown cell is tagged with."""
-    known = [tag for tag in tags(cell) if tag in ("ko", "en")]
+    known = [tag for tag in tags(cell) if tag in LANGUAGES]
     return known[0] if known and cell["cell_type"] == "markdown" else None
 
 

@@ -20,7 +20,7 @@ from bnbook import paths
 from bnbook.sphinxext.korean_search import SearchKorean
 
 # code -> (its name in its own language, the name for narrow headers, the language of the page)
-EDITIONS = {
+NAMES = {
     "ko": ("한국어", "한", "ko"),
     "en": ("English", "En", "en"),
     "ko-en": ("나란히 · Side by side", "한·En", "ko"),
@@ -178,7 +178,7 @@ def _editions(app: Sphinx, content_root: str, address: str) -> list[dict[str, An
             "alternate": f"{base}/{code}/{address}" if base else f"{content_root}../{code}/{address}",
             "current": code == app.config.edition,
         }
-        for code, (name, short, language) in EDITIONS.items()
+        for code, (name, short, language) in NAMES.items()
     ]
 
 

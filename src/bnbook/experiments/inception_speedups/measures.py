@@ -18,7 +18,6 @@ from bnbook.experiments.inception_speedups.protocol import (
 from bnbook.measures import (
     Crossing,
     Estimate,
-    accuracies,
     crossing,
     curve,
     data_name,
@@ -380,8 +379,3 @@ def _rate_numbers(results: Results) -> dict[str, Number]:
 
 def _mean_end(results: Results, norm: bool, lr: float) -> float:
     return float(np.mean([end_validation(r) for r in results.rates[norm, lr]]))
-
-
-def end_accuracies(results: Results, variant: str) -> np.ndarray:
-    """Test accuracy in percent at the end (Algorithm 2 with BN), by seed."""
-    return accuracies(results.main[variant])

@@ -70,6 +70,7 @@ test: $(INSTALLED)
 .PHONY: lint
 lint: $(INSTALLED)
 	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports
 
 .PHONY: bench

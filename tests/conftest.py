@@ -4,6 +4,7 @@ import functools
 import importlib
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,15 @@ def all_synthetic(synthetic_of) -> dict[str, Any]:
 def synthetic(synthetic_of):
     """Those of Section 4.1, in whose terms most tests of what is shared are written."""
     return synthetic_of("mnist_activation_shift")
+
+
+@pytest.fixture(autouse=True)
+def denormals() -> Iterator[None]:
+    """A run that is made within a test sets the whole process to flush denormal numbers; the next test does
+    without."""
+    yield
+    if torch := sys.modules.get("torch"):
+        torch.set_flush_denormal(False)
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ NARROWER = {
 }
 # All but the experiments with convolutions of many layers, for time: the test above has them.
 CHECK = """
-from bnbook.experiments import replay
+from bnbook.runs import replay
 known = replay.EXPERIMENTS.items()
 replay.EXPERIMENTS = {name: one for name, one in known if "cifar10" not in getattr(one.protocol, "DATA", ())}
 print(*replay.check(), sep="\\n")

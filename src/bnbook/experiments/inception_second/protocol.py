@@ -4,7 +4,7 @@ The first registration (`inception_speedups.protocol`) measured curves by moving
 the mean of the baseline's maxima, which hardly any of its own runs reaches, and lost a seed of three to a
 choice of x1 made under another schedule. This one is written after those results were seen and before any run
 of its own. Profile "cpu" computes in float32, on a CPU or a GPU, so that any machine can add seeds to one
-table; "paper", the same arms at the full width, in bfloat16, which a GPU gets through four times as fast. Both
+table; "paper", the same arms at the full width, in bfloat16, in which a GPU is four times as fast. Both
 evaluate batch normalization by Algorithm 2 along the whole curve. What is chosen is chosen on validation
 images, for the *plain* network alone, and without a look at the test set:
 

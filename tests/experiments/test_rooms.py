@@ -1,9 +1,11 @@
 """What every room offers, so that the engine, the claims and the book need no word about any of them."""
 
 import inspect
+from pathlib import Path
 
 import pytest
 
+from bnbook import paths
 from bnbook.config import RunConfig
 from bnbook.drawing import Figure
 from bnbook.experiments import EXPERIMENTS, PLANNED
@@ -60,7 +62,12 @@ def test_it_trains_measures_and_draws(name):
     assert room.figures.FIGURES and all(isinstance(figure, Figure) for figure in room.figures.FIGURES)
 
 
-@pytest.mark.parametrize("name", PLANNED)
-def test_a_room_is_one_folder_with_tests_of_its_own(name):
-    room = inspect.getfile(PLANNED[name].protocol)
-    assert room.endswith(f"bnbook/experiments/{name}/protocol.py")
+@each
+def test_a_room_has_tests_and_made_up_records_of_its_own(name):
+    tests = Path(__file__).parent / name
+    assert list(tests.glob("test_*.py")) and (tests / "synthetic.py").exists()
+
+
+def test_every_folder_is_a_room_and_no_room_is_forgotten():
+    rooms = paths.ROOT / "src" / "bnbook" / "experiments"
+    assert {file.parent.name for file in rooms.glob("*/protocol.py")} == set(PLANNED)

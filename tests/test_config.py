@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from bnbook.config import ConfigError, RunConfig
+from bnbook.config import ConfigError, RunConfig, TrainingConfig
 from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.experiments.mnist_activation_shift.protocol import Config
 
@@ -37,6 +37,13 @@ def test_unknown_and_missing_keys_are_refused():
     del values["norm_eps"]
     with pytest.raises(ConfigError, match="missing keys in a Config: norm_eps"):
         Config.from_dict(values)
+
+
+def test_a_training_run_says_on_what_and_a_measurement_need_not():
+    fields = {"experiment": "e", "variant": "v", "recipe": 1, "batch_size": 2, "steps": 3}
+    assert RunConfig(**fields).run_id == TrainingConfig(**fields, data="digits", train_on="train").run_id
+    with pytest.raises(TypeError, match=r"data.*train_on"):
+        TrainingConfig(**fields)
 
 
 def test_frozen():

@@ -23,7 +23,7 @@ from bnbook.runs import plans
 from bnbook.train import checkpoint as checkpoints
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import Progress, at_most, nudged, train
-from bnbook.train.probes import Evaluation, Moment, SigmoidInputs, evaluate
+from bnbook.train.probes import Evaluation, SigmoidInputs, StepSummary, evaluate
 from bnbook.train.schedules import log_then_even
 
 PROFILE = dataclasses.replace(protocol.PROFILES["smoke"], steps=1200, evaluate_every=100)
@@ -120,6 +120,19 @@ def test_variants_draw_the_same_weights():
         assert b.linear.bias is None and torch.all(a.linear.bias == 0)
 
 
+def test_unknown_activation():
+    with pytest.raises(ValueError, match="activation is 'tanh'; it must be one of sigmoid, relu"):
+        MLP(64, 10, 1, 10, activation="tanh")
+
+
+LAYERS = [(None, None), (nn.BatchNorm1d, None), (nn.BatchNorm1d, True), (None, False)]
+
+
+def test_a_normalized_layer_has_no_bias_unless_it_is_asked_for():
+    biases = [MLP(4, 3, 2, 2, norm, bias=bias).hidden[1].linear.bias for norm, bias in LAYERS]
+    assert [bias is not None for bias in biases] == [True, False, True, False]
+
+
 def test_our_layer_trains_like_torchs(tmp_path):
     """The records were made with torch's layer; the paper's, written by hand, gives the same training."""
     ours = dataclasses.replace(short(BN), norm_backend="paper")
@@ -196,7 +209,7 @@ def test_percentiles_are_of_what_the_sigmoid_sees():
         model = MLP(4, 6, 1, 10, norm)
         before = {name: value.clone() for name, value in model.state_dict().items()}
         probe = SigmoidInputs(x, (15, 50, 85), [1])
-        probe(Moment(step=1, train_loss=0.0, train_seconds=0.0), model)
+        probe(StepSummary(step=1, train_loss=0.0, train_seconds=0.0), model)
         wu = model.hidden[0].linear(x).detach()
         seen = (wu - wu.mean(0)) / (wu.var(0, unbiased=False) + 1e-5).sqrt() if norm else wu
         arrays = probe.arrays()

@@ -24,17 +24,24 @@ def digest(values: dict[str, Any]) -> str:
     return hashlib.sha256(canonical(values).encode()).hexdigest()[:12]
 
 
+# What a measurement has where a training run has its data and its learning rate: the fields are part of every
+# run id. The data are the embedded ones, so that nothing is fetched.
+NO_DATA = "digits"
+NO_RATE = 0.0
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What every experiment's configuration has. Each experiment adds its own fields in a subclass."""
+    """What every run's configuration has, a measurement's too, which looks at no data unless it says so.
+    Each experiment adds its own fields in a subclass."""
 
     experiment: str
     variant: str
     recipe: int  # raised by hand whenever the training code changes what a run computes
-    data: str  # a name of bnbook.data.sources
-    train_on: str  # "train", or "train+validation" once every choice is made
     batch_size: int
     steps: int
+    data: str = NO_DATA
+    train_on: str = "train"
 
     @property
     def run_id(self) -> str:
@@ -51,3 +58,11 @@ class RunConfig:
             if keys:
                 raise ConfigError(f"{problem} keys in a {cls.__name__}: {', '.join(sorted(keys))}")
         return cls(**values)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingConfig(RunConfig):
+    """That of a run that trains: the same fields, but it has to say on what."""
+
+    data: str = dataclasses.field()  # a name of bnbook.data.sources
+    train_on: str = dataclasses.field()  # "train", or "train+validation" once every choice is made

@@ -164,8 +164,8 @@ class Inception(nn.Module):
         self.stem = Conv(3, maps, 3, norm, activation)
         self.lrn = LocalResponseNorm(maps, alpha=lrn_alpha) if lrn else nn.Identity()
         blocks = []
-        for place, block in enumerate(BLOCKS, start=1):
-            own = last_norm if last_norm and place == len(BLOCKS) else norm
+        for index, block in enumerate(BLOCKS, start=1):
+            own = last_norm if last_norm and index == len(BLOCKS) else norm
             if isinstance(block, int):
                 blocks.append(Halving(maps, scaled(block, width), norm, activation))
                 maps += scaled(block, width)

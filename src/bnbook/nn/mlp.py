@@ -1,4 +1,4 @@
-"""The fully connected sigmoid network of Section 4.1."""
+"""Fully connected networks: that of Section 4.1, and what the other experiments make of it."""
 
 from collections.abc import Callable
 from itertools import pairwise
@@ -6,30 +6,42 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
+
 
 class HiddenLayer(nn.Module):
-    """g(BN(Wu)) where the layer normalizes, g(Wu + b) where it does not (Section 3.2); g is the sigmoid.
+    """g(BN(Wu)) where the layer normalizes, g(Wu + b) where it does not (Section 3.2); then Dropout."""
 
-    With a norm the bias is left out: the mean is subtracted anyway, and beta takes its role.
-    """
-
-    def __init__(self, inputs: int, outputs: int, norm: Callable[[int], nn.Module] | None):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        norm: Callable[[int], nn.Module] | None,
+        activation: str,
+        bias: bool,
+        dropout: float,
+    ):
         super().__init__()
-        self.linear = nn.Linear(inputs, outputs, bias=norm is None)
+        self.linear = nn.Linear(inputs, outputs, bias=bias)
         self.norm = norm(outputs) if norm else nn.Identity()
+        self.activation = ACTIVATIONS[activation]()
+        self.dropout = nn.Dropout(dropout)
 
-    def sigmoid_input(self, u: Tensor) -> Tensor:
-        """(N, inputs) -> (N, outputs): what the sigmoid receives, after gamma and beta where there is BN."""
+    def preactivation(self, u: Tensor) -> Tensor:
+        """(N, inputs) -> (N, outputs): what g receives, after gamma and beta where there is BN."""
         return self.norm(self.linear(u))
 
     def forward(self, u: Tensor) -> Tensor:
-        return torch.sigmoid(self.sigmoid_input(u))
+        return self.dropout(self.activation(self.preactivation(u)))
 
 
 class MLP(nn.Module):
-    """(N, inputs) -> (N, classes) logits, through `depth` hidden layers of `hidden` sigmoids.
+    """(N, inputs) -> (N, classes) logits, through `depth` hidden layers of `hidden` units.
 
-    `norm(units)` makes the normalization of one layer; None for the plain network.
+    `norm(units)` makes the normalization of one layer; None for the plain network. With a norm the bias is
+    left out, unless `bias` says otherwise: the mean is subtracted anyway, and beta takes its role.
+    `activation` is one of ACTIVATIONS, else ValueError; `dropout` the share of a hidden layer's outputs that
+    training drops.
     """
 
     def __init__(
@@ -39,10 +51,18 @@ class MLP(nn.Module):
         depth: int,
         classes: int,
         norm: Callable[[int], nn.Module] | None = None,
+        activation: str = "sigmoid",
+        bias: bool | None = None,
+        dropout: float = 0.0,
     ):
         super().__init__()
-        widths = [inputs] + [hidden] * depth
-        self.hidden = nn.ModuleList(HiddenLayer(a, b, norm) for a, b in pairwise(widths))
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}")
+        bias = norm is None if bias is None else bias
+        self.hidden = nn.ModuleList(
+            HiddenLayer(a, b, norm, activation, bias, dropout)
+            for a, b in pairwise([inputs] + [hidden] * depth)
+        )
         self.output = nn.Linear(hidden, classes)
 
     def forward(self, x: Tensor) -> Tensor:

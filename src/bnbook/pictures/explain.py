@@ -106,14 +106,14 @@ def covariate_shift(_: None = None) -> Drawn:
     rows = []
     plot.axvspan(-2, 2, color=GREEN, alpha=0.1, lw=0)
     plot.text(0, 3.72, "the sigmoid is steep here", ha="center", color=GREEN, fontsize=SMALL, va="center")
-    for place, (step, values) in enumerate(inputs.items()):
-        base = len(inputs) - 1 - place
+    for index, (step, values) in enumerate(inputs.items()):
+        base = len(inputs) - 1 - index
         height = density(values, at, 0.28)
         height = 1.15 * height / height.max()
-        colour = (PLAIN, YELLOW, WU)[place]
-        plot.fill_between(at, base, base + height, color=colour, alpha=0.55, lw=0, zorder=place + 2)
-        plot.plot(at, base + height, color=colour, lw=1.4, zorder=place + 2)
-        plot.plot([values.mean()] * 2, [base, base + 0.32], color=INK, lw=1.6, zorder=place + 3)
+        colour = (PLAIN, YELLOW, WU)[index]
+        plot.fill_between(at, base, base + height, color=colour, alpha=0.55, lw=0, zorder=index + 2)
+        plot.plot(at, base + height, color=colour, lw=1.4, zorder=index + 2)
+        plot.plot([values.mean()] * 2, [base, base + 0.32], color=INK, lw=1.6, zorder=index + 3)
         plot.text(at[0], base + 0.16, f"step {step:,}", fontweight="bold", color=colour, fontsize=10)
         rows += [{"step": step, "example": k, "input": value} for k, value in enumerate(values, start=1)]
     means = [values.mean() for values in inputs.values()]
@@ -209,8 +209,8 @@ def saturation(_: None = None) -> Drawn:
     words = []
     rows = [{"curve": "sigmoid", "x": a, "y": b} for a, b in zip(x, sigmoid(x), strict=True)]
     rows += [{"curve": "slope", "x": a, "y": b} for a, b in zip(x, slope(x), strict=True)]
-    for place, (name, mean, std, colour) in enumerate(groups):
-        base = len(groups) - 1 - place
+    for index, (name, mean, std, colour) in enumerate(groups):
+        base = len(groups) - 1 - index
         height = normal(x, mean, std)
         mean_slope = np.sum(slope(wide) * normal(wide, mean, std)) * (wide[1] - wide[0])
         curve = base + 0.8 * height / height.max()

@@ -77,12 +77,12 @@ def inception(_: None = None) -> Drawn:
 def _draw_chain(ax: Axes, found: list[Stage]) -> None:
     """A bar a block, as tall as its maps have pixels on a side; the number of maps above it."""
     style.heading(ax, "The small Inception", "bars: side of the feature maps; numbers: how many maps")
-    for place, stage in enumerate(found):
+    for index, stage in enumerate(found):
         height = max(stage.side, 1.2)
         colour = KIND_COLOURS[stage.kind]
         ax.add_patch(
             Rectangle(
-                (place - 0.38, (IMAGE_SIDE - height) / 2),
+                (index - 0.38, (IMAGE_SIDE - height) / 2),
                 0.76,
                 height,
                 fc=colour,
@@ -91,18 +91,18 @@ def _draw_chain(ax: Axes, found: list[Stage]) -> None:
                 lw=0,
             )
         )
-        ax.text(place, (IMAGE_SIDE + height) / 2 + 0.8, f"{stage.maps}", ha="center", fontsize=SMALL)
-    for place in range(len(found) - 1):
-        ax.plot([place + 0.38, place + 0.62], [IMAGE_SIDE / 2] * 2, color=INK, lw=0.9, zorder=0)
+        ax.text(index, (IMAGE_SIDE + height) / 2 + 0.8, f"{stage.maps}", ha="center", fontsize=SMALL)
+    for index in range(len(found) - 1):
+        ax.plot([index + 0.38, index + 0.62], [IMAGE_SIDE / 2] * 2, color=INK, lw=0.9, zorder=0)
     for side in sorted({stage.side for stage in found if stage.side > 1}, reverse=True):
-        own = [place for place, stage in enumerate(found) if stage.side == side]
+        own = [index for index, stage in enumerate(found) if stage.side == side]
         ax.plot([own[0] - 0.38, own[-1] + 0.38], [-2.2] * 2, color=GREY, lw=0.9)
         middle = (own[0] + own[-1]) / 2
         ax.text(middle, -3.2, f"{side}×{side}", ha="center", va="top", color=GREY, fontsize=SMALL)
     sideways = {"rotation": 90, "ha": "center", "va": "center", "fontsize": SMALL}
     ax.text(0, IMAGE_SIDE / 2, "3×3 conv", color="white", **sideways)
-    for place, name in ((len(found) - 2, "mean"), (len(found) - 1, "classes")):
-        ax.text(place, -3.2, name, ha="center", va="top", color=GREY, fontsize=SMALL)
+    for index, name in ((len(found) - 2, "mean"), (len(found) - 1, "classes")):
+        ax.text(index, -3.2, name, ha="center", va="top", color=GREY, fontsize=SMALL)
     ax.text(-0.75, IMAGE_SIDE / 2, "image", color=GREY, **sideways)
     names = [("Inception module", BN), ("halving block", YELLOW)]
     for row, (name, colour) in enumerate(names):
@@ -122,7 +122,7 @@ def _draw_inside(
         heights = np.linspace(2.0, 6.3, 3)
         shown = heights if len(steps) == 3 else heights[1:2]
         _arrow(ax, (5, 0.95), (centre, shown[0]))
-        for place, (step, height) in enumerate(zip(steps, shown, strict=True)):
+        for index, (step, height) in enumerate(zip(steps, shown, strict=True)):
             normalizes = step == "BN"
             ax.add_patch(
                 FancyBboxPatch(
@@ -146,8 +146,8 @@ def _draw_inside(
                 color="white" if normalizes else INK,
                 fontweight="bold" if normalizes else "normal",
             )
-            if place:
-                _arrow(ax, (centre, shown[place - 1] + 1.3), (centre, height))
+            if index:
+                _arrow(ax, (centre, shown[index - 1] + 1.3), (centre, height))
         _arrow(ax, (centre, shown[-1] + 1.3), (centre, 8.6))
     ax.plot([0.6, 9.4], [8.75, 8.75], color=colour, lw=3, solid_capstyle="butt")
     ax.text(5, 9.0, "maps of both, one stack", ha="center", va="bottom", fontsize=SMALL, color=GREY)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from bnbook.train.checkpoint import Checkpoint
-from bnbook.train.probes import Moment, Probe
+from bnbook.train.probes import Probe, StepSummary
 
 FIRST_LOSSES = 20  # kept in every record, for replay
 
@@ -138,12 +138,12 @@ def _account(progress: Progress, loss: float) -> None:
 
 
 def _measure(progress: Progress, model: nn.Module, probes: Sequence[Probe]) -> None:
-    moment = Moment(
+    summary = StepSummary(
         step=progress.step,
         train_loss=progress.loss_sum / max(progress.loss_count, 1),
         train_seconds=progress.seconds - progress.measuring_seconds,
     )
     for probe in probes:
         if progress.step in probe.steps:
-            probe(moment, model)
+            probe(summary, model)
     progress.loss_sum, progress.loss_count = 0.0, 0

@@ -17,9 +17,9 @@ from bnbook.nn.mlp import MLP
 
 
 @dataclasses.dataclass(frozen=True)
-class Moment:
-    """When a probe is called: after which step, with what mean training loss since the last call of any
-    probe, after how many seconds of training alone."""
+class StepSummary:
+    """Training as a probe meets it: after which step, with what mean training loss (nats) since the last call
+    of any probe, after how many seconds of training alone."""
 
     step: int
     train_loss: float
@@ -32,7 +32,7 @@ class Probe(Protocol):
     steps: frozenset[int]
     rows: list[Any]  # what it measured; saved in checkpoints
 
-    def __call__(self, moment: Moment, model: nn.Module) -> None: ...
+    def __call__(self, summary: StepSummary, model: nn.Module) -> None: ...
 
 
 class Evaluation:
@@ -63,8 +63,8 @@ class Evaluation:
         self.moving = moving
         self.rows: list[dict[str, float | None]] = []
 
-    def __call__(self, moment: Moment, model: nn.Module) -> None:
-        row = dataclasses.asdict(moment)
+    def __call__(self, summary: StepSummary, model: nn.Module) -> None:
+        row = dataclasses.asdict(summary)
         if self.moving:
             row |= self._measured(model)
         if self.population:
@@ -97,17 +97,17 @@ class SigmoidInputs:
         self.steps = frozenset(steps)
         self.rows: list[tuple[int, dict[str, np.ndarray]]] = []
 
-    def __call__(self, moment: Moment, model: MLP) -> None:
+    def __call__(self, summary: StepSummary, model: MLP) -> None:
         layer = model.hidden[-1]
         with torch.no_grad(), batch_statistics(model):
             u = model.below_last(self.x)
-            measured = {"input_percentiles": layer.sigmoid_input(u)}
+            measured = {"input_percentiles": layer.preactivation(u)}
             if not isinstance(layer.norm, nn.Identity):
                 measured["wu_percentiles"] = layer.linear(u)
         quantiles = {
             name: torch.quantile(value, self.levels, dim=0).numpy() for name, value in measured.items()
         }
-        self.rows.append((moment.step, quantiles))
+        self.rows.append((summary.step, quantiles))
 
     def arrays(self) -> dict[str, np.ndarray]:
         """ "percentile_step" (T,), "input_percentiles" (T, 3, units), with BN "wu_percentiles" likewise."""

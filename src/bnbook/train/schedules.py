@@ -1,5 +1,6 @@
 """On which steps things happen, and at what learning rate."""
 
+import dataclasses
 from collections.abc import Callable
 
 
@@ -20,6 +21,28 @@ def log_then_even(steps: int, growth: float, every: int) -> list[int]:
         step = max(step + 1, step * growth)
     first_even = (chosen[-1] // every + 1) * every if chosen else every
     return sorted({*chosen, *range(first_even, steps + 1, every), steps})
+
+
+@dataclasses.dataclass(frozen=True)
+class Schedule:
+    """When a run is measured: steps that grow by `growth`, then `parts` of the run, evenly.
+
+    >>> Schedule(growth=2.0, parts=4)(100)
+    [1, 2, 4, 8, 16, 25, 50, 75, 100]
+    """
+
+    growth: float
+    parts: int
+
+    def __call__(self, steps: int) -> list[int]:
+        return log_then_even(steps, self.growth, max(1, steps // self.parts))
+
+
+# For what costs more than a step, or moves slowly; for what costs little; and where the first steps matter.
+SPARSE = Schedule(growth=2.0, parts=10)
+MEDIUM = Schedule(growth=1.6, parts=10)
+DENSE = Schedule(growth=1.3, parts=20)
+DENSEST = Schedule(growth=1.2, parts=20)
 
 
 def exponential(initial: float, per_epoch: float, steps_per_epoch: int) -> Callable[[int], float]:

@@ -17,7 +17,7 @@ def write_record(runs: Path, config: protocol.Config, seed: int) -> records.Reco
     curves, final = {}, {}
     if config.part == "input":
         for dtype in protocol.DTYPES:
-            for way in protocol.WAYS:
+            for way in protocol.IMPLEMENTATIONS:
                 final |= {f"{way}.{dtype}.{what}": 1e-4 * shift for what in ("y", "d_x", "moments")}
             for how in protocol.VARIANCES:
                 final[f"{how}.{dtype}.lost"] = 0.5 * (how == "naive")

@@ -9,7 +9,7 @@ from bnbook.experiments.algorithm2_inference import protocol
 from bnbook.experiments.protocol import Results
 from tests.records import write_finished
 
-# The truth of Section 3.1: accuracies by the way of asking, what the factor m / (m - 1) brings, and the time
+# The truth of Section 3.1: accuracies by the mode of asking, what the factor m / (m - 1) brings, and the time
 # of an answer over that with the normalization folded away.
 ANSWERS = {
     "population": 0.97,
@@ -39,13 +39,13 @@ def write_record(runs: Path, config: protocol.Config, seed: int) -> records.Reco
     steps = np.unique(np.geomspace(1, config.steps, 20).round().astype(int))
     late, m = steps > 0.1 * config.steps, config.batch_size
     columns = {"step": steps.tolist()}
-    for way, end in ANSWERS.items():
-        # Seeds shift all ways alike; averages begin at chance.
-        right = np.where(late | (way == "population"), end - 0.001 * seed, 0.1)
-        columns[f"{way}_accuracy"] = right.tolist()
-        columns[f"{way}_disagreement"] = (ANSWERS["population"] - 0.001 * seed - right).tolist()
-    for way in protocol.TEST_BATCHES:
-        columns[f"{way}_company"] = np.full(len(steps), 0.1).tolist()
+    for mode, end in ANSWERS.items():
+        # Seeds shift all modes alike; averages begin at chance.
+        right = np.where(late | (mode == "population"), end - 0.001 * seed, 0.1)
+        columns[f"{mode}_accuracy"] = right.tolist()
+        columns[f"{mode}_disagreement"] = (ANSWERS["population"] - 0.001 * seed - right).tolist()
+    for mode in protocol.TEST_BATCHES:
+        columns[f"{mode}_company"] = np.full(len(steps), 0.1).tolist()
     if config.part == "fold":
         final = {"microseconds": 50.0, "times_folded": TIMES_FOLDED * (1 + 0.01 * seed)}
     else:
@@ -70,9 +70,9 @@ def followed(config: protocol.Config, steps: np.ndarray, seed: int) -> tuple[dic
     columns = {"step": steps.tolist()}
     if config.part == "lag":
         columns[f"population_{config.population_batches}_accuracy"] = right.tolist()
-        for way, points in LAG.items():
+        for mode, points in LAG.items():
             own = right - points / 100 * config.lr / LEARNED - 0.001 * (seed - 1)
-            columns[f"{way}_accuracy"] = own.tolist()
+            columns[f"{mode}_accuracy"] = own.tolist()
     else:
         for count in protocol.COUNTS:
             behind = SHIFTED * (count < max(protocol.COUNTS))

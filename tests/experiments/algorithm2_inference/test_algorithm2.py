@@ -175,34 +175,34 @@ def test_asking_leaves_the_network_alone(model):
     split = Split(images(120).float(), torch.arange(120) % 10)
     net, config = model.float().train(), dataclasses.replace(CONFIGS["net", "bn"], population_batches=3)
     before = copy.deepcopy(net.state_dict())
-    asked = experiment.Answers(split, Batches(split, 12, seed=0), config, [1])
-    asked(experiment.Moment(step=1, train_loss=0.0, train_seconds=0.0), net)
+    asked = experiment.Predictions(split, Batches(split, 12, seed=0), config, [1])
+    asked(experiment.StepSummary(step=1, train_loss=0.0, train_seconds=0.0), net)
     assert net.training and all(module.training for module in net.modules())
     assert all(torch.equal(value, before[name]) for name, value in net.state_dict().items())
     (row,) = asked.rows
     assert {name.removesuffix("_accuracy") for name in row if name.endswith("_accuracy")} == set(
-        protocol.WAYS
+        protocol.MODES
     )
     assert row["population_disagreement"] == 0 and row["test_1_accuracy"] == pytest.approx(0.1)
 
 
 @pytest.mark.parametrize(("part", "key"), [("lag", "10"), ("count", "bn")])
 def test_following_a_curve(part, key):
-    """Every way is asked at every evaluation, and training goes on as if nobody had looked."""
+    """Every mode is asked at every evaluation, and training goes on as if nobody had looked."""
     config = dataclasses.replace(CONFIGS[part, key], steps=12)
     measured = experiment.train_run(config, 0, None)
     columns = measured.curves["answers"]
-    ways = (
+    modes = (
         [f"population_{SMOKE.lag_batches}", *protocol.LAGGING]
         if part == "lag"
         else [f"population_{count}" for count in protocol.COUNTS]
     )
-    assert set(columns) == {"step", *(f"{way}_accuracy" for way in ways)} and columns["step"][-1] == 12
+    assert set(columns) == {"step", *(f"{mode}_accuracy" for mode in modes)} and columns["step"][-1] == 12
     unseen = experiment.train_run(config, 0, None, measure=False)
     assert measured.progress.first_losses == unseen.progress.first_losses
     assert (
         measured.final["test_accuracy_population"]
-        == columns[f"{ways[-1 if part == 'count' else 0]}_accuracy"][-1]
+        == columns[f"{modes[-1 if part == 'count' else 0]}_accuracy"][-1]
     )
 
 
@@ -211,8 +211,8 @@ def test_curves_by_algorithm_2_take_the_mini_batches_after_the_runs_own(model):
     split = Split(images(120).float(), torch.arange(120) % 10)
     net, batches = model.float().train(), Batches(split, 12, seed=0)
     config = dataclasses.replace(CONFIGS["count", "bn"], steps=5)
-    asked = experiment.Curves(split, batches, config, [2], [3])
-    asked(experiment.Moment(step=2, train_loss=0.0, train_seconds=0.0), net)
+    asked = experiment.AccuracyCurves(split, batches, config, [2], [3])
+    asked(experiment.StepSummary(step=2, train_loss=0.0, train_seconds=0.0), net)
     frozen = copy.deepcopy(net)
     population_statistics(frozen, [batches[number][0] for number in (5, 6, 7)])
     right = (experiment.by_fixed(frozen, split.x) == split.y).sum().item() / 120
@@ -318,7 +318,7 @@ def test_how_far_fewer_mini_batches_move_a_crossing(synthetic):
 
 
 def test_the_books_own_first_epoch():
-    """The same runs, asked in both ways: what the first registration saw, and what was there."""
+    """The same runs, asked in both modes: what the first registration saw, and what was there."""
     found = measures.first_epoch()
     assert [record.seed for record in found] == [0, 1, 2]
     for record in found:

@@ -1,6 +1,7 @@
 """Section 3.4: the noise of a mini-batch's company, statistics over groups, and what Dropout gains."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
 from bnbook.experiments.bn_regularizer import measures, protocol
 from bnbook.experiments.bn_regularizer import training as experiment
-from bnbook.experiments.bn_regularizer.networks import GhostBatchNorm, in_company, network, normalized
+from bnbook.experiments.bn_regularizer.networks import GhostBatchNorm, forward_batches, normalized
+from bnbook.nn.mlp import MLP
 from tests.experiments.bn_regularizer.synthetic import (
     CHANGED,
     COMPANY_LOSS,
@@ -34,7 +36,8 @@ def values(*shape, seed=0):
 
 def small(group=0, dropout=0.0, activation="sigmoid"):
     torch.manual_seed(0)
-    return network(5, 4, 2, 3, activation, group, dropout)
+    norm = functools.partial(GhostBatchNorm, group=group) if group else None
+    return MLP(5, 4, 2, 3, norm, activation, dropout=dropout)
 
 
 def test_each_group_is_normalized_by_itself():
@@ -69,15 +72,10 @@ def test_a_mini_batch_has_to_fall_into_groups():
         GhostBatchNorm(3, group=4)(values(10, 3))
 
 
-def test_unknown_activation():
-    with pytest.raises(ValueError, match="activation is 'tanh'; it must be one of sigmoid, relu"):
-        small(activation="tanh")
-
-
-def test_in_company_is_the_network_in_training():
+def test_many_mini_batches_at_once_are_the_network_in_training():
     """Each mini-batch by itself, Dropout being 0."""
     model, x = small(group=6), values(6, 7, 5)
-    x_hats, logits = in_company(model, model[0](x), eps=1e-5)
+    x_hats, logits = forward_batches(model, model.hidden[0].linear(x), eps=1e-5)
     for k in range(7):
         np.testing.assert_allclose(logits[:, k], model(x[:, k]).detach(), atol=1e-5)
     np.testing.assert_allclose(x_hats[1].mean(0).detach(), 0, atol=1e-5)
@@ -103,15 +101,20 @@ def test_the_law_of_the_root():
 
 
 def test_dropout_stands_behind_the_nonlinearity_of_every_hidden_layer():
-    kinds = [type(module) for module in small(group=6, dropout=0.5, activation="relu")]
-    assert kinds == [nn.Linear, GhostBatchNorm, nn.ReLU, nn.Dropout] * 2 + [nn.Linear]
+    layers = small(group=6, dropout=0.5, activation="relu").hidden
+    kinds = [[type(module) for module in layer.children()] for layer in layers]
+    assert kinds == [[nn.Linear, GhostBatchNorm, nn.ReLU, nn.Dropout]] * 2
+    torch.manual_seed(1)
+    dropped = layers[0](values(12, 5)) == 0
+    layers[0].dropout.p = 0.0
+    assert dropped.sum() > (layers[0](values(12, 5)) == 0).sum()
 
 
 def test_networks_start_alike_and_see_the_same_images():
     plain, bn = (CONFIGS["dropout", name, "0", LR] for name in ("plain", "bn"))
     one, other = (experiment.network(config, 64, seed=3) for config in (plain, bn))
-    assert torch.equal(one[0].weight, other[0].weight)
-    assert one[0].bias is not None and other[0].bias is None
+    one, other = one.hidden[0].linear, other.hidden[0].linear
+    assert torch.equal(one.weight, other.weight) and one.bias is not None and other.bias is None
     first, again, another = (experiment.subset("digits", 300, seed) for seed in (3, 3, 4))
     assert len(first) == 300 and torch.equal(first.x, again.x) and not torch.equal(first.y, another.y)
 
@@ -131,11 +134,11 @@ def test_a_run_repeats_itself_whatever_ran_before():
     assert losses[0] == losses[1]
 
 
-def test_in_company_the_mini_batch_is_the_same():
+def test_with_companions_the_mini_batch_is_the_same():
     """It comes first, with its labels, followed by others that are not its own once more."""
     data = Split(torch.arange(300.0)[:, None], torch.arange(300))
     batches = Batches(data, 60, seed=3)
-    company = experiment.InCompany(batches, 240)
+    company = experiment.WithCompanions(batches, 240)
     for step in (0, 7):
         (x, y), (images, labels) = batches[step], company[step]
         assert torch.equal(images[:60], x) and torch.equal(labels, y) and len(images) == 240
@@ -143,13 +146,13 @@ def test_in_company_the_mini_batch_is_the_same():
         assert not torch.equal(images[60:120], x)
 
 
-def test_in_company_the_loss_is_that_of_the_mini_batch_and_the_gradient_knows_of_the_others():
+def test_with_companions_the_loss_is_that_of_the_mini_batch_and_the_gradient_knows_of_the_others():
     """By finite differences in the first layer: the others move mean and variance, and with them the loss."""
     torch.manual_seed(0)
-    model = network(5, 4, 1, 3, "sigmoid", 12, 0.0).double()
+    model = MLP(5, 4, 1, 3, functools.partial(GhostBatchNorm, group=12)).double()
     x, y = values(12, 5).double(), torch.tensor([0, 1, 2])
     experiment.loss(model(x), y).backward()
-    weight, step = model[0].weight, 1e-6
+    weight, step = model.hidden[0].linear.weight, 1e-6
     sides = []
     for sign in (1, -1):
         with torch.no_grad():
@@ -161,10 +164,10 @@ def test_in_company_the_loss_is_that_of_the_mini_batch_and_the_gradient_knows_of
 
 def test_a_company_trains_as_it_is_said_to():
     """The first loss is that of the mini-batch, normalized with 180 others."""
-    config = dataclasses.replace(CONFIGS["statistics", str(SMOKE.company), LR], steps=3)
+    config = dataclasses.replace(CONFIGS["statistics", str(SMOKE.larger_group), LR], steps=3)
     measured = experiment.train_run(config, 0, None)
     training = experiment.subset("digits", 300, 0)
-    x, y = experiment.InCompany(Batches(training, 60, 0), 240)[0]
+    x, y = experiment.WithCompanions(Batches(training, 60, 0), 240)[0]
     logits = experiment.network(config, 64, 0)(x)
     expected = nn.functional.cross_entropy(logits[:60], y).item()
     assert measured.progress.first_losses[0] == pytest.approx(expected, rel=1e-5)
@@ -173,15 +176,15 @@ def test_a_company_trains_as_it_is_said_to():
 
 def test_dropout_raises_the_variance_that_it_is_not_there_for():
     """Of ReLUs' outputs, a share p dropped and the rest scaled up: the mean of squares grows 1 / (1 - p)
-    times, so the variance of what sums them grows; the settled statistics stay as they are."""
+    times, so the variance of what sums them grows; the population's statistics stay as they are."""
     config = dataclasses.replace(CONFIGS["dropout", "bn", "0.3", LR], dropout=0.5, population_batches=20)
     training = experiment.subset("digits", 300, 0)
     model = experiment.network(config, 64, seed=0)
-    experiment.settle(model, training, config, 0)
-    before = model[9].running_var.clone()
+    experiment.use_population_statistics(model, training, config, 0)
+    before = model.hidden[-1].norm.running_var.clone()
     found = experiment.shifted(model, training, config, 0)
     assert found["shift"] > 1.1 and 0 <= found["test_accuracy_shifted"] <= 1
-    assert torch.equal(model[9].running_var, before)
+    assert torch.equal(model.hidden[-1].norm.running_var, before)
 
 
 def test_larger_company_less_noise():
@@ -231,7 +234,7 @@ def test_what_is_judged_ran_by_seeds_that_chose_nothing(synthetic):
         (config,) = {record.run_id: record.config for record in found}.values()
         assert config["lr"] == 0.3 and config["dropout"] == 0.3 * (name == "dropout")
         assert config["group"] > 0
-    assert measures.new(synthetic, "company")[0].config["group"] == SMOKE.company
+    assert measures.new(synthetic, "company")[0].config["group"] == SMOKE.larger_group
 
 
 def test_the_grid_runs_first(synthetic, tmp_path):
@@ -248,7 +251,7 @@ def test_the_grid_runs_first(synthetic, tmp_path):
 
 def test_no_more_company_than_there_are_images():
     few = dataclasses.replace(SMOKE, images=100)
-    assert protocol.company(few) == 100
+    assert protocol.larger_group(few) == 100
     assert ("statistics", "100", LR) in protocol.main(few)
 
 
@@ -258,7 +261,7 @@ def test_the_rules_say_what_is_measured():
         claims.paper.claims()[f"c-3.4-{name}"]["rule"]["en"] for name in ("dropout", "generalization")
     )
     assert f"{cpu.new_seeds} new seeds" in dropout
-    assert f"{cpu.new_seeds_company} new seeds" in noise and f"{cpu.company:,} images" in noise
+    assert f"{cpu.new_seeds_company} new seeds" in noise and f"{cpu.larger_group:,} images" in noise
     assert f"mini-batch of {cpu.batch_size}" in noise
 
 

@@ -53,7 +53,7 @@ def test_the_scale_is_the_only_difference():
     """Of one seed, all weights, those of the output layer too, are the scale times those of scale 1; with BN
     and without they are the same."""
     one, large, normalized = (
-        [module for module in model if isinstance(module, nn.Linear)]
+        [module for module in model.modules() if isinstance(module, nn.Linear)]
         for model in (
             experiment.network(PLAIN, 1.0, INPUTS, 3),
             experiment.network(PLAIN, 100.0, INPUTS, 3),
@@ -80,8 +80,8 @@ def test_the_controls():
     assert changed["both"] == changed["epsilon"] | changed["output"]
     config = CONFIGS["control", "output"]
     small, one = (experiment.network(config, scale, INPUTS, 0) for scale in (0.01, 1.0))
-    assert torch.equal(small[-1].weight, one[-1].weight)
-    torch.testing.assert_close(small[0].weight, 0.01 * one[0].weight)
+    assert torch.equal(small.output.weight, one.output.weight)
+    torch.testing.assert_close(small.hidden[0].linear.weight, 0.01 * one.hidden[0].linear.weight)
 
 
 def test_without_bn_the_scale_multiplies_in_every_layer(batch):
@@ -114,13 +114,16 @@ def test_the_gradient_at_the_start_is_the_losss(batch):
     model = experiment.network(PLAIN, 1.0, INPUTS, 0).double()
     x, y = batch[0].double(), batch[1]
     with torch.no_grad():
-        hidden = model[:-1](x)
+        hidden = x
+        for layer in model.hidden:
+            hidden = layer(hidden)
         numeric = torch.zeros_like(hidden)
         for unit in range(hidden.shape[1]):
             step = torch.zeros(hidden.shape[1], dtype=torch.float64)
             step[unit] = 1e-6
             up, down = (
-                nn.functional.cross_entropy(model[-1](hidden + s), y, reduction="none") for s in (step, -step)
+                nn.functional.cross_entropy(model.output(hidden + s), y, reduction="none")
+                for s in (step, -step)
             )
             numeric[:, unit] = (up - down) / 2e-6
     gradient = experiment.at_start(PLAIN, 1.0, 0, batch)[1]
@@ -148,9 +151,10 @@ def test_bn_is_judged_by_population_statistics(batch):
     config = dataclasses.replace(BN, population_batches=3)
     model = experiment.network(config, 1.0, INPUTS, 0)
     experiment.judge(model, config, batches, data)
-    assert (model[1].running_mean != 0).all()
-    expected = model[0](data.x).mean(0)
-    torch.testing.assert_close(model[1].running_mean, expected, rtol=1e-4, atol=1e-5)
+    first = model.hidden[0]
+    assert (first.norm.running_mean != 0).all()
+    expected = first.linear(data.x).mean(0)
+    torch.testing.assert_close(first.norm.running_mean, expected, rtol=1e-4, atol=1e-5)
 
 
 def test_traces_are_runs_on_digits():

@@ -153,12 +153,12 @@ def test_a_dead_network_has_finite_numbers():
 
 def test_worth_of_independent_places_is_their_number():
     x = torch.randn(4000, 6, 3, 3, generator=torch.Generator().manual_seed(1))
-    assert experiment.worth(x) == pytest.approx(9, rel=0.1)
+    assert experiment.effective_sample_size(x) == pytest.approx(9, rel=0.1)
 
 
 def test_worth_of_places_that_are_all_alike_is_one():
     x = torch.randn(500, 3, 1, 1, generator=torch.Generator().manual_seed(1)).expand(-1, -1, 4, 4)
-    assert experiment.worth(x) == pytest.approx(1, rel=0.01)
+    assert experiment.effective_sample_size(x) == pytest.approx(1, rel=0.01)
 
 
 def test_distance_from_the_normal_distribution():

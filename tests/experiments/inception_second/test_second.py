@@ -400,10 +400,10 @@ def test_seeds_count_up_to_the_first_that_is_missing(tmp_path):
     profile = dataclasses.replace(SMOKE, precision_seeds=5)
     with pytest.raises(MissingRecord, match="second registration"):
         protocol.results(profile, [tmp_path])
-    for place, one in enumerate(configs.values()):
+    for index, one in enumerate(configs.values()):
         with pytest.raises(MissingRecord):
             protocol.results(profile, [tmp_path])
-        for seed in (0, 1, 3) if place == 0 else (0,):
+        for seed in (0, 1, 3) if index == 0 else (0,):
             write_record(tmp_path, one, seed, 0.3)
     found = protocol.results(profile, [tmp_path])
     assert list(found.stages) == ["precision"]
@@ -589,9 +589,9 @@ def undone():
     choice = dataclasses.replace(CHOICE, target=TARGET)
     configs = ablation.main(CPU, choice)
     main = {}
-    for place, (name, config) in enumerate(configs.items()):
+    for index, (name, config) in enumerate(configs.items()):
         halfway = 30.0 if name == ablation.SLOW else 10.0
-        ends = 0.81 - LOST.get(name, 0.0) + np.roll(NOISE, place)
+        ends = 0.81 - LOST.get(name, 0.0) + np.roll(NOISE, index)
         key = ablation.RATE if name == ablation.SLOW else name
         main[key] = [risen(config, 20 + k, end, halfway) for k, end in enumerate(ends)]
     return ablation.Results(CPU, choice, main)

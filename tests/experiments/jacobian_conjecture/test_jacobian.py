@@ -1,6 +1,7 @@
 """Section 3.3: the Jacobian between normalized layers, its spectrum, and the random matrices beside it."""
 
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from bnbook.experiments.jacobian_conjecture import figures, measures, protocol
 from bnbook.experiments.jacobian_conjecture import networks as jacobian
 from bnbook.experiments.jacobian_conjecture import training as experiment
 from bnbook.nn.batchnorm import population_statistics
-from bnbook.nn.mlp import initialise
+from bnbook.nn.mlp import MLP, initialise
 from tests.experiments.jacobian_conjecture.synthetic import NEARNESS
 
 SMOKE = protocol.PROFILES["smoke"]
@@ -23,12 +24,13 @@ EPS = 1e-5
 def made(activation, normalized, seed=0):
     """A network of 6 inputs and two layers of 5, its gammas and betas anything, and a batch of 40."""
     generator = torch.Generator().manual_seed(seed)
-    model = jacobian.network(6, 5, 2, 10, activation, normalized, EPS)
+    norm = functools.partial(nn.BatchNorm1d, eps=EPS) if normalized else None
+    model = MLP(6, 5, 2, 10, norm, activation)
     initialise(model, 0.7, generator)
     if normalized:
-        for norm in (model[1], model[4]):
-            nn.init.normal_(norm.weight, generator=generator)
-            nn.init.normal_(norm.bias, generator=generator)
+        for layer in model.hidden:
+            nn.init.normal_(layer.norm.weight, generator=generator)
+            nn.init.normal_(layer.norm.bias, generator=generator)
     return model, torch.randn(40, 6, generator=generator)
 
 
@@ -39,7 +41,8 @@ def test_jacobian_is_that_of_automatic_differentiation(activation, normalized):
     model, x = made(activation, normalized)
     before, after = jacobian.layers(model, x, EPS)
     model, x = model.double(), x.double()
-    linear, norm, g, following = model[:4]
+    first_layer, following = model.hidden[0], model.hidden[1].linear
+    linear, norm, g = first_layer.linear, first_layer.norm, first_layer.activation
     with torch.no_grad():
         first = linear(x)
         mean, std = first.mean(0), (first.var(0, unbiased=False) + EPS).sqrt()
@@ -67,9 +70,10 @@ def test_gradient_gain_is_that_of_backpropagation():
     y = torch.arange(40) % 10
     passed = jacobian.layers(model, x, EPS)
     gain = jacobian.gradient_gain(model, passed, x, y, 7)
-    first = model[0](x)
-    second = model[3](model[2](first))
-    loss = nn.functional.cross_entropy(model[6](model[5](second)), y, reduction="sum")
+    one, other = model.hidden
+    first = one.linear(x)
+    second = other.linear(one.activation(first))
+    loss = nn.functional.cross_entropy(model.output(other.activation(second)), y, reduction="sum")
     gradients = torch.autograd.grad(loss, (first, second))
     lengths = [(g * layer.std).norm(dim=1)[:7] for g, layer in zip(gradients, passed, strict=True)]
     assert gain == pytest.approx((lengths[0] / lengths[1]).log().mean().exp().item(), rel=1e-4)
@@ -89,8 +93,8 @@ def test_how_a_plain_layer_is_scaled_does_not_matter():
     model, x = made("relu", False)
     one = jacobian.jacobians(*jacobian.layers(model, x, eps=0.0), 4)
     with torch.no_grad():
-        model[0].weight *= 8
-        model[3].weight /= 4
+        model.hidden[0].linear.weight *= 8
+        model.hidden[1].linear.weight /= 4
     np.testing.assert_allclose(jacobian.jacobians(*jacobian.layers(model, x, eps=0.0), 4), one, rtol=1e-5)
 
 
@@ -101,11 +105,6 @@ def test_relu_loses_a_direction_for_each_unit_at_rest():
     resting = (before.slope == 0).sum(1)
     assert resting.max() > 0
     assert torch.equal((values < 1e-12).sum(1), resting)
-
-
-def test_unknown_activation():
-    with pytest.raises(ValueError, match="activation is 'tanh'; it must be one of sigmoid, relu"):
-        jacobian.network(6, 5, 2, 10, "tanh", True)
 
 
 def test_directions():
@@ -176,8 +175,8 @@ def test_measuring_changes_no_training():
 
 def test_the_networks_start_alike():
     one, other = (experiment.network(CONFIGS["net", "sigmoid", name], 64, seed=3) for name in ("plain", "bn"))
-    assert torch.equal(one[0].weight, other[0].weight)
-    assert one[0].bias is not None and other[0].bias is None
+    one, other = one.hidden[0].linear, other.hidden[0].linear
+    assert torch.equal(one.weight, other.weight) and one.bias is not None and other.bias is None
 
 
 # Measures

@@ -94,8 +94,10 @@ def test_the_networks_start_alike():
     one, other = (
         experiment.network(CONFIGS["net", name], 64, seed=3) for name in ("none", "mean_std_ignored")
     )
-    assert torch.equal(one[0].weight, other[0].weight) and one[0].bias is not None
-    assert isinstance(one[1], Normalization) and isinstance(one[2], nn.Sigmoid)
+    one, other = one.hidden[0], other.hidden[0]
+    assert torch.equal(one.linear.weight, other.linear.weight)
+    assert one.linear.bias is not None and other.linear.bias is not None
+    assert isinstance(one.norm, Normalization) and isinstance(one.activation, nn.Sigmoid)
 
 
 def test_cost_is_a_ratio_measured_side_by_side():

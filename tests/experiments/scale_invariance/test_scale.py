@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from bnbook import claims
 from bnbook.experiments.scale_invariance import figures, measures, protocol
 from bnbook.experiments.scale_invariance import training as experiment
-from bnbook.train.probes import Moment
+from bnbook.train.probes import StepSummary
 from tests.experiments.scale_invariance.synthetic import GROWN, WORKING, WU_VARIANCE
 
 SMOKE = protocol.PROFILES["smoke"]
@@ -80,13 +80,13 @@ def test_relations_of_an_image_layer():
 def test_norms_are_of_a_units_weights():
     model = experiment.network(CONFIGS["sweep", "bn", "1"], 64, seed=0)
     norms = experiment.Norms([1])
-    norms(Moment(step=0, train_loss=0.0, train_seconds=0.0), model)
+    norms(StepSummary(step=0, train_loss=0.0, train_seconds=0.0), model)
     row = norms.rows[0]
     assert row["layer_1"] == pytest.approx(model.hidden[0].linear.weight.norm(dim=1).square().mean().item())
     assert row["layer_2"] == pytest.approx(SMOKE.hidden * 0.1**2, rel=0.1)
     with torch.no_grad():
         model.hidden[2].linear.weight[0, 0] = math.inf
-    norms(Moment(step=1, train_loss=0.0, train_seconds=0.0), model)
+    norms(StepSummary(step=1, train_loss=0.0, train_seconds=0.0), model)
     assert norms.columns()["layer_3"] == [row["layer_3"], None]
 
 

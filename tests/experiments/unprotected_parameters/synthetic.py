@@ -8,18 +8,18 @@ from bnbook.experiments.protocol import ChosenResults
 from bnbook.experiments.unprotected_parameters import protocol
 from tests.records import write_finished
 
-# The truth of BN-x30's first epoch: the share of the last module's maps that are silent at each step watched.
+# The truth of BN-x30's first epoch: the share of the last module's channels that are dead at each step.
 WATCHED_STEPS = [1, 2, 4, 8]
-SILENT = {"bn_x30": [0.0, 0.25, 0.5, 1.0], "slow_gamma_beta": [0.0, 0.0, 0.0, 0.5]}
+DEAD = {"bn_x30": [0.0, 0.25, 0.5, 1.0], "slow_gamma_beta": [0.0, 0.0, 0.0, 0.5]}
 
 
 def write_record(runs: Path, config: protocol.Config, seed: int) -> records.Record:
-    silent = SILENT.get(config.variant, [0.0] * 4)
+    dead = DEAD.get(config.variant, [0.0] * 4)
     watch = {
         "step": WATCHED_STEPS,
         "train_loss": [2.3, 2.2, 2.1, 2.0 + 0.1 * seed],
-        "silent_last": silent,
-        "silent": [share / 2 for share in silent],
+        "silent_last": dead,
+        "silent": [share / 2 for share in dead],
         "beta": [0.0, 0.1, 0.2, 0.3],
         "output_norm": [1.0, 2.0, 3.0, 4.0],
     }

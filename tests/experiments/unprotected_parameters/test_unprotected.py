@@ -71,7 +71,7 @@ def test_the_ensembles_networks_protect_what_is_not_normalized():
         )
 
 
-def test_a_map_is_silent_where_no_image_moves_it():
+def test_a_channel_is_dead_where_no_image_moves_it():
     """A beta far below zero silences a map; the others of the module stay heard."""
     torch.manual_seed(0)
     model = Inception(1 / 16, norm=nn.BatchNorm2d)
@@ -80,10 +80,10 @@ def test_a_map_is_silent_where_no_image_moves_it():
         narrow.norm.bias[:3] = -100.0
     before = {name: value.clone() for name, value in model.state_dict().items()}
     images = torch.randn(6, 3, 28, 28)
-    probe = experiment.SilentMaps(images, WATCHED_STEPS, autocast("float32", torch.device("cpu")))
-    silent = probe.silent(model)
-    assert silent[narrow].nonzero().flatten().tolist() == [0, 1, 2]
-    assert sum(int(of_layer.sum()) for of_layer in silent.values()) == 3
+    probe = experiment.DeadChannels(images, WATCHED_STEPS, autocast("float32", torch.device("cpu")))
+    dead = probe.dead(model)
+    assert dead[narrow].nonzero().flatten().tolist() == [0, 1, 2]
+    assert sum(int(of_layer.sum()) for of_layer in dead.values()) == 3
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(module._forward_hooks for module in model.modules())
 

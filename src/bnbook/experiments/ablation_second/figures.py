@@ -20,13 +20,13 @@ def undo_one(results: Results) -> tuple[Figure, pd.DataFrame]:
     left.axvline(0, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     right.axvline(1, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     table = []
-    for place, change in enumerate(CHANGES):
+    for index, change in enumerate(CHANGES):
         values = gains[change]
         alone = stats.mean_interval(values) if change not in family else family[change].interval
-        _interval(left, place, alone, BN)
-        left.plot(values, beside(place, len(values)), "o", color=BN, ms=4.5, mew=0, alpha=0.75)
+        _interval(left, index, alone, BN)
+        left.plot(values, beside(index, len(values)), "o", color=BN, ms=4.5, mew=0, alpha=0.75)
         times = ablation.slowdown(results, change).interval
-        _interval(right, place, times, GREEN)
+        _interval(right, index, times, GREEN)
         table += [
             {"change": CHANGES[change], "seed": record.seed, "points": value}
             | {"times_the_steps": times.estimate, "low": times.low, "high": times.high}

@@ -42,8 +42,8 @@ def undo_one(results: Results) -> Drawn:
 def _gains(ax: Axes, results: Results) -> pd.DataFrame:
     gains, intervals = ablation.gains(results), ablation.gain_intervals(results)
     ax.axvline(0, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
-    for place, change in enumerate(CHANGES):
-        _row(ax, place, gains[change], intervals[change], BN, [True] * len(gains[change]))
+    for index, change in enumerate(CHANGES):
+        _row(ax, index, gains[change], intervals[change], BN, [True] * len(gains[change]))
     ax.set(xlabel="points", xlim=_range(gains, 0.0, 0.5))
     return _rows(gains, "points of best accuracy")
 
@@ -54,10 +54,10 @@ def _slowdowns(ax: Axes, results: Results, line: float) -> pd.DataFrame:
     full = ablation.crossings(results, FULL, line)
     ax.axvline(1, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     reached = {}
-    for place, change in enumerate(CHANGES):
+    for index, change in enumerate(CHANGES):
         pairs = zip(ablation.crossings(results, change, line), full, strict=True)
         reached[change] = [a.reached and b.reached for a, b in pairs]
-        _row(ax, place, ratios[change], intervals[change], GREEN, reached[change])
+        _row(ax, index, ratios[change], intervals[change], GREEN, reached[change])
     ax.set_xscale("log")
     low, high = np.exp(_range({k: np.log(v) for k, v in ratios.items()}, 0.0, 0.1))
     ticks = [t for t in (0.125, 0.25, 0.5, 0.7, 1, 1.4, 2, 4, 8, 16) if low <= t <= high]

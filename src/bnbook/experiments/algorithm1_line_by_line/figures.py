@@ -9,7 +9,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.algorithm1_line_by_line import measures as algorithm1
-from bnbook.experiments.algorithm1_line_by_line.protocol import DTYPES, INPUTS, VARIANCES, WAYS
+from bnbook.experiments.algorithm1_line_by_line.protocol import DTYPES, IMPLEMENTATIONS, INPUTS, VARIANCES
 from bnbook.experiments.protocol import Results
 
 Drawn = tuple[Canvas, pd.DataFrame]
@@ -231,7 +231,7 @@ def precision(results: Results) -> Drawn:
     for line, (what, title) in enumerate((("y", "Output"), ("d_x", "Gradient"))):
         for ax, dtype in zip(axes[line], DTYPES, strict=True):
             ax.axvline(PRECISIONS[dtype], color=GREY, lw=0.8, ls=":")
-            for number, way in enumerate(reversed(WAYS)):
+            for number, way in enumerate(reversed(IMPLEMENTATIONS)):
                 errors = np.array(
                     [algorithm1.finals(results, name, f"{way}.{dtype}.{what}") for name in INPUTS]
                 )
@@ -269,7 +269,7 @@ def precision(results: Results) -> Drawn:
     axes[1, 1].set_xlabel("relative error (dotted: one rounding)")
     handles = [
         axes[0, 0].scatter([], [], s=24, marker=MARKERS[way], color=COLOURS[way], lw=0, label=NAMES[way])
-        for way in WAYS
+        for way in IMPLEMENTATIONS
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False, fontsize=SMALL)
     return figure, pd.DataFrame(rows)

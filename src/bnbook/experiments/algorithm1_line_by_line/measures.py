@@ -12,10 +12,10 @@ from bnbook.experiments.algorithm1_line_by_line.protocol import (
     DTYPES,
     EASY,
     FAR,
+    IMPLEMENTATIONS,
     INPUTS,
     STRIDE,
     VARIANCES,
-    WAYS,
     Profile,
 )
 from bnbook.experiments.protocol import Results
@@ -92,7 +92,7 @@ def deviations(results: Results) -> Estimate:
 
 
 def normalized(results: Results) -> Estimate:
-    shown = {way: digits(worst_moments(results, way, "float32")).mean() for way in WAYS}
+    shown = {way: digits(worst_moments(results, way, "float32")).mean() for way in IMPLEMENTATIONS}
     return Estimate(
         stats.mean_interval(digits(worst_moments(results, "ours", "float32"))),
         {
@@ -144,7 +144,7 @@ def numbers(results: Results) -> dict[str, Number]:
     }
     for name in INPUTS:
         for dtype in DTYPES:
-            for way in WAYS:
+            for way in IMPLEMENTATIONS:
                 errors = {what: finals(results, name, f"{way}.{dtype}.{what}") for what in ("y", "d_x")}
                 digits_of = {what: float(digits(error).mean()) for what, error in errors.items()}
                 percent = {f"{what}_percent": 100 * float(error.mean()) for what, error in errors.items()}
@@ -156,7 +156,7 @@ def numbers(results: Results) -> dict[str, Number]:
         for key in ("identity", "identity_eps"):
             found[f"{key}.{slug(name)}"] = 100 * float(finals(results, name, key).max())
     for dtype in DTYPES:
-        for way in WAYS:
+        for way in IMPLEMENTATIONS:
             for what in ("y", "d_x"):
                 every = [found[f"{way}.{dtype}.{slug(name)}.{what}"] for name in INPUTS]
                 found |= {f"worst.{way}.{dtype}.{what}": min(every)}

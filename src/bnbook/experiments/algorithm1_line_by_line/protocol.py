@@ -30,7 +30,7 @@ INPUTS = {
 }
 EASY, FAR = "0 ± 1", "10000 ± 1"
 DTYPES = ("float64", "float32", "bfloat16")
-WAYS = ("ours", "torch", "printed", "naive")
+IMPLEMENTATIONS = ("ours", "torch", "printed", "naive")
 VARIANCES = ("ours", "deviations", "naive")
 
 # Distances of the mean from zero, in standard deviations, and strides of the differences, likewise.
@@ -48,7 +48,6 @@ class Config(RunConfig):
 
     experiment: str = EXPERIMENT
     recipe: int = 1
-    train_on: str = "train"
     steps: int = 1
     part: str  # "input", "variance" or "differences"
     mean: float
@@ -81,7 +80,6 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
     def config(variant: str, part: str, mean: float = 0.0, std: float = 1.0, **more) -> Config:
         return Config(
             variant=variant,
-            data=profile.data,  # none is looked at
             batch_size=profile.batch_size,
             channels=profile.channels,
             part=part,

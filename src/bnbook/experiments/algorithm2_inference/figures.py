@@ -9,7 +9,7 @@ from matplotlib.ticker import FuncFormatter
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.experiments.algorithm2_inference import measures as algorithm2
-from bnbook.experiments.algorithm2_inference.protocol import LAGGING, LR, MOVING, WAYS
+from bnbook.experiments.algorithm2_inference.protocol import LAGGING, LR, MODES, MOVING
 from bnbook.experiments.protocol import Results
 
 Drawn = tuple[Canvas, pd.DataFrame]
@@ -52,7 +52,7 @@ ESTIMATES = {
 # Explaining pictures
 
 
-def company(_: None = None) -> Drawn:
+def companions(_: None = None) -> Drawn:
     """One image's value of one unit, normalized in different company; alone it is always 0."""
     rng = np.random.default_rng(11)
     centre, spread, image, draws = 2.0, 1.5, 3.6, 300
@@ -135,33 +135,33 @@ def _moving(values: np.ndarray, momentum: float) -> np.ndarray:
 
 
 def training(results: Results) -> Drawn:
-    """Errors in each way of asking while the network trains, and how many answers are not Algorithm 2's."""
+    """Errors in each inference mode while the network trains, and how many answers are not Algorithm 2's."""
     figure = style.figure(6.2)
     axes = figure.subplots(2, 2, sharex=True, sharey="row")
     columns = {
         "Moving averages": list(MOVING),
-        "Statistics of test batches": [way for way in NAMES if way.startswith("test")],
+        "Statistics of test batches": [mode for mode in NAMES if mode.startswith("test")],
     }
     rows = []
-    for place, (title, ways) in enumerate(columns.items()):
-        for way in (*ways, "population"):
+    for index, (title, modes) in enumerate(columns.items()):
+        for mode in (*modes, "population"):
             for record in algorithm2.net(results):
                 steps = algorithm2.column(record, "step")
-                wrong = 100 - algorithm2.column(record, f"{way}_accuracy")
-                other = algorithm2.column(record, f"{way}_disagreement")
-                own = way == "population"
-                axes[0, place].plot(steps, wrong, color=COLOURS[way], lw=1.3 if own else 0.9, alpha=0.8)
+                wrong = 100 - algorithm2.column(record, f"{mode}_accuracy")
+                other = algorithm2.column(record, f"{mode}_disagreement")
+                own = mode == "population"
+                axes[0, index].plot(steps, wrong, color=COLOURS[mode], lw=1.3 if own else 0.9, alpha=0.8)
                 if not own:
                     shown = np.where(other > 0, other, np.nan)
-                    axes[1, place].plot(steps, shown, color=COLOURS[way], lw=0.9, alpha=0.8)
+                    axes[1, index].plot(steps, shown, color=COLOURS[mode], lw=0.9, alpha=0.8)
                 rows += [
-                    {"statistics": NAMES[way], "seed": record.seed, "step": s, "error": e, "disagreement": d}
+                    {"statistics": NAMES[mode], "seed": record.seed, "step": s, "error": e, "disagreement": d}
                     for s, e, d in zip(steps, wrong, other, strict=True)
                 ]
-        style.heading(axes[0, place], title, "test errors (%), a line a seed")
-        style.heading(axes[1, place], "", "answers unlike Algorithm 2's (%)")
-        _key(axes[0, place], (*ways, "population"))
-        axes[1, place].set_xlabel("steps")
+        style.heading(axes[0, index], title, "test errors (%), a line a seed")
+        style.heading(axes[1, index], "", "answers unlike Algorithm 2's (%)")
+        _key(axes[0, index], (*modes, "population"))
+        axes[1, index].set_xlabel("steps")
     for ax in axes.flat:
         ax.set_xscale("log")
         ax.set_yscale("log")
@@ -177,21 +177,21 @@ def training(results: Results) -> Drawn:
 
 def ends(results: Results) -> Drawn:
     """At the end of training: how many answers differ from Algorithm 2's, and the accuracy."""
-    ways = [way for way in NAMES if way in WAYS and way != "population"]
+    modes = [mode for mode in NAMES if mode in MODES and mode != "population"]
     figure = style.figure(4.1)
     ax = figure.subplots()
     rows = []
-    for line, way in enumerate(ways):
-        other = algorithm2.ends(results, f"{way}_disagreement")
-        right = algorithm2.ends(results, f"{way}_accuracy")
+    for line, mode in enumerate(modes):
+        other = algorithm2.ends(results, f"{mode}_disagreement")
+        right = algorithm2.ends(results, f"{mode}_accuracy")
         shown = np.maximum(other, 0.05)
-        ax.plot([shown.mean()] * 2, [line - 0.3, line + 0.3], color=COLOURS[way], lw=2)
-        ax.scatter(shown, [line] * len(other), color=COLOURS[way], s=16, alpha=0.7, lw=0)
+        ax.plot([shown.mean()] * 2, [line - 0.3, line + 0.3], color=COLOURS[mode], lw=2)
+        ax.scatter(shown, [line] * len(other), color=COLOURS[mode], s=16, alpha=0.7, lw=0)
         ax.text(
             1.03, line, f"{right.mean():.2f}", transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL
         )
         rows += [
-            {"statistics": NAMES[way], "seed": seed, "disagreement": d, "accuracy": a}
+            {"statistics": NAMES[mode], "seed": seed, "disagreement": d, "accuracy": a}
             for seed, (d, a) in enumerate(zip(other, right, strict=True))
         ]
     ax.text(
@@ -205,7 +205,9 @@ def ends(results: Results) -> Drawn:
     )
     ax.set_xscale("log")
     style.plain_log(ax.xaxis)
-    ax.set(yticks=range(len(ways)), yticklabels=[NAMES[way] for way in ways], ylim=(len(ways) - 0.5, -0.7))
+    ax.set(
+        yticks=range(len(modes)), yticklabels=[NAMES[mode] for mode in modes], ylim=(len(modes) - 0.5, -0.7)
+    )
     ax.set(xlabel="answers unlike Algorithm 2's (%)", xlim=(0.1, 130), xticks=[0.1, 1, 10, 100])
     own = algorithm2.ends(results, "population_accuracy").mean()
     style.heading(ax, "At the end of training", f"dots: seeds, bar: mean; Algorithm 2 itself: {own:.2f}%")
@@ -221,24 +223,24 @@ def lag(results: Results) -> Drawn:
     figure = style.figure(3.9)
     left, right = figure.subplots(1, 2, sharey=True)
     rows = []
-    for way in LAGGING:
-        colour = COLOURS[way]
-        found = [algorithm2.missed(record, way) for record in algorithm2.lagging(results, LR)]
+    for mode in LAGGING:
+        colour = COLOURS[mode]
+        found = [algorithm2.missed(record, mode) for record in algorithm2.lagging(results, LR)]
         for steps, points in found:
             left.plot(steps, points, color=colour, lw=0.4, alpha=0.2)
         left.plot(found[0][0], np.mean([points for _, points in found], axis=0), color=colour, lw=1.8)
         means = {
-            lr: [algorithm2.mean_missed(record, way) for record in algorithm2.lagging(results, lr)]
+            lr: [algorithm2.mean_missed(record, mode) for record in algorithm2.lagging(results, lr)]
             for lr in rates
         }
         right.plot(learned, [np.mean(means[lr]) for lr in learned], color=colour, lw=1.8)
         for lr in rates:
             right.scatter([lr] * len(means[lr]), means[lr], color=colour, s=9, alpha=0.5, lw=0)
         rows += [
-            {"momentum": NAMES[way], "lr": lr, "seed": record.seed, "step": step, "missed_points": value}
+            {"momentum": NAMES[mode], "lr": lr, "seed": record.seed, "step": step, "missed_points": value}
             for lr in rates
             for record in algorithm2.lagging(results, lr)
-            for step, value in zip(*algorithm2.missed(record, way), strict=True)
+            for step, value in zip(*algorithm2.missed(record, mode), strict=True)
         ]
     left.axvline(algorithm2.STARTED, color=GREY, lw=0.8, ls="--", zorder=0)
     right.axvline(judged, color=GREY, lw=0.8, ls="--", zorder=0)
@@ -294,9 +296,9 @@ def small_batches(results: Results) -> Drawn:
     return figure, pd.DataFrame(rows)
 
 
-def _key(ax: Axes, ways: tuple[str, ...]) -> None:
-    for way in ways:
-        ax.plot([], [], color=COLOURS[way], lw=2, label=NAMES[way])
+def _key(ax: Axes, modes: tuple[str, ...]) -> None:
+    for mode in modes:
+        ax.plot([], [], color=COLOURS[mode], lw=2, label=NAMES[mode])
     ax.legend(
         frameon=False,
         fontsize=SMALL,
@@ -317,6 +319,6 @@ FIGURES = [
     Figure("algorithm2-ends", ends, "net"),
     Figure("algorithm2-lag", lag, "lag"),
     Figure("algorithm2-small-batches", small_batches),
-    Figure("pic-alone", company, stage=None),
+    Figure("pic-alone", companions, stage=None),
     Figure("pic-trailing", trailing, stage=None),
 ]

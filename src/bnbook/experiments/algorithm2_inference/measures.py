@@ -11,9 +11,9 @@ from bnbook.experiments.algorithm2_inference.protocol import (
     JUDGED,
     LAGGING,
     LR,
+    MODES,
     MOVING,
     TEST_BATCHES,
-    WAYS,
     Profile,
 )
 from bnbook.experiments.protocol import Results
@@ -44,12 +44,12 @@ def ends(results: Results, name: str) -> np.ndarray:
     return np.array([column(record, name)[-1] for record in net(results)])
 
 
-def tracking_error(record: Record, way: str) -> float:
-    """Mean size in points of the difference between the accuracies by `way` and by the population statistics,
-    over the evaluations after the first tenth of the steps."""
+def tracking_error(record: Record, mode: str) -> float:
+    """Mean size in points of the difference between the accuracies by `mode` and by the population
+    statistics, over the evaluations after the first tenth of the steps."""
     steps = column(record, "step")
     late = steps > SETTLED * steps[-1]
-    gap = column(record, f"{way}_accuracy") - column(record, "population_accuracy")
+    gap = column(record, f"{mode}_accuracy") - column(record, "population_accuracy")
     return float(np.abs(gap[late]).mean())
 
 
@@ -161,15 +161,15 @@ def highest_rate(results: Results) -> float:
     return max((lr for lr in rates if learns(lagging(results, lr))), default=rates[0])
 
 
-def missed(record: Record, way: str) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, points of accuracy by which the moving average `way` stays below Algorithm 2), of the lag."""
+def missed(record: Record, mode: str) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, points of accuracy by which the moving average `mode` stays below Algorithm 2), of the lag."""
     truth = column(record, f"population_{record.config['population_batches']}_accuracy")
-    return column(record, "step"), truth - column(record, f"{way}_accuracy")
+    return column(record, "step"), truth - column(record, f"{mode}_accuracy")
 
 
-def mean_missed(record: Record, way: str) -> float:
+def mean_missed(record: Record, mode: str) -> float:
     """The mean of `missed` over the evaluations from STARTED on."""
-    steps, points = missed(record, way)
+    steps, points = missed(record, mode)
     return float(points[steps >= STARTED].mean())
 
 
@@ -267,8 +267,8 @@ def numbers(results: Results) -> dict[str, Number]:
         "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
         "fold.millionths": 1e6 * max(record.final["fold_difference"] for record in net(results)),
     }
-    for way in WAYS:
-        found |= prefixed(f"net.{way}", _way(results, way))
+    for mode in MODES:
+        found |= prefixed(f"net.{mode}", _mode(results, mode))
     for m in small_batches(results):
         for name in ESTIMATES:
             found |= prefixed(f"small.{m}.{name}", _small(results, m, name))
@@ -282,26 +282,26 @@ def numbers(results: Results) -> dict[str, Number]:
     return found
 
 
-def _way(results: Results, way: str) -> dict[str, Number]:
-    known: dict[str, Number] = interval("accuracy", stats.mean_interval(ends(results, f"{way}_accuracy")))
-    known["disagreement"] = float(ends(results, f"{way}_disagreement").mean())
-    known["tracking"] = float(np.mean([tracking_error(record, way) for record in net(results)]))
-    if way != WAYS[0]:
-        gap = ends(results, f"{way}_accuracy") - ends(results, f"{WAYS[0]}_accuracy")
+def _mode(results: Results, mode: str) -> dict[str, Number]:
+    known: dict[str, Number] = interval("accuracy", stats.mean_interval(ends(results, f"{mode}_accuracy")))
+    known["disagreement"] = float(ends(results, f"{mode}_disagreement").mean())
+    known["tracking"] = float(np.mean([tracking_error(record, mode) for record in net(results)]))
+    if mode != MODES[0]:
+        gap = ends(results, f"{mode}_accuracy") - ends(results, f"{MODES[0]}_accuracy")
         known |= interval("gap", stats.mean_interval(gap))
-    if way in TEST_BATCHES:
-        known["company"] = float(ends(results, f"{way}_company").mean())
-    if way in MOVING:
-        known["first"] = float(_first(net(results), way))
+    if mode in TEST_BATCHES:
+        known["company"] = float(ends(results, f"{mode}_company").mean())
+    if mode in MOVING:
+        known["first"] = float(_first(net(results), mode))
     return known
 
 
-def _first(records: Sequence[Record], way: str) -> float:
-    """The step from which on the accuracy by `way` stays within a point of that by the population statistics,
-    the mean over seeds; the last step where it never does."""
+def _first(records: Sequence[Record], mode: str) -> float:
+    """The step from which on the accuracy by `mode` stays within a point of that by the population
+    statistics, the mean over seeds; the last step where it never does."""
     found = []
     for record in records:
-        gap = np.abs(column(record, f"{way}_accuracy") - column(record, "population_accuracy"))
+        gap = np.abs(column(record, f"{mode}_accuracy") - column(record, "population_accuracy"))
         off = np.flatnonzero(gap > 1)
         steps = column(record, "step")
         found.append(steps[min(off[-1] + 1, len(steps) - 1)] if len(off) else steps[0])
@@ -326,10 +326,10 @@ def _lag(results: Results) -> dict[str, Number]:
     found: dict[str, Number] = {"highest": highest_rate(results)}
     for lr in learning_rates(results):
         found[f"at_{lr:g}.learned"] = learned(lagging(results, lr))
-    for way in LAGGING:
+    for mode in LAGGING:
         for lr in learning_rates(results):
-            points = [mean_missed(record, way) for record in lagging(results, lr)]
-            known = interval(way, stats.mean_interval(points))
+            points = [mean_missed(record, mode) for record in lagging(results, lr)]
+            known = interval(mode, stats.mean_interval(points))
             found |= prefixed(f"at_{lr:g}", known)
             found |= prefixed("judged", known) if lr == found["highest"] else {}
     for name, lr, first in (("peak", found["highest"], STARTED), ("start", LR, 0)):

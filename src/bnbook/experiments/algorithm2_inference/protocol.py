@@ -19,7 +19,7 @@ m / 60 of that learning rate.
 
 import dataclasses
 
-from bnbook.config import RunConfig
+from bnbook.config import NO_DATA, NO_RATE, TrainingConfig
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "algorithm2_inference"
@@ -30,8 +30,8 @@ DATA = ("mnist", "digits")
 MOVING = {"moving_10": 0.1, "moving_100": 0.01, "moving_1000": 0.001, "moving_all": None}
 FEW = {"population_1": 1, "population_10": 10}  # Algorithm 2 with few mini-batches
 TEST_BATCHES = {"test_60": 60, "test_8": 8}
-# Every way of asking, the paper's first. "test_sorted": test batches of 60 of one digit, but for a few.
-WAYS = ("population", *FEW, *MOVING, *TEST_BATCHES, "test_1", "test_sorted")
+# Every inference mode, the paper's first. "test_sorted": test batches of 60 of one digit, but for a few.
+MODES = ("population", *FEW, *MOVING, *TEST_BATCHES, "test_1", "test_sorted")
 
 # Of the variance: with the factor m / (m - 1), without it, and the one that gives training's mean gain.
 ESTIMATES = ("unbiased", "biased", "gain")
@@ -52,7 +52,7 @@ LR, LR_BATCH = 1.0, 60  # the learning rate for mini-batches of 60
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(TrainingConfig):
     """One run of one part. Of the fold, `batch_size` is the number of images answered at once and `steps`
     that of the repetitions of the clock."""
 
@@ -60,12 +60,20 @@ class Config(RunConfig):
     recipe: int = 1
     train_on: str = "train+validation"
     part: str  # "net", "small", "lag", "count" or "fold"
-    lr: float = 0.0  # constant; plain SGD
+    lr: float  # constant; plain SGD
     hidden: int
     depth: int = 3
     eps: float = 1e-5
     init_std: float = 0.1
     population_batches: int = 0  # training mini-batches that Algorithm 2 averages over
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement(Config):
+    """The fold, which trains nothing."""
+
+    data: str = NO_DATA
+    lr: float = NO_RATE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -157,10 +165,9 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
     }
     count = {("count", "bn"): dataclasses.replace(trained("count", "count"), population_batches=max(COUNTS))}
     fold = {
-        ("fold", str(images)): Config(
+        ("fold", str(images)): Measurement(
             variant=f"fold_{images}",
             recipe=2,  # the first read the wall clock, which other processes disturb
-            data="digits",  # none is looked at
             batch_size=images,
             steps=profile.repetitions,
             part="fold",

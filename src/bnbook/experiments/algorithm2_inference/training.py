@@ -19,7 +19,7 @@ from torch.nn import functional as F
 
 from bnbook.data import datasets
 from bnbook.data.batches import Batches
-from bnbook.data.datasets import Split
+from bnbook.data.datasets import Split, binarised
 from bnbook.experiments.algorithm2_inference.networks import (
     AveragedBatchNorm,
     alone,
@@ -43,8 +43,8 @@ from bnbook.nn.mlp import MLP, initialise
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import Progress, train
 from bnbook.train.measured import Measured
-from bnbook.train.probes import Moment, evaluate
-from bnbook.train.schedules import log_then_even
+from bnbook.train.probes import StepSummary, evaluate
+from bnbook.train.schedules import SPARSE, log_then_even
 
 CHUNK = 2000  # images at once where the statistics are fixed
 INPUTS = 784  # of the fold's random images
@@ -62,7 +62,7 @@ def train_run(
     if config.part == "fold":
         return fold(config, seed)
     dataset = datasets.load(config.data)
-    training, test = prepare(dataset.train_and_validation), prepare(dataset.test)
+    training, test = binarised(dataset.train_and_validation), binarised(dataset.test)
     del dataset
     model = network(config, training.x.shape[1], seed)
     batches = Batches(training, config.batch_size, seed)
@@ -85,11 +85,6 @@ def train_run(
     return Measured(progress, {"answers": asked.columns()} if asked.steps else {}, final, {})
 
 
-def prepare(split: Split) -> Split:
-    """Flat images, binarised at half brightness, as in Section 4.1."""
-    return Split((split.x.flatten(1) > 127).float(), split.y)
-
-
 def network(config: Config, inputs: int, seed: int) -> MLP:
     """The network of Section 4.1, its layers keeping all the moving averages."""
 
@@ -103,25 +98,25 @@ def network(config: Config, inputs: int, seed: int) -> MLP:
     return model
 
 
-# Asking a network in several ways
+# One network, several statistics
 
 
-def probe(test: Split, batches: Batches, config: Config) -> "Answers | Curves":
+def probe(test: Split, batches: Batches, config: Config) -> "Predictions | AccuracyCurves":
     """What asks the network along the way, as its part has it; "small" is asked at the end alone."""
     match config.part:
         case "lag":
             steps = log_then_even(config.steps, LAG_GROWTH, config.steps)
-            return Curves(test, batches, config, steps, [config.population_batches], LAGGING)
+            return AccuracyCurves(test, batches, config, steps, [config.population_batches], LAGGING)
         case "count":
             steps = log_then_even(config.steps, COUNT_GROWTH, COUNT_EVERY)
-            return Curves(test, batches, config, steps, COUNTS)
+            return AccuracyCurves(test, batches, config, steps, COUNTS)
         case "net":
-            steps = log_then_even(config.steps, 2.0, max(1, config.steps // 10))
-            return Answers(test, batches, config, steps)
-    return Answers(test, batches, config, [])
+            steps = SPARSE(config.steps)
+            return Predictions(test, batches, config, steps)
+    return Predictions(test, batches, config, [])
 
 
-class Curves:
+class AccuracyCurves:
     """Probe: test accuracy (0 to 1) by Algorithm 2, with each of `counts` mini-batches, and by each of the
     moving averages `moving`, which the network keeps in that order.
 
@@ -146,8 +141,8 @@ class Curves:
         self.population = [batches[number][0] for number in following]
         self.rows: list[dict[str, float]] = []
 
-    def __call__(self, moment: Moment, model: MLP) -> None:
-        row: dict[str, float] = {"step": moment.step}
+    def __call__(self, summary: StepSummary, model: MLP) -> None:
+        row: dict[str, float] = {"step": summary.step}
         for count in self.counts:
             with inference_statistics(model, self.population[:count]):
                 row[f"population_{count}_accuracy"] = evaluate(model, self.test)[1]
@@ -171,12 +166,13 @@ def by_average(model: MLP, number: int) -> MLP:
     return chosen
 
 
-class Answers:
-    """Probe: what the network answers on the test set in each way of `WAYS`, with parameters as they are.
+class Predictions:
+    """Probe: what the network predicts on the test set in each inference mode of `MODES`, its parameters as
+    they are.
 
-    One row a call: {"step", and for each way "<way>_accuracy" (0 to 1) and "<way>_disagreement", the share of
-    test images that it answers otherwise than the population statistics do; for test batches "<way>_company",
-    the share answered otherwise when other images share the batch}.
+    One row a call: {"step", and for each mode "<mode>_accuracy" (0 to 1) and "<mode>_disagreement", the share
+    of test images of which it predicts another class than the population statistics do; for test batches
+    "<mode>_company", the share for which other companions in the batch change the class}.
     """
 
     def __init__(self, test: Split, batches: Batches, config: Config, steps: Iterable[int]):
@@ -188,19 +184,19 @@ class Answers:
         generator = torch.Generator().manual_seed(0)  # one order of the test images for all runs
         self.orders = [torch.randperm(len(test), generator=generator) for _ in range(2)]
 
-    def __call__(self, moment: Moment, model: MLP) -> None:
-        row: dict[str, float] = {"step": moment.step}
-        answers = dict(self.ways(model, moment.step))
-        for name, own in answers.items():
+    def __call__(self, summary: StepSummary, model: MLP) -> None:
+        row: dict[str, float] = {"step": summary.step}
+        predicted = dict(self.modes(model, summary.step))
+        for name, own in predicted.items():
             row[f"{name}_accuracy"] = share(own == self.test.y)
-            row[f"{name}_disagreement"] = share(own != answers["population"])
+            row[f"{name}_disagreement"] = share(own != predicted["population"])
         for name, size in TEST_BATCHES.items():
             elsewhere = in_batches(model, self.test.x, self.orders[1], size)
-            row[f"{name}_company"] = share(answers[name] != elsewhere)
+            row[f"{name}_company"] = share(predicted[name] != elsewhere)
         self.rows.append(row)
 
-    def ways(self, model: MLP, step: int) -> Iterator[tuple[str, Tensor]]:
-        """(name, (N,) classes) of each way, in the order of `WAYS`; `model` is left as it is."""
+    def modes(self, model: MLP, step: int) -> Iterator[tuple[str, Tensor]]:
+        """(name, (N,) classes) of each mode, in the order of `MODES`; `model` is left as it is."""
         for name, count in {"population": self.population_batches, **FEW}.items():
             yield name, by_fixed(self.population(model, step, count), self.test.x)
         for number, name in enumerate(MOVING):
@@ -245,10 +241,12 @@ def in_batches(model: MLP, x: Tensor, order: Tensor, size: int) -> Tensor:
 # End points
 
 
-def end_point(model: MLP, asked: Answers | Curves, training: Split, config: Config) -> dict[str, float]:
+def end_point(
+    model: MLP, asked: Predictions | AccuracyCurves, training: Split, config: Config
+) -> dict[str, float]:
     """The end point's numbers of the configuration's part; where a curve was followed its last row, by the
     usual momentum "test_accuracy" and by Algorithm 2 "test_accuracy_population"."""
-    if isinstance(asked, Curves):
+    if isinstance(asked, AccuracyCurves):
         last = asked.rows[-1]
         truth = last[f"population_{config.population_batches}_accuracy"]
         return {"test_accuracy": last.get("moving_10_accuracy", truth), "test_accuracy_population": truth}
@@ -256,7 +254,7 @@ def end_point(model: MLP, asked: Answers | Curves, training: Split, config: Conf
     return found | folding(model, asked, config.steps) if config.part == "net" else found
 
 
-def folding(model: MLP, asked: Answers, step: int) -> dict[str, float]:
+def folding(model: MLP, asked: Predictions, step: int) -> dict[str, float]:
     """Accuracies of the last row, and what folding changes: the largest difference of a test image's logits
     over the largest logit, and the share of images that are then answered otherwise."""
     last = asked.rows[-1]
@@ -271,7 +269,7 @@ def folding(model: MLP, asked: Answers, step: int) -> dict[str, float]:
     }
 
 
-def estimates(model: MLP, asked: Answers, training: Split, step: int) -> dict[str, float]:
+def estimates(model: MLP, asked: Predictions, training: Split, step: int) -> dict[str, float]:
     """Loss, test accuracy and variance by Algorithm 2 as it stands ("unbiased"), without the factor
     m / (m - 1) ("biased"), and with training's mean gain ("gain"); the variance is that of a unit of the
     first layer over its variance on all training images, the mean over units."""

@@ -21,7 +21,7 @@ Drawn = tuple[Canvas, pd.DataFrame]
 LAYER_COLOURS = (GREEN, YELLOW, WU)
 
 
-def company(_: None = None) -> Drawn:
+def companions(_: None = None) -> Drawn:
     """One value in ten mini-batches: as it comes in, and normalized in the company of 7 and of 63 others."""
     rng, value, batches = np.random.default_rng(4), 1.0, 10
     figure = style.figure(3.6)
@@ -35,8 +35,8 @@ def company(_: None = None) -> Drawn:
                 _row(raw, row, x)
             _row(ax, row, x_hat)
             rows += [
-                {"mini-batch": row + 1, "size": m, "example": place, "x": a, "x_hat": b}
-                for place, (a, b) in enumerate(zip(x, x_hat, strict=True), start=1)
+                {"mini-batch": row + 1, "size": m, "example": index, "x": a, "x_hat": b}
+                for index, (a, b) in enumerate(zip(x, x_hat, strict=True), start=1)
             ]
     style.heading(raw, "What comes in", "the same example, 7 others")
     style.heading(small, "Normalized with 7", "it jitters")
@@ -224,5 +224,5 @@ FIGURES = [
     Figure("regularizer-noise", noise, "noise"),
     Figure("regularizer-dropout", dropout),
     Figure("regularizer-statistics", statistics),
-    Figure("pic-company", company, stage=None),
+    Figure("pic-company", companions, stage=None),
 ]

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from bnbook import paper, stats
-from bnbook.experiments.bn_regularizer.protocol import NETWORKS, Profile, best, best_dropout, company
+from bnbook.experiments.bn_regularizer.protocol import NETWORKS, Profile, best, best_dropout, larger_group
 from bnbook.experiments.protocol import Results
 from bnbook.measures import Estimate, accuracies, data_name, interval, one_image, prefixed
 from bnbook.paper import Number
@@ -191,7 +191,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "smallest": min(profile.sizes),
         "largest": max(profile.sizes),
         "tenth": TENTH,
-        "company": company(profile),
+        "company": larger_group(profile),
         "new_seeds": profile.new_seeds,
         "dropout_bound": -paper.effect("c-3.4-dropout"),
         "noise_effect": paper.effect("c-3.4-generalization"),
@@ -212,15 +212,15 @@ def numbers(results: Results) -> dict[str, Number]:
         "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
         "accuracy": float(accuracies(noisy(results)).mean()),
     }
-    for place, m in enumerate(sizes_of(results)):
-        found |= interval(f"changed.{m}", stats.mean_interval(changed(results)[place]))
+    for index, m in enumerate(sizes_of(results)):
+        found |= interval(f"changed.{m}", stats.mean_interval(changed(results)[index]))
         for layer in layers(results):
-            found[f"noise.{m}.layer_{layer}"] = float(spread(results, layer)[place].mean())
+            found[f"noise.{m}.layer_{layer}"] = float(spread(results, layer)[index].mean())
         found[f"law.{m}"] = float(law(m))
-    for name, place in (("smallest", 0), ("largest", -1)):
-        found[f"changed.{name}"] = float(changed(results)[place].mean())
+    for name, index in (("smallest", 0), ("largest", -1)):
+        found[f"changed.{name}"] = float(changed(results)[index].mean())
         for layer in layers(results):
-            found[f"noise.{name}.layer_{layer}"] = float(spread(results, layer)[place].mean())
+            found[f"noise.{name}.layer_{layer}"] = float(spread(results, layer)[index].mean())
     for layer in layers(results):
         found |= interval(f"exponent.layer_{layer}", exponent(results, layer))
         found[f"kurtosis.layer_{layer}"] = float(
@@ -234,7 +234,7 @@ def numbers(results: Results) -> dict[str, Number]:
         found[f"gain.{network}.rate"] = round(100 * best_rate(results, network))
     for group in groups(results):
         found |= prefixed(f"statistics.{group}", described(chosen(results, "statistics", str(group))))
-    own = str(company(results.profile))
+    own = str(larger_group(results.profile))
     found |= prefixed("statistics.company", described(chosen(results, "statistics", own)))
     for name in ("alone", "dropout", "company"):
         found |= prefixed(f"new.{name}", described(new(results, name)))
@@ -265,7 +265,7 @@ def at_the_lowest_rate(results: Results) -> dict[str, Number]:
     mini-batch and of the company, and what the small group gains over the mini-batch. No rule judges it: it
     was looked at after the results."""
     sizes = {"small": TENTH, "whole": noisy(results)[0].config["batch_size"]}
-    sizes["company"] = company(results.profile)
+    sizes["company"] = larger_group(results.profile)
     lr = min((key[2] for key in results.main if key[0] == "statistics"), key=float)
     found = {name: accuracies(results.main["statistics", str(m), lr]) for name, m in sizes.items()}
     means = {name: float(values.mean()) for name, values in found.items()}

@@ -3,13 +3,11 @@
 The size of the group sets the noise of the statistics, while the gradient step stays what it is.
 """
 
-import itertools
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
+from bnbook.nn.mlp import MLP
 
 
 def normalized(x: Tensor, eps: float) -> Tensor:
@@ -47,35 +45,17 @@ class GhostBatchNorm(nn.BatchNorm1d):
         return y.view_as(x)
 
 
-def network(
-    inputs: int, hidden: int, depth: int, classes: int, activation: str, group: int, dropout: float
-) -> nn.Sequential:
-    """(N, inputs) -> (N, classes) logits through `depth` times Linear, BN, nonlinearity, Dropout.
-
-    `group` is how many examples BN takes its statistics over, 0 for a network without BN, which keeps its
-    biases; `dropout` is the share of a hidden layer's outputs that is dropped in training. Raises ValueError
-    for an unknown activation.
-    """
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}")
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise([inputs] + [hidden] * depth):
-        layers.append(nn.Linear(a, b, bias=not group))
-        layers.append(GhostBatchNorm(b, group) if group else nn.Identity())
-        layers += [ACTIVATIONS[activation](), nn.Dropout(dropout)]
-    return nn.Sequential(*layers, nn.Linear(hidden, classes))
-
-
 @torch.no_grad()
-def in_company(model: nn.Sequential, first: Tensor, eps: float) -> tuple[list[Tensor], Tensor]:
-    """What a network of sigmoids makes of many mini-batches at once, each normalized by its own statistics.
+def forward_batches(model: MLP, first: Tensor, eps: float) -> tuple[list[Tensor], Tensor]:
+    """What a network makes of many mini-batches at once, each normalized by its own statistics, without
+    Dropout.
 
     `first` is (m, groups, hidden): the first layer's Wu. Returns x_hat of each hidden layer and the logits,
     all (m, groups, ...).
     """
     x_hats, wu = [], first
-    for place in range(0, len(model) - 1, 4):
-        norm, activation = model[place + 1], model[place + 2]
+    following = [*(layer.linear for layer in model.hidden[1:]), model.output]
+    for layer, linear in zip(model.hidden, following, strict=True):
         x_hats.append(normalized(wu, eps))
-        wu = model[place + 4](activation(norm.weight * x_hats[-1] + norm.bias))
+        wu = linear(layer.activation(layer.norm.weight * x_hats[-1] + layer.norm.bias))
     return x_hats, wu

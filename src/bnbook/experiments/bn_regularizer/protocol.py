@@ -9,7 +9,7 @@ dropout: networks that overfit, since each is trained on a few images alone (a s
     with and without BN, by rate of Dropout. They have Section 4.1's shape with ReLUs for sigmoids:
     Inception, from which the paper removed Dropout, has ReLUs.
 statistics: the networks with BN and no Dropout, their statistics taken over ever smaller groups of the
-    mini-batch, and over a `company` many times as large, of which the mini-batch is a part: ever more noise,
+    mini-batch, and over a `larger_group`, of which the mini-batch is a part: ever more noise,
     and nearly none. The gradient step remains that of the mini-batch, so that nothing changes but the noise.
 
 Every network of the last two is trained at every learning rate of the profile; the one with the best mean
@@ -26,7 +26,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from bnbook.config import RunConfig
+from bnbook.config import TrainingConfig
 from bnbook.experiments import protocol as grid
 from bnbook.records import Record
 
@@ -37,7 +37,7 @@ NETWORKS = ("plain", "bn")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(TrainingConfig):
     """One run of one part; `sizes`, `examples` and `companies` are what the noise is measured with."""
 
     experiment: str = EXPERIMENT
@@ -74,7 +74,7 @@ class Profile:
     batch_size: int = 60
     rates: tuple[float, ...]
     groups: tuple[int, ...]  # smaller than the mini-batch
-    company: int  # larger
+    larger_group: int  # larger
     lrs: dict[str, tuple[float, ...]]  # by network
     sizes: tuple[int, ...]
     examples: int
@@ -93,7 +93,7 @@ PROFILES = {
         hidden=20,
         rates=(0.0, 0.3),
         groups=(6,),
-        company=240,
+        larger_group=240,
         lrs={"plain": (0.3, 1.0), "bn": (0.3, 1.0)},
         sizes=(2, 8, 60),
         examples=20,
@@ -109,7 +109,7 @@ PROFILES = {
         images=2000,
         rates=(0.0, 0.1, 0.3, 0.5),
         groups=(3, 6, 15),
-        company=1000,
+        larger_group=1000,
         lrs={"plain": (0.1, 0.3, 1.0), "bn": (0.3, 1.0, 3.0)},
         sizes=(2, 4, 8, 16, 32, 60, 120, 250, 500),
         examples=200,
@@ -125,7 +125,7 @@ PROFILES = {
         images=2000,
         rates=(0.0, 0.1, 0.2, 0.3, 0.4, 0.5),
         groups=(2, 3, 4, 6, 10, 15, 30),
-        company=1000,
+        larger_group=1000,
         lrs={"plain": (0.03, 0.1, 0.3, 1.0), "bn": (0.1, 0.3, 1.0, 3.0)},
         sizes=(2, 4, 8, 16, 32, 60, 120, 250, 500),
         examples=1000,
@@ -134,9 +134,9 @@ PROFILES = {
 }
 
 
-def company(profile: Profile) -> int:
+def larger_group(profile: Profile) -> int:
     """The images that statistics with nearly no noise are taken over: no more than there are."""
-    return min(profile.company, profile.images)
+    return min(profile.larger_group, profile.images)
 
 
 def noise(profile: Profile) -> Config:
@@ -183,7 +183,7 @@ def main(profile: Profile) -> dict[tuple[str, ...], Config]:
         for lr in profile.lrs[name]:
             variant, group = f"{name}_dropout_{rate:g}", whole if name == "bn" else 0
             found["dropout", name, f"{rate:g}", f"{lr:g}"] = net(profile, variant, group, rate, lr)
-    for group, lr in itertools.product((*profile.groups, company(profile)), profile.lrs["bn"]):
+    for group, lr in itertools.product((*profile.groups, larger_group(profile)), profile.lrs["bn"]):
         found["statistics", str(group), f"{lr:g}"] = net(profile, f"bn_statistics_{group}", group, 0.0, lr)
     for lr in profile.lrs["bn"]:
         found["statistics", str(whole), f"{lr:g}"] = net(profile, "bn_dropout_0", whole, 0.0, lr)
@@ -230,7 +230,7 @@ def select(results: grid.Results) -> dict[str, Key]:
     return {
         "alone": best(results, "dropout", "bn", "0"),
         "dropout": best_dropout(results, "bn"),
-        "company": best(results, "statistics", str(company(results.profile))),
+        "company": best(results, "statistics", str(larger_group(results.profile))),
     }
 
 

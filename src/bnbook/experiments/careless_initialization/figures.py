@@ -38,8 +38,8 @@ def signal_bands(_: None = None) -> Drawn:
     figure = style.figure(3.9)
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
     rows = []
-    for place, (scale, name) in enumerate(((0.6, "too small"), (1.0, "right"), (1.7, "too large"))):
-        for ax, variant in zip(axes[:, place], VARIANTS, strict=True):
+    for index, (scale, name) in enumerate(((0.6, "too small"), (1.0, "right"), (1.7, "too large"))):
+        for ax, variant in zip(axes[:, index], VARIANTS, strict=True):
             x, bands = start, []
             for matrix in weights:
                 x = x @ (scale * matrix)
@@ -57,7 +57,7 @@ def signal_bands(_: None = None) -> Drawn:
             ]
             ax.axhline(0, color=GREY, lw=0.6)
             ax.set(ylim=(-6, 6), xlim=(1, depth), yticks=[-5, 0, 5], xticks=[1, 4, 8, 12])
-        style.heading(axes[0, place], f"Weights {name}", f"{scale:g} times the standard")
+        style.heading(axes[0, index], f"Weights {name}", f"{scale:g} times the standard")
     for ax, variant in zip(axes[:, 0], VARIANTS, strict=True):
         ax.set_ylabel(f"{NAMES[variant]}", color=COLOURS[variant], fontweight="bold")
     for ax in axes[1]:

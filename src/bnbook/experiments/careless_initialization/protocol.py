@@ -15,7 +15,7 @@ weights, those of the output layer too but for the controls, are `scale` times a
 
 import dataclasses
 
-from bnbook.config import RunConfig
+from bnbook.config import TrainingConfig
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "careless_initialization"
@@ -34,7 +34,7 @@ WORKS = 0.5  # a cell works where validation accuracy ends above it; fixed befor
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(TrainingConfig):
     """One row of the map; `steps` are those of each cell's training."""
 
     experiment: str = EXPERIMENT

@@ -9,6 +9,7 @@ Takes: about ten minutes on one core at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Callable
 
@@ -19,15 +20,15 @@ from torch.nn import functional as F
 
 from bnbook.data import datasets
 from bnbook.data.batches import Batches
-from bnbook.data.datasets import Split
+from bnbook.data.datasets import Split, binarised
 from bnbook.experiments.careless_initialization.protocol import Config
 from bnbook.nn.batchnorm import population_statistics
+from bnbook.nn.mlp import MLP
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import Progress, train
 from bnbook.train.measured import Measured
 from bnbook.train.probes import evaluate
 
-ACTIVATIONS = {"relu": nn.ReLU, "sigmoid": nn.Sigmoid}
 CHANCE = 1 / datasets.CLASSES
 
 
@@ -46,7 +47,7 @@ def train_run(
     is trained.
     """
     data = datasets.load(config.data)
-    training, validation = prepare(data.train), prepare(data.validation)
+    training, validation = binarised(data.train), binarised(data.validation)
     batches = Batches(training, config.batch_size, seed)
     steady = train_cell(config, 1.0, config.lrs[0], seed, batches)[1]
     if not measure:
@@ -68,35 +69,24 @@ def train_run(
     return Measured(dataclasses.replace(steady, seconds=seconds), {}, final, arrays)
 
 
-def prepare(split: Split) -> Split:
-    """Flat images, binarised at half brightness, as in Section 4.1."""
-    return Split((split.x.flatten(1) > 127).float(), split.y)
-
-
-def network(config: Config, scale: float, inputs: int, seed: int) -> nn.Sequential:
-    """Linear, BN where the row normalizes, and the activation, `depth` times; then the output layer.
+def network(config: Config, scale: float, inputs: int, seed: int) -> MLP:
+    """The initialised network, with BN where the row normalizes.
 
     Weights are `scale` times N(0, 2 / inputs of the layer), biases 0; the same draw at every scale, and with
     BN and without. Without `scale_output` those of the output layer are the draw itself.
     """
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise([inputs] + [config.hidden] * config.depth):
-        norm = [nn.BatchNorm1d(b, eps=config.norm_eps)] if config.norm else []
-        layers += [nn.Linear(a, b, bias=not config.norm), *norm, ACTIVATIONS[config.activation]()]
-    model = nn.Sequential(*layers, nn.Linear(config.hidden, datasets.CLASSES))
+    norm = functools.partial(nn.BatchNorm1d, eps=config.norm_eps) if config.norm else None
+    model = MLP(inputs, config.hidden, config.depth, datasets.CLASSES, norm, config.activation)
     generator = torch.Generator().manual_seed(seed)
-    for layer in model:
-        if isinstance(layer, nn.Linear):
-            factor = scale if layer is not model[-1] or config.scale_output else 1.0
-            nn.init.normal_(layer.weight, 0, factor * (2 / layer.in_features) ** 0.5, generator=generator)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)
+    for linear in [*(layer.linear for layer in model.hidden), model.output]:
+        factor = scale if linear is not model.output or config.scale_output else 1.0
+        nn.init.normal_(linear.weight, 0, factor * (2 / linear.in_features) ** 0.5, generator=generator)
+        if linear.bias is not None:
+            nn.init.zeros_(linear.bias)
     return model
 
 
-def train_cell(
-    config: Config, scale: float, lr: float, seed: int, batches: Batches
-) -> tuple[nn.Sequential, Progress]:
+def train_cell(config: Config, scale: float, lr: float, seed: int, batches: Batches) -> tuple[MLP, Progress]:
     """A network of this scale trained at this rate, and how far it came."""
     model = network(config, scale, batches.data.x.shape[1], seed)
     progress = train(
@@ -109,7 +99,7 @@ def train_cell(
     return model, progress
 
 
-def judge(model: nn.Sequential, config: Config, batches: Batches, validation: Split) -> float:
+def judge(model: MLP, config: Config, batches: Batches, validation: Split) -> float:
     """Validation accuracy; with BN by Algorithm 2's statistics, since a moving average lags behind a training
     this short."""
     if config.norm:
@@ -130,12 +120,11 @@ def at_start(
     x, y = batch[0].double(), batch[1]
     outputs = []
     model = network(config, scale, x.shape[1], seed).double().train()
-    for module in model:
-        x = module(x)
-        if isinstance(module, ACTIVATIONS[config.activation]):
-            x.retain_grad()
-            outputs.append(x)
-    F.cross_entropy(x, y, reduction="sum").backward()
+    for layer in model.hidden:
+        x = layer(x)
+        x.retain_grad()
+        outputs.append(x)
+    F.cross_entropy(model.output(x), y, reduction="sum").backward()
     spread = [output.detach().var(0, unbiased=False).mean().sqrt().item() for output in outputs]
     gradient = [output.grad.square().mean().sqrt().item() for output in outputs]
     return np.array(spread), np.array(gradient)

@@ -113,11 +113,11 @@ def batch(results: Results) -> Drawn:
     grid = figure.add_gridspec(2, 2, height_ratios=[1, 0.85])
     rows: list[dict] = []
     sizes = ((profile.small_batch, "tiny mini-batches"), (profile.batch_size, "larger mini-batches"))
-    for place, (size, words) in enumerate(sizes):
-        ax = figure.add_subplot(grid[0, place])
+    for index, (size, words) in enumerate(sizes):
+        ax = figure.add_subplot(grid[0, index])
         _accuracy_rows(ax, results, ("none", "per_activation", "per_map"), size, rows)
         style.heading(ax, f"m = {size}", words)
-        if place:
+        if index:
             ax.set_yticklabels([])
     ax = figure.add_subplot(grid[1, :])
     for layer, places in zip((1, 2), measures.layer_places(profile), strict=True):

@@ -227,8 +227,8 @@ def _correction(results: Results, layer: int, places: int) -> dict[str, Number]:
     """By how many percent a small mini-batch's variance has to be raised to be right on average: as counted,
     m' / (m' - 1), and as needed where an image is worth fewer independent values than it has places."""
     images = results.profile.small_batch
-    image_worth = np.median(inside(results, "per_map", f"worth_{layer}"))
+    effective = np.median(inside(results, "per_map", f"worth_{layer}"))
     return {
         "factor_counted": 100 / (images * places - 1),
-        "factor_needed": float(100 / (images * image_worth - 1)),
+        "factor_needed": float(100 / (images * effective - 1)),
     }

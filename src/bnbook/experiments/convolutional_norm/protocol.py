@@ -16,7 +16,7 @@ import dataclasses
 
 import numpy as np
 
-from bnbook.config import RunConfig
+from bnbook.config import TrainingConfig
 from bnbook.experiments import protocol as grid
 from bnbook.records import Record
 
@@ -40,7 +40,7 @@ LEARNS = 0.5  # test accuracy below which a run has not learned
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(TrainingConfig):
     """One run."""
 
     experiment: str = EXPERIMENT

@@ -24,7 +24,7 @@ from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import train
 from bnbook.train.measured import Measured
 from bnbook.train.probes import Evaluation, evaluate
-from bnbook.train.schedules import exponential, log_then_even
+from bnbook.train.schedules import DENSE, exponential
 
 CHUNK = 250  # images at once in evaluation: their maps stay in the processor's cache
 BINS = torch.linspace(-4, 4, 65)  # of the densities, in standard deviations
@@ -41,7 +41,7 @@ def train_run(
     data = datasets.load(config.data)
     model = network(config, data.train.x.shape[-1], seed)
     # The training loss alone: accuracy is wanted at the end.
-    losses = Evaluation({}, log_then_even(config.steps, 1.3, max(1, config.steps // 20)))
+    losses = Evaluation({}, DENSE(config.steps))
     batches = Batches(prepare(data.train), config.batch_size, seed)
     progress = train(
         model=model,
@@ -102,7 +102,7 @@ def look_inside(model: ConvNet, x: Tensor, shift: int) -> tuple[dict[str, float]
     """What the paper's reasons are about, on images x, (N, 1, H, W), in evaluation mode.
 
     - "shift_error": see `shift_error`, of what the first nonlinearity receives.
-    - "worth_1", "worth_2": see `worth`, of Wu in each layer.
+    - "worth_1", "worth_2": see `effective_sample_size`, of Wu in each layer.
     - "u_distance", "wu_distance": `distance` from the normal distribution of what the second layer receives,
       and of Wu there; their densities between BINS are arrays.
     - arrays "map" and "map_moved": the first image in that map of the first layer that varies most, and the
@@ -114,8 +114,8 @@ def look_inside(model: ConvNet, x: Tensor, shift: int) -> tuple[dict[str, float]
     before, moved = first.relu_input(x), first.relu_input(x.roll(shift, dims=-1))
     final = {
         "shift_error": shift_error(before, moved, shift),
-        "worth_1": worth(first.linear(x)),
-        "worth_2": worth(inputs["wu"]),
+        "worth_1": effective_sample_size(first.linear(x)),
+        "worth_2": effective_sample_size(inputs["wu"]),
     }
     chosen = before.var(dim=(0, 2, 3)).argmax()
     arrays = {"map": before[0, chosen], "map_moved": moved[0, chosen].roll(-shift, dims=-1)}
@@ -135,7 +135,7 @@ def shift_error(maps: Tensor, moved: Tensor, shift: int) -> float:
     return ((here - there).square().mean().sqrt() / here.std()).item()
 
 
-def worth(values: Tensor) -> float:
+def effective_sample_size(values: Tensor) -> float:
     """How many independent values one image is worth to a map's mean: the variance of the map's values,
     (N, C, H, W), over that of their image means; the median over maps. H W where the places of an image are
     independent of one another, 1 where they are all alike; above H W where they make up for one another."""

@@ -145,17 +145,17 @@ def ends(results: Results) -> Drawn:
     figure = style.figure(0.9 + 0.34 * len(ENDS))
     ax = figure.subplots()
     table = []
-    for place, arm in enumerate(ENDS):
+    for index, arm in enumerate(ENDS):
         records = results.stages["main"][arm]
         colour = COLOURS.get(arm, PLAIN if not ARMS[arm].norm else BN)
         values, learned = measures.accuracies(records), second.ends_learned(records)
-        ax.plot(values[learned], beside(place, learned.sum()), "o", color=colour, ms=4.5, alpha=0.75, mew=0)
+        ax.plot(values[learned], beside(index, learned.sum()), "o", color=colour, ms=4.5, alpha=0.75, mew=0)
         if learned.any():
-            ax.plot([values[learned].mean()] * 2, [place - 0.3, place + 0.3], color=colour, lw=2)
+            ax.plot([values[learned].mean()] * 2, [index - 0.3, index + 0.3], color=colour, lw=2)
         note = f"{values[learned].mean():.1f}%" if learned.any() else ""
         if not learned.all():
             note = f"{note}; " * bool(note) + f"{(~learned).sum()} of {len(records)} at chance"
-        _beside_the_axes(ax, place, note)
+        _beside_the_axes(ax, index, note)
         table += [
             {"network": ARMS[arm].name, "seed": record.seed, "steps": record.config["steps"]}
             | {"test_accuracy": value, "learned": bool(ok)}

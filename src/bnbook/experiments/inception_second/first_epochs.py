@@ -122,15 +122,15 @@ def _strips(
 ) -> pd.DataFrame:
     """A panel: a line of dots for each (name, records); the seed `ringed` has a ring around its dots."""
     table = []
-    for place, (name, records) in enumerate(rows):
+    for index, (name, records) in enumerate(rows):
         values = second.accuracies(records)
-        heights = place + _beside(len(values))
+        heights = index + _beside(len(values))
         ax.plot(values, heights, "o", color=PLAIN, ms=4.5, alpha=0.75, mew=0)
         if ringed is not None and ringed < len(values):
             ax.plot(values[ringed], heights[ringed], "o", color="none", mec=GREY, ms=9)
         ax.annotate(
             f"{second.learned(records)} of {len(records)} learn",
-            (1, place),
+            (1, index),
             xycoords=("axes fraction", "data"),
             xytext=(6, 0),
             textcoords="offset points",

@@ -66,11 +66,11 @@ def steps_to_target(results: Results) -> Drawn:
     figure = style.figure(3.4)
     left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
     drawn = []
-    for place, row in enumerate(rows):
+    for index, row in enumerate(rows):
         colour = VARIANT_COLOURS[row.variant]
         steps = np.array([c.step for c in row.crossings])
         reached = np.array([c.reached for c in row.crossings])
-        offsets = place + np.linspace(-0.18, 0.18, len(steps))
+        offsets = index + np.linspace(-0.18, 0.18, len(steps))
         left.scatter(steps[reached], offsets[reached], color=colour, s=26, zorder=3)
         left.scatter(
             steps[~reached],
@@ -82,7 +82,7 @@ def steps_to_target(results: Results) -> Drawn:
             zorder=3,
         )
         right.scatter(row.best, offsets, color=colour, s=26, zorder=3)
-        right.plot([np.median(row.best)] * 2, [place - 0.3, place + 0.3], color=colour, lw=2)
+        right.plot([np.median(row.best)] * 2, [index - 0.3, index + 0.3], color=colour, lw=2)
         drawn += [
             {
                 "variant": VARIANTS[row.variant].name,

@@ -32,7 +32,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bnbook import records
-from bnbook.config import RunConfig
+from bnbook.config import TrainingConfig
 from bnbook.records import MissingRecord, Record
 
 EXPERIMENT = "inception_speedups"
@@ -73,7 +73,7 @@ FIGURE_VARIANTS = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(TrainingConfig):
     """One run. The test set is evaluated at a few early steps and, from `evaluate_from` on, on steps each
     `evaluate_growth` times the last but at most `evaluate_every` apart; the validation set every epoch."""
 

@@ -1,4 +1,4 @@
-"""The Jacobian of Section 3.3, from one normalized layer input to the next, and networks to take it of.
+"""The Jacobian of Section 3.3, from one normalized layer input to the next.
 
 With x_l what layer l puts into its normalization, x_hat_l its standardised version, and y_l what its
 activation g receives:
@@ -14,27 +14,13 @@ import itertools
 from collections.abc import Iterator
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bnbook.nn.batchnorm import LAYERS, batch_statistics
+from bnbook.nn.mlp import MLP
 
-ACTIVATIONS = {"sigmoid": nn.Sigmoid, "relu": nn.ReLU}
 TINY = 1e-12  # for the logarithm of a gradient that is lost
-
-
-def network(
-    inputs: int, hidden: int, depth: int, classes: int, activation: str, normalized: bool, eps: float = 1e-5
-) -> nn.Sequential:
-    """(N, inputs) -> (N, classes): linear, batch normalization or nothing, activation, `depth` times; then
-    the output layer. A normalized layer has no bias (Section 3.2)."""
-    if activation not in ACTIVATIONS:
-        raise ValueError(f"activation is {activation!r}; it must be one of {', '.join(ACTIVATIONS)}")
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise([inputs] + [hidden] * depth):
-        norm = nn.BatchNorm1d(b, eps=eps) if normalized else nn.Identity()
-        layers += [nn.Linear(a, b, bias=not normalized), norm, ACTIVATIONS[activation]()]
-    return nn.Sequential(*layers, nn.Linear(hidden, classes))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,14 +45,14 @@ def mean_jacobian(before: Layer, after: Layer) -> Tensor:
     return after.weight / after.std[:, None] * before.slope.mean(0)
 
 
-def gradient_gain(model: nn.Sequential, passed: list[Layer], x: Tensor, y: Tensor, examples: int) -> float:
+def gradient_gain(model: MLP, passed: list[Layer], x: Tensor, y: Tensor, examples: int) -> float:
     """What the loss's gradient is multiplied by, in length, from one normalized layer input back to the one
     before: the geometric mean over layers and the first examples of the batch `x`, labels `y`."""
     with torch.no_grad(), batch_statistics(model):
         error = model(x)[:examples].double().softmax(1) - functional.one_hot(
-            y[:examples], model[-1].out_features
+            y[:examples], model.output.out_features
         )
-    gradient = error @ model[-1].weight.detach().double() * passed[-1].slope[:examples]
+    gradient = error @ model.output.weight.detach().double() * passed[-1].slope[:examples]
     gains = []
     for before, after in reversed(list(itertools.pairwise(passed))):
         following, gradient = gradient, (gradient[:, None] @ jacobians(before, after, examples))[:, 0]
@@ -74,25 +60,24 @@ def gradient_gain(model: nn.Sequential, passed: list[Layer], x: Tensor, y: Tenso
     return torch.stack(gains).clamp(min=TINY).log().nanmean().exp().item()
 
 
-def layers(model: nn.Sequential, x: Tensor, eps: float = 1e-5) -> list[Layer]:
-    """The hidden layers of `network` as the batch `x` passes them; `eps` is added to variances."""
+def layers(model: MLP, x: Tensor, eps: float = 1e-5) -> list[Layer]:
+    """The hidden layers of `model` as the batch `x` passes them; `eps` is added to variances."""
     return list(_pass(model, x, eps))
 
 
-def _pass(model: nn.Sequential, x: Tensor, eps: float) -> Iterator[Layer]:
-    hidden = list(model)[:-1]
+def _pass(model: MLP, x: Tensor, eps: float) -> Iterator[Layer]:
     with batch_statistics(model):
-        for linear, norm, activation in zip(hidden[::3], hidden[1::3], hidden[2::3], strict=True):
+        for layer in model.hidden:
             with torch.no_grad():
-                before = linear(x)
+                before = layer.linear(x)
                 std = (before.double().var(0, unbiased=False) + eps).sqrt()
-                scale = norm.weight.double() if isinstance(norm, LAYERS) else std
-            y = norm(before).detach().requires_grad_()
-            x = activation(y)
+                scale = layer.norm.weight.double() if isinstance(layer.norm, LAYERS) else std
+            y = layer.norm(before).detach().requires_grad_()
+            x = layer.activation(y)
             (slope,) = torch.autograd.grad(x.sum(), y)
             x = x.detach()
             yield Layer(
-                weight=linear.weight.detach().double(),
+                weight=layer.linear.weight.detach().double(),
                 x_hat=(before.double() - before.double().mean(0)) / std,
                 std=std,
                 slope=slope.double() * scale,

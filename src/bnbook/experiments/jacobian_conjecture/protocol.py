@@ -16,7 +16,7 @@ Two parts, none of which has to choose anything:
 
 import dataclasses
 
-from bnbook.config import RunConfig
+from bnbook.config import NO_DATA, NO_RATE, TrainingConfig
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "jacobian_conjecture"
@@ -34,7 +34,7 @@ NORMALIZATIONS = {"plain": "none", "bn": "bn"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(TrainingConfig):
     """One run of one part. Of the linear networks, `batch_size` is the number of Gaussian examples."""
 
     experiment: str = EXPERIMENT
@@ -52,6 +52,14 @@ class Config(RunConfig):
     examples: int = 0  # of them, those at which the Jacobian is taken
     probe_growth: float = 3.0
     probe_every: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement(Config):
+    """The linear networks, which are not trained."""
+
+    data: str = NO_DATA
+    lr: float = NO_RATE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,15 +86,13 @@ PROFILES = {
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:
     """The configurations by ("linear", normalization) and ("net", activation, normalization)."""
     linear = {
-        ("linear", name): Config(
+        ("linear", name): Measurement(
             variant=f"linear_{name}",
-            data="digits",  # none is looked at
             batch_size=20 * profile.hidden,
             steps=0,
             part="linear",
             activation="linear",
             normalization=normalization,
-            lr=0.0,
             hidden=profile.hidden,
             depth=profile.depth,
             eps=1e-9,

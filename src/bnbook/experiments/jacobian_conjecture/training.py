@@ -7,6 +7,7 @@ batch normalization alone they spread as those of a random matrix do, or further
 Takes: about five minutes on two cores at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
+import functools
 import itertools
 import time
 from collections.abc import Callable
@@ -18,15 +19,15 @@ from torch.nn import functional as F
 
 from bnbook.data import datasets
 from bnbook.data.batches import Batches
-from bnbook.data.datasets import Split
+from bnbook.data.datasets import Split, binarised
 from bnbook.experiments.jacobian_conjecture import networks as jacobian
 from bnbook.experiments.jacobian_conjecture.protocol import LEVELS, NEAR, POPULATION_BATCHES, Config
 from bnbook.experiments.outside_the_gradient.networks import covariance, inverse_root
-from bnbook.nn.mlp import initialise
+from bnbook.nn.mlp import MLP, initialise
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import Progress, train
 from bnbook.train.measured import Measured
-from bnbook.train.probes import Evaluation, Moment
+from bnbook.train.probes import Evaluation, StepSummary
 from bnbook.train.schedules import log_then_even
 
 
@@ -108,14 +109,14 @@ class Spectra:
         self.steps = frozenset(steps)
         self.rows: list[tuple[dict[str, float], np.ndarray]] = []
 
-    def __call__(self, moment: Moment, model: nn.Module) -> None:
+    def __call__(self, summary: StepSummary, model: MLP) -> None:
         x, y = self.reference.x, self.reference.y
         layers = jacobian.layers(model, x, self.eps)
         pairs = list(itertools.pairwise(layers))
         own = torch.stack([torch.linalg.svdvals(jacobian.jacobians(*pair, self.examples)) for pair in pairs])
         mean = torch.stack([torch.linalg.svdvals(jacobian.mean_jacobian(*pair)) for pair in pairs])
         numbers = {
-            "step": moment.step,
+            "step": summary.step,
             "near": near(own),
             "near_mean": near(mean),
             "rms": own.square().mean().sqrt().item(),
@@ -138,7 +139,7 @@ def net(
 ) -> Measured:
     """The network of Section 4.1, with its spectra through training."""
     data = datasets.load(config.data)
-    training, test = prepare(data.train_and_validation), prepare(data.test)
+    training, test = binarised(data.train_and_validation), binarised(data.test)
     model = network(config, training.x.shape[1], seed)
     batches = Batches(training, config.batch_size, seed)
     steps = log_then_even(config.steps, config.probe_growth, config.probe_every)
@@ -171,16 +172,9 @@ def following(batches: Batches, config: Config) -> list[Tensor]:
     return [batches[config.steps + step][0] for step in range(number)]
 
 
-def prepare(split: Split) -> Split:
-    """Flat images, binarised at half brightness, as in Section 4.1."""
-    return Split((split.x.flatten(1) > 127).float(), split.y)
-
-
-def network(config: Config, inputs: int, seed: int) -> nn.Sequential:
+def network(config: Config, inputs: int, seed: int) -> MLP:
     """The initialised network. Plain and normalized draw the same weights from the same seed."""
-    normalized = config.normalization == "bn"
-    model = jacobian.network(
-        inputs, config.hidden, config.depth, datasets.CLASSES, config.activation, normalized, config.eps
-    )
+    norm = functools.partial(nn.BatchNorm1d, eps=config.eps) if config.normalization == "bn" else None
+    model = MLP(inputs, config.hidden, config.depth, datasets.CLASSES, norm, config.activation)
     initialise(model, config.init_std, torch.Generator().manual_seed(seed))
     return model

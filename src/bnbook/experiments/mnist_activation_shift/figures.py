@@ -258,8 +258,8 @@ def all_units(results: Results) -> Drawn:
                 "drift": drifts[unit],
                 "step": step,
             }
-            | {f"p{level}": v for level, v in zip(protocol.PERCENTILES, chosen[t, :, place], strict=True)}
-            for place, unit in enumerate(order)
+            | {f"p{level}": v for level, v in zip(protocol.PERCENTILES, chosen[t, :, index], strict=True)}
+            for index, unit in enumerate(order)
             for t, step in enumerate(steps[kept])
         ]
     return figure, pd.DataFrame(rows)
@@ -309,12 +309,12 @@ def drift(results: Results) -> Drawn:
     rows = []
     for setting, ax in zip(settings, axes, strict=True):
         style.heading(ax, title(results, setting), setting_words(results, setting))
-        for place, (_, variant, name, colour) in enumerate(STRIPS):
+        for index, (_, variant, name, colour) in enumerate(STRIPS):
             found = [mnist.unit_drifts(r, name) for r in results.main[setting, variant]]
             for record, values in zip(results.main[setting, variant], found, strict=True):
                 ax.plot(
                     values,
-                    place + shake.uniform(-0.3, 0.3, values.size),
+                    index + shake.uniform(-0.3, 0.3, values.size),
                     ".",
                     ms=2.6,
                     mew=0,
@@ -327,13 +327,13 @@ def drift(results: Results) -> Drawn:
                     for unit, value in enumerate(values, start=1)
                 ]
             medians = [np.nanmedian(values) for values in found if np.isfinite(values).any()]
-            ax.plot(medians, [place] * len(medians), "o", ms=6, color=colour, mec="white", mew=1)
+            ax.plot(medians, [index] * len(medians), "o", ms=6, color=colour, mec="white", mew=1)
             if medians:
                 median = np.median(medians)
                 text = f"median {median:.2f}" if median < 10 else f"median {median:.0f}"
                 ax.annotate(
                     text,
-                    (1.0, place),
+                    (1.0, index),
                     xycoords=("axes fraction", "data"),
                     color=colour,
                     fontweight="bold",

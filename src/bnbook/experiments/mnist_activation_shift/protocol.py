@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from bnbook import records
-from bnbook.config import RunConfig
+from bnbook.config import TrainingConfig
 from bnbook.records import Record
 
 EXPERIMENT = "mnist_activation_shift"
@@ -38,7 +38,7 @@ MARGIN = 0.3  # points by which the target lies below the pilot's final accuracy
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(TrainingConfig):
     """One run. Evaluations and probes fall on log-spaced steps (each `growth` times the last), then on
     every `every`-th step; see `bnbook.train.schedules.log_then_even`."""
 

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from bnbook.data import datasets
 from bnbook.data.batches import Batches
-from bnbook.data.datasets import Split
+from bnbook.data.datasets import Split, binarised
 from bnbook.experiments.mnist_activation_shift.protocol import CURVE_BATCHES, PERCENTILES, Config
 from bnbook.nn.batchnorm import BatchNorm, population_statistics
 from bnbook.nn.mlp import MLP, initialise
@@ -76,8 +76,7 @@ def splits(config: Config) -> tuple[Split, dict[str, Split]]:
 
 def prepare(split: Split, config: Config) -> Split:
     """Flat float32 images in [0, 1]; binarised (as the paper's) where `config` says so."""
-    x = split.x.flatten(1)
-    return Split((x > 127).float() if config.binarise else x.float() / 255, split.y)
+    return binarised(split) if config.binarise else Split(split.x.flatten(1).float() / 255, split.y)
 
 
 def network(config: Config, inputs: int, classes: int, seed: int) -> MLP:

@@ -70,7 +70,7 @@ def toy(results: Results) -> Drawn:
     figure = style.figure(4.8)
     axes = figure.subplots(2, 2, sharex=True)
     rows = []
-    for place, kind in enumerate(("mean", "mean_std")):
+    for index, kind in enumerate(("mean", "mean_std")):
         for how in ("ignored", "through"):
             name = f"{kind}_{how}"
             for record in results.main["toy", name]:
@@ -78,7 +78,7 @@ def toy(results: Results) -> Drawn:
                 for line, what in enumerate(("bias", "loss")):
                     values = outside.column(record, what)
                     shown = np.abs(values) if what == "bias" else values / values[0]
-                    axes[line, place].plot(steps, shown, color=COLOURS[name], lw=1.1, alpha=0.75)
+                    axes[line, index].plot(steps, shown, color=COLOURS[name], lw=1.1, alpha=0.75)
                     rows += [
                         {"normalization": NAMES[name], "seed": record.seed, "step": s, what: v}
                         for s, v in zip(steps, values, strict=True)
@@ -139,11 +139,11 @@ def cost(results: Results) -> Drawn:
     for name in ("whiten_through", "mean_std_through"):
         found = outside.costs(results, name)
         ax.plot(widths, np.median(found, axis=1), color=COLOURS[name], lw=1.8, label=NAMES[name])
-        for place, width in enumerate(widths):
-            ax.scatter([width] * found.shape[1], found[place], color=COLOURS[name], s=12, alpha=0.6, lw=0)
+        for index, width in enumerate(widths):
+            ax.scatter([width] * found.shape[1], found[index], color=COLOURS[name], s=12, alpha=0.6, lw=0)
             rows += [
                 {"normalization": NAMES[name], "width": width, "seed": seed, "times_bare": value}
-                for seed, value in enumerate(found[place])
+                for seed, value in enumerate(found[index])
             ]
     ax.set_xscale("log", base=2)
     ax.set_xticks(widths, [str(width) for width in widths])

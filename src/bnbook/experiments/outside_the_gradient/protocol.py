@@ -11,7 +11,7 @@ Three parts:
 
 import dataclasses
 
-from bnbook.config import RunConfig
+from bnbook.config import NO_DATA, NO_RATE, TrainingConfig
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "outside_the_gradient"
@@ -30,7 +30,7 @@ COST_VARIANTS = {"mean_std_through": ("mean_std", False), "whiten_through": ("wh
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
+class Config(TrainingConfig):
     """One run of one part; `steps` of gradient descent, or repetitions of the clock."""
 
     experiment: str = EXPERIMENT
@@ -44,6 +44,14 @@ class Config(RunConfig):
     depth: int
     eps: float = 1e-5
     init_std: float = 0.1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement(Config):
+    """A part without data: the toy, or the clock, which has no learning rate either."""
+
+    data: str = NO_DATA
+    lr: float = NO_RATE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,9 +105,8 @@ PROFILES = {
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:
     """The configurations by ("toy", variant), ("net", variant) and ("cost", variant, width)."""
     toy = {
-        ("toy", name): Config(
+        ("toy", name): Measurement(
             variant=f"toy_{name}",
-            data="digits",  # none is looked at
             batch_size=16,
             steps=profile.toy_steps,
             part="toy",
@@ -127,15 +134,13 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
         for name, (normalization, ignored) in NET_VARIANTS.items()
     }
     cost = {
-        ("cost", name, str(width)): Config(
+        ("cost", name, str(width)): Measurement(
             variant=f"cost_{name}",
-            data="digits",  # none is looked at
             batch_size=1024,
             steps=profile.repetitions,
             part="cost",
             normalization=normalization,
             ignored=ignored,
-            lr=0.0,
             hidden=width,
             depth=1,
         )

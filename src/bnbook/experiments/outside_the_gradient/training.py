@@ -7,7 +7,6 @@ Takes: about ten minutes on two cores at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import dataclasses
-import itertools
 import statistics
 import time
 from collections.abc import Callable
@@ -18,15 +17,15 @@ from torch.nn import functional as F
 
 from bnbook.data import datasets
 from bnbook.data.batches import Batches
-from bnbook.data.datasets import Split
+from bnbook.data.datasets import binarised
 from bnbook.experiments.outside_the_gradient.networks import Normalization
 from bnbook.experiments.outside_the_gradient.protocol import Config
-from bnbook.nn.mlp import initialise
+from bnbook.nn.mlp import MLP, initialise
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import FIRST_LOSSES, Progress, train
 from bnbook.train.measured import Measured
-from bnbook.train.probes import Evaluation, Moment
-from bnbook.train.schedules import log_then_even
+from bnbook.train.probes import Evaluation, StepSummary
+from bnbook.train.schedules import DENSE, DENSEST
 
 
 def train_run(
@@ -81,7 +80,7 @@ def toy(config: Config, seed: int) -> Measured:
     began = time.perf_counter()
     model = make_toy(config, seed)
     learned = [value for value in (model.weight, model.bias) if value.requires_grad]
-    wanted = set(log_then_even(config.steps, 1.2, max(1, config.steps // 20)))
+    wanted = set(DENSEST(config.steps))
     rows, losses = [], []
     for step in range(1, config.steps + 1):
         loss = model.loss()
@@ -110,12 +109,12 @@ class Sizes:
         self.steps = frozenset(steps)
         self.rows: list[dict[str, float]] = []
 
-    def __call__(self, moment: Moment, model: nn.Module) -> None:
-        layers = [module for module in model[:-1] if isinstance(module, nn.Linear)]
+    def __call__(self, summary: StepSummary, model: MLP) -> None:
+        layers = [layer.linear for layer in model.hidden]
         self.rows.append(
             {
-                "step": moment.step,
-                "train_loss": moment.train_loss,
+                "step": summary.step,
+                "train_loss": summary.train_loss,
                 "bias": torch.cat([layer.bias for layer in layers]).abs().mean().item(),
                 "weight": torch.cat([layer.weight.flatten() for layer in layers]).norm().item(),
             }
@@ -128,11 +127,11 @@ class Sizes:
 def net(
     config: Config, seed: int, checkpoint: Checkpoint | None, report: Callable[[int], None], measure: bool
 ) -> Measured:
-    """The network of Section 4.1, its layers normalized before their sigmoids and keeping their bias."""
+    """The network of Section 4.1, normalized as the configuration says."""
     data = datasets.load(config.data)
-    training, test = prepare(data.train), prepare(data.test)
+    training, test = binarised(data.train), binarised(data.test)
     model = network(config, training.x.shape[1], seed)
-    steps = log_then_even(config.steps, 1.3, max(1, config.steps // 20))
+    steps = DENSE(config.steps)
     evaluation, sizes = Evaluation({"test": test}, steps), Sizes(steps)
     progress = train(
         model=model,
@@ -154,18 +153,13 @@ def net(
     return Measured(progress, curves, final, {})
 
 
-def prepare(split: Split) -> Split:
-    """Flat images, binarised at half brightness, as in Section 4.1."""
-    return Split((split.x.flatten(1) > 127).float(), split.y)
+def network(config: Config, inputs: int, seed: int) -> MLP:
+    """The initialised network, its layers normalized before their sigmoids and keeping their bias."""
 
+    def norm(units: int) -> nn.Module:
+        return Normalization(config.normalization, config.ignored, config.eps)
 
-def network(config: Config, inputs: int, seed: int) -> nn.Sequential:
-    """Linear (with bias), normalization, sigmoid, `depth` times; then the output layer."""
-    layers: list[nn.Module] = []
-    for a, b in itertools.pairwise([inputs] + [config.hidden] * config.depth):
-        normalization = Normalization(config.normalization, config.ignored, config.eps)
-        layers += [nn.Linear(a, b), normalization, nn.Sigmoid()]
-    model = nn.Sequential(*layers, nn.Linear(config.hidden, datasets.CLASSES))
+    model = MLP(inputs, config.hidden, config.depth, datasets.CLASSES, norm, bias=True)
     initialise(model, config.init_std, torch.Generator().manual_seed(seed))
     return model
 

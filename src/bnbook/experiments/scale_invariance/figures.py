@@ -154,7 +154,7 @@ def rates(results: Results) -> Drawn:
     ax, bars = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     tried, rows = scale.rates(results), []
     half = scale.grid_step(results) ** 0.5
-    for place, variant in enumerate(reversed(VARIANTS)):
+    for index, variant in enumerate(reversed(VARIANTS)):
         found, colour = scale.accuracies(results, variant), COLOURS[variant]
         ax.plot(tried, found.mean(1), color=colour, lw=1.8)
         for seed, values in enumerate(found.T):
@@ -167,7 +167,7 @@ def rates(results: Results) -> Drawn:
         for rate, part in zip(tried, share, strict=True):
             if part:
                 bars.barh(
-                    place,
+                    index,
                     rate * half - rate / half,
                     left=rate / half,
                     height=0.6,

@@ -8,7 +8,7 @@ Section 4.1, so that neither is handicapped; nothing is chosen here.
 
 import dataclasses
 
-from bnbook.config import RunConfig
+from bnbook.config import NO_RATE, TrainingConfig
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "scale_invariance"
@@ -22,8 +22,8 @@ SLOW, FAST = 0.1, 10.0  # the rates whose effective rates are compared: in the g
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Config(RunConfig):
-    """One layer at one eps, or one training run; `steps` of training, or values of a."""
+class Config(TrainingConfig):
+    """One run of one part; `steps` of training, or values of a."""
 
     experiment: str = EXPERIMENT
     recipe: int = 1
@@ -36,6 +36,13 @@ class Config(RunConfig):
     init_std: float = 0.1  # Section 4.1's choice
     scale_decades: int = 4  # a goes from 10^-4 to 10^4
     population_batches: int = 100  # that the end point's statistics are averaged over
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Measurement(Config):
+    """One layer at one eps: images go through it, and nothing is trained."""
+
+    lr: float = NO_RATE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,13 +72,12 @@ PROFILES = {
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:
     """The configurations by ("relations", name of eps) and ("sweep", variant, learning rate)."""
     relations = {
-        ("relations", name): Config(
+        ("relations", name): Measurement(
             variant="relations",
             data=profile.data,
             batch_size=profile.batch_size,
             steps=SCALES,
             part="relations",
-            lr=0.0,
             eps=eps,
             hidden=profile.hidden,
             depth=1,

@@ -16,15 +16,15 @@ from torch.nn import functional as F
 
 from bnbook.data import datasets
 from bnbook.data.batches import Batches
-from bnbook.data.datasets import Split
+from bnbook.data.datasets import binarised
 from bnbook.experiments.scale_invariance.protocol import Config
 from bnbook.nn.batchnorm import BatchNormFunction, population_statistics
 from bnbook.nn.mlp import MLP, initialise
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.loop import Progress, train
 from bnbook.train.measured import Measured
-from bnbook.train.probes import Moment, evaluate
-from bnbook.train.schedules import log_then_even
+from bnbook.train.probes import StepSummary, evaluate
+from bnbook.train.schedules import MEDIUM
 
 
 def train_run(
@@ -52,7 +52,7 @@ def relations(config: Config, seed: int) -> Measured:
     to aW multiplied by a first.
     """
     began = time.perf_counter()
-    u, _ = Batches(prepare(datasets.load(config.data).train), config.batch_size, seed)[0]
+    u, _ = Batches(binarised(datasets.load(config.data).train), config.batch_size, seed)[0]
     u = u.double().requires_grad_()
     generator = torch.Generator().manual_seed(seed)
     weight = config.init_std * torch.randn(config.hidden, u.shape[1], generator=generator).double()
@@ -102,15 +102,15 @@ class Norms:
         self.steps = frozenset(steps)
         self.rows: list[dict[str, float | None]] = []
 
-    def __call__(self, moment: Moment, model: MLP) -> None:
-        self.rows.append({"step": moment.step} | self.measure(model))
+    def __call__(self, summary: StepSummary, model: MLP) -> None:
+        self.rows.append({"step": summary.step} | self.measure(model))
 
     @torch.no_grad()
     def measure(self, model: MLP) -> dict[str, float | None]:
         squares = [layer.linear.weight.double().square().sum(1).mean().item() for layer in model.hidden]
         return {
-            f"layer_{place}": square if math.isfinite(square) else None
-            for place, square in enumerate(squares, start=1)
+            f"layer_{index}": square if math.isfinite(square) else None
+            for index, square in enumerate(squares, start=1)
         }
 
     def columns(self) -> dict[str, list]:
@@ -122,11 +122,11 @@ def sweep(
 ) -> Measured:
     """The network of Section 4.1 at one learning rate; its end point on the validation split."""
     data = datasets.load(config.data)
-    training, validation = prepare(data.train), prepare(data.validation)
+    training, validation = binarised(data.train), binarised(data.validation)
     model = network(config, training.x.shape[1], seed)
     batches = Batches(training, config.batch_size, seed)
-    norms = Norms(log_then_even(config.steps, 1.6, max(1, config.steps // 10)))
-    norms(Moment(step=0, train_loss=0.0, train_seconds=0.0), model)
+    norms = Norms(MEDIUM(config.steps))
+    norms(StepSummary(step=0, train_loss=0.0, train_seconds=0.0), model)
     progress = train(
         model=model,
         loss_function=F.cross_entropy,
@@ -146,11 +146,6 @@ def sweep(
             population_statistics(model, (batches[step][0] for step in following))
         _, final["validation_accuracy"] = evaluate(model, validation)
     return Measured(progress, {"norms": norms.columns()}, final, {})
-
-
-def prepare(split: Split) -> Split:
-    """Flat images, binarised at half brightness, as in Section 4.1."""
-    return Split((split.x.flatten(1) > 127).float(), split.y)
 
 
 def network(config: Config, inputs: int, seed: int) -> MLP:

@@ -39,9 +39,9 @@ def first_epoch(results: Results) -> tuple[Canvas, pd.DataFrame]:
             )
         rows += [
             {"network": variant.name, "seed": record.seed, "step": int(step)}
-            | {column: values[seed][place] for column, values in columns.items()}
+            | {column: values[seed][index] for column, values in columns.items()}
             for seed, record in enumerate(records)
-            for place, step in enumerate(steps)
+            for index, step in enumerate(steps)
         ]
     left, right = axes
     chance = np.log(10)

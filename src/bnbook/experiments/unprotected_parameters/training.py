@@ -20,8 +20,8 @@ from bnbook.nn.batchnorm import batch_statistics
 from bnbook.nn.inception import Conv, Inception
 from bnbook.train.checkpoint import Checkpoint
 from bnbook.train.measured import Measured
-from bnbook.train.probes import Moment
-from bnbook.train.schedules import log_then_even
+from bnbook.train.probes import StepSummary
+from bnbook.train.schedules import DENSEST
 
 
 def train_run(
@@ -31,25 +31,25 @@ def train_run(
     report: Callable[[int], None] = lambda step: None,
     measure: bool = True,
 ) -> Measured:
-    """Train one network for an epoch and watch which of its maps fall silent."""
+    """Train one network for an epoch and watch which of its channels die."""
     torch.manual_seed(seed)  # Dropout draws from torch's own generator
     model = network(config, seed)
 
-    def watch(data: datasets.Dataset, computing: AbstractContextManager) -> SilentMaps:
+    def watch(data: datasets.Dataset, computing: AbstractContextManager) -> DeadChannels:
         images = prepare(data.validation[: config.watched]).x
-        return SilentMaps(images, log_then_even(config.steps, 1.2, max(1, config.steps // 20)), computing)
+        return DeadChannels(images, DENSEST(config.steps), computing)
 
     return train_inception(config, seed, model, checkpoint, report, measure, watch=watch)
 
 
-class SilentMaps:
-    """Probe: how much of the network no image moves any more.
+class DeadChannels:
+    """Probe: how many of the network's channels no image moves any more.
 
-    A map is silent where it is zero at every place of every watched image: no gradient passes a ReLU there,
+    A channel is dead where it is zero at every place of every watched image: no gradient passes a ReLU there,
     so what lies below learns nothing through it. Batch normalization uses the statistics of the watched
     images, as in training. One row a call: "step"; "train_loss", the mean since the last row; "silent_last"
-    and "silent", shares of the last module's maps and of all; "beta", mean |beta| of the last module;
-    "output_norm", the norm of the output layer's weights.
+    and "silent", the dead among the last module's channels and among all (0 to 1); "beta", mean |beta| of the
+    last module; "output_norm", the norm of the output layer's weights.
     """
 
     def __init__(self, images: Tensor, steps: list[int], computing: AbstractContextManager):
@@ -58,25 +58,25 @@ class SilentMaps:
         self.computing = computing
         self.rows: list[dict[str, float]] = []
 
-    def __call__(self, moment: Moment, model: Inception) -> None:
-        silent = self.silent(model)
+    def __call__(self, summary: StepSummary, model: Inception) -> None:
+        dead = self.dead(model)
         last = model.blocks[-1]
-        of_last = torch.cat([silent[last.narrow], silent[last.wide]])
+        of_last = torch.cat([dead[last.narrow], dead[last.wide]])
         beta = torch.cat([last.narrow.norm.bias, last.wide.norm.bias])
         self.rows.append(
             {
-                "step": moment.step,
-                "train_loss": moment.train_loss,
+                "step": summary.step,
+                "train_loss": summary.train_loss,
                 "silent_last": of_last.float().mean().item(),
-                "silent": torch.cat(list(silent.values())).float().mean().item(),
+                "silent": torch.cat(list(dead.values())).float().mean().item(),
                 "beta": beta.detach().abs().mean().item(),
                 "output_norm": model.output.weight.detach().norm().item(),
             }
         )
 
     @torch.no_grad()
-    def silent(self, model: Inception) -> dict[Conv, Tensor]:
-        """Of each convolution, which of its maps are silent: (maps,) bool."""
+    def dead(self, model: Inception) -> dict[Conv, Tensor]:
+        """Of each convolution, which of its channels are dead: (channels,) bool."""
         found: dict[Conv, Tensor] = {}
 
         def note(layer: Conv, inputs: tuple[Tensor], output: Tensor) -> None:

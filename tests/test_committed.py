@@ -8,12 +8,12 @@ from bnbook import claims, figures, paths
 def test_exported_figures_are_up_to_date():
     """After a change of records or of figures' code: `make figures`."""
     results = claims.results()
-    manifest = json.loads((paths.RESULTS / "figures" / "manifest.json").read_text(encoding="utf-8"))
+    manifest = figures.manifest(paths.FIGURES)
     assert {name: entry["hash"] for name, entry in manifest.items()} == {
         name: figures.content_hash(name, results) for name in figures.available(results)
     }
     for entry in manifest.values():
-        assert all((paths.RESULTS / "figures" / file).exists() for file in entry["files"])
+        assert all((paths.FIGURES / file).exists() for file in entry["files"])
 
 
 def test_readme_shows_todays_board():

@@ -518,7 +518,7 @@ def test_an_exception_that_papermill_noted_fails_the_build(tmp_path, monkeypatch
 def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypatch):
     runs = []
 
-    def execute(source, given, target):
+    def execute(source, given, target, running):
         runs.append(given)
         target.parent.mkdir(exist_ok=True)
         target.write_text(source.read_text())
@@ -536,7 +536,7 @@ def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypa
 
 def test_a_notebook_without_its_records_is_not_run_by_a_build(tmp_path, monkeypatch):
     """It would train: hours at the profile of the book."""
-    monkeypatch.setattr(notebooks, "run", lambda *_: pytest.fail("the build trains"))
+    monkeypatch.setattr(notebooks, "run", lambda *_, **__: pytest.fail("the build trains"))
     monkeypatch.setattr(notebooks, "numbers", SimpleNamespace(results=dict))
     write(tmp_path, {"notebooks/02_inception_speedups.ipynb": notebook(cell("code", "1"))})
     assert notebooks.execute_notebooks(tmp_path / "notebooks", tmp_path / "build") == []
@@ -549,7 +549,7 @@ def test_nor_is_one_whose_figures_lack_some(tmp_path, monkeypatch):
     stages = SimpleNamespace(records=lambda stage: [SimpleNamespace(run_id="", seed=0)] * (stage == "main"))
     monkeypatch.setattr(figures, "FIGURES", {"fig2-a": drawn, "fig2-b": waiting})
     monkeypatch.setattr(notebooks, "numbers", SimpleNamespace(results=lambda: {"inception_speedups": stages}))
-    monkeypatch.setattr(notebooks, "run", lambda *_: pytest.fail("the build trains"))
+    monkeypatch.setattr(notebooks, "run", lambda *_, **__: pytest.fail("the build trains"))
     write(tmp_path, {"notebooks/02_inception_speedups.ipynb": notebook(cell("code", "1"))})
     assert notebooks.execute_notebooks(tmp_path / "notebooks", tmp_path / "build") == []
 

@@ -17,7 +17,7 @@ import numpy as np
 from bnbook import paper, paths, stats
 from bnbook.config import digest
 from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
-from bnbook.measures import NEUTRAL, UNITS, Estimate, amount, excluded, prefixed, quantity
+from bnbook.measures import UNITS, Estimate, amount, excluded, prefixed, quantity
 from bnbook.paper import LANGUAGES, Number, Text
 from bnbook.records import MissingRecord
 from bnbook.stats import CONFIDENCE
@@ -99,7 +99,8 @@ def known_by_records() -> dict[str, Experiment]:
 
 
 def numbers(results: AllResults) -> dict[str, Number]:
-    """Our numbers by key, each with its experiment's short name first: "mnist.main.tuned.bn.accuracy".
+    """Our numbers by key, each with its experiment's name first:
+    "mnist_activation_shift.main.tuned.bn.accuracy".
 
     An experiment without results has only its sizes: those of the profile that is to be committed. How many
     claims got which verdict has the name "board".
@@ -109,7 +110,7 @@ def numbers(results: AllResults) -> dict[str, Number]:
         own, module = results.get(name), experiment.measures
         profile = own.profile if own else experiment.protocol.PROFILES["cpu"]
         known = module.sizes(profile) | (module.numbers(own) if own else {})
-        found |= prefixed(experiment.short, known)
+        found |= prefixed(name, known)
     return {key: value.item() if isinstance(value, np.generic) else value for key, value in found.items()}
 
 
@@ -364,7 +365,7 @@ def agreement(committed: list[ClaimResult], fresh: list[ClaimResult]) -> list[Ag
 def _direction(claim: ClaimResult) -> int:
     if claim.kind == "definition":
         return 1 if claim.verdict == "holds" else -1
-    neutral = NEUTRAL[claim.unit]
+    neutral = UNITS[claim.unit].neutral
     larger = claim.low > neutral and claim.bound in (None, "lower")
     smaller = claim.high < neutral and claim.bound in (None, "upper")
     return int(larger) - int(smaller)
@@ -372,7 +373,7 @@ def _direction(claim: ClaimResult) -> int:
 
 def _short(claim: ClaimResult) -> str:
     middle, low, high = (amount(value, claim.unit) for value in (claim.estimate, claim.low, claim.high))
-    word = UNITS[claim.unit]["en"]
+    word = UNITS[claim.unit].word["en"]
     if claim.kind == "definition":
         return f"{middle}{word}"
     return {

@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import re
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,15 @@ class Exported:
     records: list[Path]
     content_hash: str
     data: str
+
+    @property
+    def files(self) -> list[Path]:
+        return [self.svg, self.png, self.csv]
+
+
+def _files(name: str, folder: Path) -> dict[str, Path]:
+    """Where the files of the figure `name` lie in `folder`, by kind."""
+    return {kind: folder / f"{name}.{kind}" for kind in ("svg", "png", "csv")}
 
 
 def source(name: str) -> Path:
@@ -128,34 +138,59 @@ def export(name: str, folder: Path, results: AllResults) -> Exported:
 def show(name: str, results: Any = None) -> SVG:
     """The figure `name` drawn from its experiment's `results`, for a notebook to display."""
     own = {experiment: results} if (experiment := FIGURES[name].experiment) else {}
+    committed = _planned(name, paths.FIGURES, own)
+    if _is_there(committed, manifest(paths.FIGURES)):
+        return SVG(data=committed.svg.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
         return SVG(data=export(name, Path(folder), own).svg.read_text(encoding="utf-8"))
 
 
 def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
-    """Export what is out of date and write manifest.json: {id: {title, hash, data, files, records}}."""
-    manifest = folder / "manifest.json"
-    before = json.loads(manifest.read_text(encoding="utf-8")) if manifest.exists() else {}
+    """Export what is out of date and write manifest.json: {id: {title, hash, data, files, records}}.
+
+    A figure whose content hash is that of a committed one is not drawn again: its files are copied.
+    """
+    before, committed = manifest(folder), manifest(paths.FIGURES)
+    folder.mkdir(parents=True, exist_ok=True)
     now = {}
     numbers = claims.numbers(results)
     for name in available(results):
         planned = _planned(name, folder, results)
-        files = [planned.svg, planned.png, planned.csv]
-        known = before.get(name, {}).get("hash")
-        if known != planned.content_hash or not all(file.exists() for file in files):
-            export(name, folder, results)
+        known = dataclasses.replace(planned, **_files(name, paths.FIGURES))
+        if not _is_there(planned, before):
+            if _is_there(known, committed):
+                for file in known.files:
+                    shutil.copy(file, folder)
+            else:
+                export(name, folder, results)
         now[name] = {
             "title": {lang: text(name, lang, "title", numbers) for lang in paper.LANGUAGES},
             "hash": planned.content_hash,
             "data": planned.data,
-            "files": [file.name for file in files],
+            "files": [file.name for file in planned.files],
             "records": [str(file) for file in planned.records],
         }
-    folder.mkdir(parents=True, exist_ok=True)
-    temporary = manifest.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(now, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.rename(manifest)
+    _write_manifest(folder, now)
     return now
+
+
+def manifest(folder: Path) -> dict[str, dict[str, Any]]:
+    """What was exported into `folder`, as `export_all` wrote it; nothing where there is no manifest."""
+    file = folder / "manifest.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+
+
+def _is_there(planned: Exported, exported: dict[str, dict[str, Any]]) -> bool:
+    """Whether the planned files are among those `exported`, with the same content."""
+    known = exported.get(planned.svg.stem, {}).get("hash")
+    return known == planned.content_hash and all(file.exists() for file in planned.files)
+
+
+def _write_manifest(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
+    file = folder / "manifest.json"
+    temporary = file.with_suffix(f".{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.rename(file)
 
 
 def text(name: str, lang: str, field: str, numbers: dict[str, paper.Number]) -> str:
@@ -179,7 +214,7 @@ def _planned(name: str, folder: Path, results: AllResults) -> Exported:
     figure = FIGURES[name]
     found = figure.records(results)
     return Exported(
-        *(folder / f"{name}.{kind}" for kind in ("svg", "png", "csv")),
+        **_files(name, folder),
         records=[
             r.path.relative_to(paths.ROOT) if r.path.is_relative_to(paths.ROOT) else r.path for r in found
         ],

@@ -22,13 +22,23 @@ DATA_NAMES = {
     "digits": "8×8 digits (scikit-learn)",
 }
 TEST_IMAGES = {"mnist": 10_000, "cifar10": 10_000, "cifar10-jpeg": 10_000, "digits": 360}
+
+
+@dataclasses.dataclass(frozen=True)
+class Unit:
+    """What an effect is measured in: the word after a number, how the number is written, and no effect."""
+
+    word: Text
+    form: str
+    neutral: float = 0.0
+
+
 UNITS = {
-    "points": {"ko": "%p", "en": " points"},
-    "times": {"ko": "배", "en": " times"},
-    "digits": {"ko": "자리", "en": " digits"},
-    "decades": {"ko": "자릿수", "en": " decades"},  # powers of ten
+    "points": Unit({"ko": "%p", "en": " points"}, "+.2f"),
+    "times": Unit({"ko": "배", "en": " times"}, ".2f", neutral=1.0),
+    "digits": Unit({"ko": "자리", "en": " digits"}, ".1f"),
+    "decades": Unit({"ko": "자릿수", "en": " decades"}, "+.2f"),  # powers of ten
 }
-NEUTRAL = {"points": 0.0, "times": 1.0, "digits": 0.0, "decades": 0.0}  # no effect
 
 
 @dataclasses.dataclass(frozen=True)
@@ -141,8 +151,8 @@ def quantity(estimate: Estimate, unit: str, lang: str) -> str:
 
 def amount(value: float, unit: str, lang: str | None = None) -> str:
     """A number in the form that fits its unit, with the unit's word in `lang`: "+0.42 points"."""
-    form = {"points": "+.2f", "times": ".2f", "digits": ".1f", "decades": "+.2f"}[unit]
-    return format(value, form).replace("inf", "∞").replace("-", "−") + (UNITS[unit][lang] if lang else "")
+    number = format(value, UNITS[unit].form).replace("inf", "∞").replace("-", "−")
+    return number + (UNITS[unit].word[lang] if lang else "")
 
 
 def excluded(interval: Interval, unit: str) -> Text:
@@ -152,9 +162,9 @@ def excluded(interval: Interval, unit: str) -> Text:
     """
     if not math.isfinite(interval.low) or not math.isfinite(interval.high):
         return {"ko": "", "en": ""}
-    if NEUTRAL[unit]:
+    if UNITS[unit].neutral:
         low, high = (amount(end, unit) for end in (interval.low, interval.high))
-        word = UNITS[unit]
+        word = UNITS[unit].word
         return {
             "ko": f"{low}{word['ko']}보다 작거나 {high}{word['ko']}보다 큰 값은 배제된다.",
             "en": f"Less than {low} and more than {high}{word['en']} are excluded.",

@@ -2,10 +2,18 @@
 
 import ast
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bnbook import paths
+
+if TYPE_CHECKING:
+    from jupyter_client.manager import AsyncKernelManager
+
+# A kernel that is shut down is interrupted first, and calls that an error.
+QUIET = "--IPKernelApp.log_level=CRITICAL"
 
 
 class NotebookRunError(RuntimeError):
@@ -22,29 +30,59 @@ def find(name: str) -> Path:
     raise NotebookRunError(f"no notebook {name!r}; there is {names}")
 
 
-def run(path: Path, given: dict[str, str], out: Path, progress: bool = False) -> Path:
-    """Execute the notebook `path` with the parameters `given`, as text, into `out`; returns `out`.
+@contextmanager
+def kernel() -> Iterator["AsyncKernelManager"]:
+    """A running kernel, for one notebook after another; it ends with the block."""
+    from jupyter_client.manager import AsyncKernelManager
+    from jupyter_core.utils import run_sync
 
-    Raises NotebookRunError on an unknown or ill-typed parameter, before anything runs, and on a failing cell.
-    """
-    import papermill
-    from papermill.exceptions import PapermillExecutionError
-    from traitlets.config import Config
-
-    values = parameters(papermill.inspect_notebook(str(path)), given)
-    out.parent.mkdir(parents=True, exist_ok=True)
     # Sockets in files, for this user alone: kernels warn of unencrypted TCP ports otherwise, and rightly.
     # In a folder of their own: two kernels that start at once in one folder would take the same.
     with tempfile.TemporaryDirectory() as folder:
-        config = Config(KernelManager={"transport": "ipc", "ip": f"{folder}/kernel"})
+        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/kernel")
+        run_sync(manager.start_kernel)(extra_arguments=[QUIET])
+        try:
+            yield manager
+        finally:
+            run_sync(manager.shutdown_kernel)(now=True)
+
+
+def run(
+    path: Path,
+    given: dict[str, str],
+    out: Path,
+    progress: bool = False,
+    running: "AsyncKernelManager | None" = None,
+) -> Path:
+    """Execute the notebook `path` with the parameters `given`, as text, into `out`; returns `out`.
+
+    It gets a kernel of its own, or the one that is `running`, emptied. Raises NotebookRunError on an unknown
+    or ill-typed parameter, before anything runs, and on a failing cell.
+    """
+    import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    values = parameters(papermill.inspect_notebook(str(path)), given)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with nullcontext(running) if running else kernel() as manager:
+        if running:
+            _empty(running)
         try:
             papermill.execute_notebook(
-                str(path), str(out), values, progress_bar=progress, log_output=False, config=config
+                str(path), str(out), values, progress_bar=progress, log_output=False, km=manager
             )
         except PapermillExecutionError as error:
             reason = f"{error.ename}: {error.evalue}".replace("\n", " ")
             raise NotebookRunError(f"{path.name}: cell {error.exec_count}: {reason} (see {out})") from None
     return out
+
+
+def _empty(manager: "AsyncKernelManager") -> None:
+    """Take from a running kernel what the last notebook has left behind."""
+    import nbclient
+    from nbformat.v4 import new_code_cell, new_notebook
+
+    nbclient.NotebookClient(new_notebook(cells=[new_code_cell("%reset -f")]), km=manager).execute()
 
 
 def parameters(known: dict[str, dict[str, str]], given: dict[str, str]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ NOTEBOOKS = ROOT / "notebooks"
 
 # Committed results: written only by runs with --commit, read by the book.
 RESULTS = ROOT / "results"
+FIGURES = RESULTS / "figures"
 # Everything that can be made again: other people's runs, figures, executed notebooks, HTML.
 BUILD = ROOT / "build"
 BUILD_RESULTS = BUILD / "results"

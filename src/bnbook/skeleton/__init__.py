@@ -21,13 +21,9 @@ def create(name: str, section: str) -> list[Path]:
     if name in PLANNED:
         raise ConfigError(f"name is {name!r}; there is an experiment of that name")
     number = 1 + max(experiment.number for experiment in PLANNED.values())
-    short = name.partition("_")[0]
-    if short in {experiment.short for experiment in PLANNED.values()}:
-        short = name
     words = {
         "name": name,
         "section": section,
-        "short": short,
         "figure": name.replace("_", "-"),
         "title": name.replace("_", " ").capitalize(),
     }
@@ -35,7 +31,7 @@ def create(name: str, section: str) -> list[Path]:
     for package in {file.parent for file in made if file.suffix == ".py"}:
         (package / "__init__.py").touch()
     names = paths.ROOT / "src/bnbook/experiments/__init__.py"
-    _before(names, "    ]\n}\n", f'        Experiment({number}, "{name}", "{section}", "{short}"),\n')
+    _before(names, "    ]\n}\n", f'        Experiment({number}, "{name}", "{section}"),\n')
     contents = paths.BOOK / "_toc.yml"
     pages = f"  - file: book/{name}\n  - file: notebooks/{number:02d}_{name}\n"
     _before(contents, "  - file: book/first-registration\n", pages)

@@ -7,6 +7,7 @@ well. They become pairs as in chapters when the page is read; the page shows the
 import itertools
 import json
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from sphinx.util import logging
 
 from bnbook import figures, paths
 from bnbook.experiments import EXPERIMENTS
-from bnbook.notebooks import NotebookRunError, run
+from bnbook.notebooks import NotebookRunError, kernel, run
 from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.data import fingerprint
@@ -24,6 +25,7 @@ from bnbook.sphinxext.figures import texts
 
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 SHOWN = re.compile(r'figures\.show\("([^"]+)"')  # in a cell: its output is that figure
+KERNELS = 2
 FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})")
 
 log = logging.getLogger(__name__)
@@ -40,19 +42,34 @@ def execute_notebooks(source: Path = paths.NOTEBOOKS, target: Path = paths.BUILD
     lacking = {figure.experiment for name, figure in figures.FIGURES.items() if name not in drawn}
     waiting = {e.notebook for name, e in EXPERIMENTS.items() if name not in finished or name in lacking}
     shown = [path for path in sorted(source.glob("*.ipynb")) if path.stem not in waiting]
-    return [_execute(path, target / path.name) for path in shown]
+    outdated = [path for path in shown if not _is_up_to_date(path, target)]
+    # Two kernels for two cores, each for every second notebook: a kernel takes longer to start than to show
+    # records.
+    queues = [queue for number in range(KERNELS) if (queue := outdated[number::KERNELS])]
+    with ThreadPoolExecutor(KERNELS) as pool:
+        list(pool.map(lambda queue: _execute(queue, target), queues))
+    return [target / path.name for path in shown]
 
 
-def _execute(path: Path, target: Path) -> Path:
-    stamp = target.with_suffix(".stamp")
-    state = fingerprint(path)
-    if target.exists() and stamp.exists() and stamp.read_text() == state:
-        return target
-    stamp.unlink(missing_ok=True)
-    run(path, {"profile": "cpu"}, target)
-    check(json.loads(target.read_text(encoding="utf-8")), path.name)
-    stamp.write_text(state)
-    return target
+def _stamp(executed: Path) -> Path:
+    """Beside an executed notebook: the state of what it was made from."""
+    return executed.with_suffix(".stamp")
+
+
+def _is_up_to_date(path: Path, target: Path) -> bool:
+    stamp = _stamp(target / path.name)
+    return (target / path.name).exists() and stamp.exists() and stamp.read_text() == fingerprint(path)
+
+
+def _execute(queue: list[Path], target: Path) -> None:
+    """Execute the notebooks of `queue` into the folder `target`, one after another, in one kernel."""
+    with kernel() as running:
+        for path in queue:
+            executed, state = target / path.name, fingerprint(path)
+            _stamp(executed).unlink(missing_ok=True)
+            run(path, {"profile": "cpu"}, executed, running=running)
+            check(json.loads(executed.read_text(encoding="utf-8")), path.name)
+            _stamp(executed).write_text(state)
 
 
 def check(notebook: dict[str, Any], name: str) -> None:

@@ -89,7 +89,8 @@ def note_dependency(env: BuildEnvironment) -> None:
 
 
 class NumberRole(SphinxRole):
-    """``{result}`mnist.main.tuned.bn.accuracy|.2f` ``; the format after the bar may be left out."""
+    """``{result}`mnist_activation_shift.main.tuned.bn.accuracy|.2f` ``; the format after the bar may be left
+    out."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         note_dependency(self.env)

@@ -183,7 +183,7 @@ def test_sizes_are_known_before_any_run():
         sizes["full_parameters.plain"] == 1_649_402 and sizes["parameters.bn"] < sizes["full_parameters.bn"]
     )
     assert sizes["epochs"] == 3 * sizes["changed_epochs"]
-    assert claims.numbers({})["inception.epochs"] == sizes["epochs"]
+    assert claims.numbers({})["inception_speedups.epochs"] == sizes["epochs"]
 
 
 def test_a_verdict_waits_for_the_second_registration(results):

@@ -25,6 +25,7 @@ help:
 	@echo "make book                    build the book from the committed records, without training"
 	@echo "make figures                 export the figures and README.md's table anew from the committed records"
 	@echo "make test                    run the tests"
+	@echo "make test-fast               run those that need no browser, no notebook and no training"
 	@echo "make lint                    check style and the direction of imports"
 	@echo "make bench                   measure speed and memory"
 	@echo "make clean                   delete build/, other people's runs in build/results included"
@@ -63,9 +64,16 @@ figures: $(INSTALLED)
 	@$(BNBOOK) figures --out results/figures
 	@$(BNBOOK) claims --readme
 
+# A process a core; a file's tests stay in one (tests/conftest.py says which are dealt out one by one).
+PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
+
 .PHONY: test
 test: $(INSTALLED)
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
+
+.PHONY: test-fast
+test-fast: $(INSTALLED)
+	@$(PYTEST) -m "not slow"
 
 .PHONY: lint
 lint: $(INSTALLED)

@@ -11,10 +11,33 @@ from typing import Any
 
 import matplotlib
 import pytest
+from filelock import FileLock
 
 from bnbook import claims, paper
 
 matplotlib.use("Agg")
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Processes that test side by side have a core each: threads would wait for one another.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+# Files whose tests take long and need nothing of one another: they are dealt out to processes one by one, the
+# other files as wholes, since their tests share what they make. What takes long comes first.
+SPREAD = ("test_replay.py",)
+LONG = ("test_replay.py", "test_book.py", "test_notebooks.py", "test_stepper.py", "test_figures.py")
+# `make test-fast` leaves these out, and all that looks at the built book.
+SLOW = (*LONG, "test_skeleton.py", "test_committed.py", "test_train.py", "test_cli.py")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        name = item.path.name
+        if name not in SPREAD:
+            item.add_marker(pytest.mark.xdist_group(name))
+        if name in SLOW:
+            item.add_marker(pytest.mark.slow)
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
 
 
 @pytest.fixture(scope="session")
@@ -70,14 +93,21 @@ ARGUMENTS = [
 
 
 @pytest.fixture(scope="session")
-def html() -> Path:
-    """The folder with the three editions; built from the committed records where none is given."""
+def html(tmp_path_factory) -> Path:
+    """The folder with the three editions; built from the committed records where none is given, once for all
+    processes that test side by side."""
     given = os.environ.get("BNBOOK_HTML")
     if given:
         return Path(given).resolve()
     from bnbook import book
 
-    return Path(book.build()).resolve().parent
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
+    built = shared / "built"
+    with FileLock(f"{built}.lock"):
+        if not built.exists():
+            built.write_text(str(Path(book.build()).resolve().parent))
+        return Path(built.read_text())
 
 
 @pytest.fixture(scope="session")

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -11,7 +12,9 @@ import papermill
 import pytest
 
 from bnbook import notebooks, paths
+from bnbook.config import ConfigError
 from bnbook.experiments import EXPERIMENTS
+from bnbook.notebooks import NotebookRunError
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 # As a reader would try each: few seeds, little training, on the embedded digits.
@@ -81,36 +84,101 @@ def bnbook(*arguments, **environment):
     )
 
 
+WRONG = [
+    ("sedes", "2", "unknown parameter 'sedes'; there is profile, data, "),
+    ("force", "two", "parameter force is 'two'; it must be of type bool"),
+]
+
+
 @each
-@pytest.mark.parametrize(
-    ("name", "value", "message"),
-    [
-        ("sedes", "2", "unknown parameter 'sedes'; there is profile, data, "),
-        ("force", "two", "parameter force is 'two'; it must be of type bool"),
-    ],
-)
+@pytest.mark.parametrize(("name", "value", "message"), WRONG)
 def test_wrong_parameters_are_refused(path, tmp_path, name, value, message):
     out = tmp_path / "out.ipynb"
-    done = bnbook(path.stem, "-p", name, value, "--out", str(out))
+    with pytest.raises(NotebookRunError, match=f"^{re.escape(message)}"):
+        notebooks.run(path, {name: value}, out)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG)
+def test_the_command_refuses_them_in_one_line(tmp_path, name, value, message):
+    out = tmp_path / "out.ipynb"
+    done = bnbook(NOTEBOOKS[0].stem, "-p", name, value, "--out", str(out))
     assert done.returncode == 1 and message in done.stderr
     assert done.stderr.count("\n") == 1 and not out.exists()
 
 
 @each
-def test_a_value_that_cannot_be_stops_the_notebook(path, tmp_path):
-    done = bnbook(path.stem, "-p", "profile", "huge", "--out", str(tmp_path / "out.ipynb"))
-    assert done.returncode == 1
+def test_a_value_that_cannot_be_stops_the_notebook(path):
+    """Cell by cell, as a kernel would run it."""
+    names = {}
+    with pytest.raises(ConfigError, match="profile is 'huge'; it must be one of smoke, cpu, paper"):
+        for cell in code_cells(path):
+            exec(cell.source, names)
+            if "parameters" in cell.metadata.get("tags", []):
+                names["profile"] = "huge"
+
+
+def test_the_command_says_so_in_one_line(tmp_path):
+    done = bnbook(NOTEBOOKS[0].stem, "-p", "profile", "huge", "--out", str(tmp_path / "out.ipynb"))
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
     assert "profile is 'huge'; it must be one of smoke, cpu, paper" in done.stderr
 
 
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """A kernel that runs in another folder, as a reader's may."""
+    with notebooks.kernel(tmp_path_factory.mktemp("elsewhere")) as running:
+        yield running
+
+
 @each
-def test_papermill_from_another_folder_with_other_parameters(path, tmp_path):
-    out = tmp_path / "out.ipynb"
+def test_other_parameters_in_another_folder(path, tmp_path, elsewhere):
+    given = {name: str(value) for name, value in SHORT[path.stem].items()}
+    check_shown(notebooks.run(path, given, tmp_path / "out.ipynb", running=elsewhere))
+
+
+def test_plain_papermill(tmp_path):
+    path, out = NOTEBOOKS[0], tmp_path / "out.ipynb"
     papermill.execute_notebook(path, out, SHORT[path.stem], cwd=tmp_path, progress_bar=False)
-    executed = json.loads(out.read_text())
-    shown = json.dumps([cell.get("outputs") for cell in executed["cells"]])
+    check_shown(out)
+
+
+def check_shown(executed):
+    outputs = [cell.get("outputs") for cell in json.loads(executed.read_text())["cells"]]
+    shown = json.dumps(outputs)
     assert "digits" in shown and "Traceback" not in shown
     assert "image/svg+xml" in shown or "image/png" in shown
+
+
+def test_nothing_is_left_of_the_notebook_before(tmp_path, elsewhere):
+    """Of one that ran in the same kernel."""
+    one, other = (nbformat.v4.new_notebook(), nbformat.v4.new_notebook())
+    one.cells = [nbformat.v4.new_code_cell("left = 1")]
+    other.cells = [nbformat.v4.new_code_cell("left")]
+    for name, notebook in (("one", one), ("other", other)):
+        notebook.metadata["kernelspec"] = {
+            "name": "python3",
+            "display_name": "Python 3",
+            "language": "python",
+        }
+        nbformat.write(notebook, tmp_path / f"{name}.ipynb")
+    notebooks.run(tmp_path / "one.ipynb", {}, tmp_path / "out.ipynb", running=elsewhere)
+    with pytest.raises(NotebookRunError, match="name 'left' is not defined"):
+        notebooks.run(tmp_path / "other.ipynb", {}, tmp_path / "out.ipynb", running=elsewhere)
+
+
+def test_a_kernel_is_quiet_to_the_end(tmp_path):
+    """Shut down while it works it would say that it was interrupted, and call that an error."""
+    program = (
+        "from bnbook import notebooks\n"
+        "with notebooks.kernel() as running:\n"
+        "    client = running.client()\n"
+        "    client.start_channels()\n"
+        "    client.execute('import time; time.sleep(60)')\n"
+        "    import time; time.sleep(2)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_every_kernel_has_sockets_of_its_own(tmp_path, monkeypatch):

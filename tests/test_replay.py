@@ -11,8 +11,9 @@ from bnbook.runs import replay
 from bnbook.train import loop
 
 
-def test_todays_code_trains_as_the_records_did():
-    assert replay.check() == []
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_todays_code_trains_as_the_records_did(name):
+    assert replay.check([name]) == []
 
 
 def test_a_change_shows(tmp_path, monkeypatch):
@@ -85,8 +86,7 @@ NARROWER = {
 CHECK = """
 from bnbook.runs import replay
 known = replay.EXPERIMENTS.items()
-replay.EXPERIMENTS = {name: one for name, one in known if "cifar10" not in getattr(one.protocol, "DATA", ())}
-print(*replay.check(), sep="\\n")
+print(*replay.check([name for name, one in known if "cifar10" not in one.protocol.DATA]), sep="\\n")
 """
 
 

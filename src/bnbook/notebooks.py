@@ -31,16 +31,17 @@ def find(name: str) -> Path:
 
 
 @contextmanager
-def kernel() -> Iterator["AsyncKernelManager"]:
-    """A running kernel, for one notebook after another; it ends with the block."""
+def kernel(folder: Path | None = None) -> Iterator["AsyncKernelManager"]:
+    """A kernel that runs in `folder` (else in the present one), for one notebook after another; it ends with
+    the block."""
     from jupyter_client.manager import AsyncKernelManager
     from jupyter_core.utils import run_sync
 
     # Sockets in files, for this user alone: kernels warn of unencrypted TCP ports otherwise, and rightly.
     # In a folder of their own: two kernels that start at once in one folder would take the same.
-    with tempfile.TemporaryDirectory() as folder:
-        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{folder}/kernel")
-        run_sync(manager.start_kernel)(extra_arguments=[QUIET])
+    with tempfile.TemporaryDirectory() as sockets:
+        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
+        run_sync(manager.start_kernel)(extra_arguments=[QUIET], cwd=str(folder or Path.cwd()))
         try:
             yield manager
         finally:
@@ -82,7 +83,9 @@ def _empty(manager: "AsyncKernelManager") -> None:
     import nbclient
     from nbformat.v4 import new_code_cell, new_notebook
 
-    nbclient.NotebookClient(new_notebook(cells=[new_code_cell("%reset -f")]), km=manager).execute()
+    nbclient.NotebookClient(
+        new_notebook(cells=[new_code_cell("%reset_selective -f ^[^_]")]), km=manager
+    ).execute()
 
 
 def parameters(known: dict[str, dict[str, str]], given: dict[str, str]) -> dict[str, Any]:

@@ -97,8 +97,11 @@ def make(
     if processes == 1 or len(jobs) < 2:
         yield from map(_one, work)
         return
-    # Spawned, since a forked process would inherit torch's threads.
-    with ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _begin_worker) as pool:
+    # Forked from a server that has imported torch once and done nothing with it: a process spawned anew takes
+    # seconds to import it, one forked from here would inherit its threads.
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([__name__])
+    with ProcessPoolExecutor(processes, context, _begin_worker) as pool:
         try:
             for future in as_completed([pool.submit(_one, one) for one in work]):
                 yield future.result()

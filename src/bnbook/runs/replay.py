@@ -56,13 +56,15 @@ def store(names: Sequence[str] = ()) -> None:
     TRACES.write_text(json.dumps(traces, indent=1) + "\n", encoding="utf-8")
 
 
-def check() -> list[str]:
-    """One line for each trace that today's code no longer gives; an empty list where all is as it was."""
+def check(names: Sequence[str] = ()) -> list[str]:
+    """One line for each trace that today's code no longer gives, of the experiments `names` or of all; an
+    empty list where all is as it was."""
     if not TRACES.exists():
         return [f"{TRACES}: no stored traces; `bnbook replay store` makes them"]
     stored = json.loads(TRACES.read_text(encoding="utf-8"))
     problems = []
-    for name, experiment in EXPERIMENTS.items():
+    for name in names or EXPERIMENTS:
+        experiment = EXPERIMENTS[name]
         before, configs = stored.get(name, {}), traced(experiment)
         for variant in sorted(configs.keys() | before.keys()):
             run = functools.partial(trace, experiment, configs.get(variant))

@@ -20,13 +20,13 @@ SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --
 .PHONY: help
 help:
 	@echo "make reproduce               train everything from scratch at PROFILE=smoke (digits, some minutes), build the book"
-	@echo "make reproduce PROFILE=cpu   redo the committed runs on MNIST and CIFAR-10 (a day on 2 cores; stop and go on at will)"
+	@echo "make reproduce PROFILE=cpu   redo the committed runs on MNIST and CIFAR-10 (README says how long; stop and go on at will)"
 	@echo "make reproduce PROFILE=paper the plan for many cores or a GPU machine: more learning rates, initialisations, seeds"
 	@echo "make book                    build the book from the committed records, without training"
 	@echo "make figures                 export the figures and README.md's table anew from the committed records"
 	@echo "make test                    run the tests"
 	@echo "make test-fast               run those that need no browser, no notebook and no training"
-	@echo "make lint                    check style and the direction of imports"
+	@echo "make lint                    check style, types and the direction of imports"
 	@echo "make bench                   measure speed and memory"
 	@echo "make clean                   delete build/, other people's runs in build/results included"
 
@@ -80,6 +80,7 @@ lint: $(INSTALLED)
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/lint-imports
+	@$(BIN)/mypy
 
 .PHONY: bench
 bench: $(INSTALLED)

@@ -74,6 +74,16 @@ def needed(name: str, extras: set[str], known: set | None = None) -> set[str]:
     return {name for name, _ in known}
 
 
+def test_what_is_checked_before_a_commit_is_what_lint_checks():
+    config = yaml.safe_load((paths.ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    (repository,) = config["repos"]
+    hooks = {hook["id"]: hook for hook in repository["hooks"]}
+    assert set(hooks) == {"ruff", "ruff-format", "snakefmt", "nbstripout"}
+    for hook in hooks.values():
+        for name, version in pins(hook["additional_dependencies"], platform.machine()).items():
+            assert constraints("x86_64").get(name, version) == version, name
+
+
 def test_conda_users_get_the_same_versions():
     environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text(encoding="utf-8"))
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from bnbook import paper, paths, stats
+from bnbook import benchmarks, durations, paper, paths, stats
 from bnbook.config import digest
 from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
 from bnbook.measures import UNITS, Estimate, amount, excluded, prefixed, quantity
@@ -112,6 +112,11 @@ def numbers(results: AllResults) -> dict[str, Number]:
         known = module.sizes(profile) | (module.numbers(own) if own else {})
         found |= prefixed(name, known)
     return {key: value.item() if isinstance(value, np.generic) else value for key, value in found.items()}
+
+
+def all_numbers(results: AllResults) -> dict[str, Number]:
+    """These, and what was measured of time: by the benchmark ("bench.") and by the records ("durations.")."""
+    return numbers(results) | benchmarks.numbers() | durations.numbers()
 
 
 # Rules
@@ -230,10 +235,10 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
         statement=_filled(entry["statement"]),
         paper=_filled(entry["paper"]),
         rule=entry.get("rule"),
-        estimate=interval and interval.estimate,
-        low=interval and interval.low,
-        high=interval and interval.high,
-        bound=estimate and estimate.bound,
+        estimate=interval.estimate if interval else None,
+        low=interval.low if interval else None,
+        high=interval.high if interval else None,
+        bound=estimate.bound if estimate else None,
         unit=entry.get("unit"),
         effect=entry.get("effect"),
         verdict=outcome,
@@ -241,7 +246,7 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
         figure=entry.get("figure") if estimate else None,
         chapter=entry["chapter"],
         text=_text(entry, estimate, outcome),
-        detail=estimate and _detail(estimate, entry["effect"]),
+        detail=_detail(estimate, entry["effect"]) if estimate else None,
         note=entry.get("note"),
         rule_changed=bool(hashes) and hashes[-1] != rule_hash(name),
         registrations=registrations(hashes),
@@ -365,15 +370,22 @@ def agreement(committed: list[ClaimResult], fresh: list[ClaimResult]) -> list[Ag
 def _direction(claim: ClaimResult) -> int:
     if claim.kind == "definition":
         return 1 if claim.verdict == "holds" else -1
-    neutral = UNITS[claim.unit].neutral
-    larger = claim.low > neutral and claim.bound in (None, "lower")
-    smaller = claim.high < neutral and claim.bound in (None, "upper")
+    unit, _, low, high = _numbers(claim)
+    larger = low > UNITS[unit].neutral and claim.bound in (None, "lower")
+    smaller = high < UNITS[unit].neutral and claim.bound in (None, "upper")
     return int(larger) - int(smaller)
 
 
+def _numbers(claim: ClaimResult) -> tuple[str, float, float, float]:
+    """Unit, estimate and interval of a claim that was measured."""
+    assert claim.unit and claim.estimate is not None and claim.low is not None and claim.high is not None
+    return claim.unit, claim.estimate, claim.low, claim.high
+
+
 def _short(claim: ClaimResult) -> str:
-    middle, low, high = (amount(value, claim.unit) for value in (claim.estimate, claim.low, claim.high))
-    word = UNITS[claim.unit].word["en"]
+    unit, *numbers = _numbers(claim)
+    middle, low, high = (amount(value, unit) for value in numbers)
+    word = UNITS[unit].word["en"]
     if claim.kind == "definition":
         return f"{middle}{word}"
     return {
@@ -384,6 +396,7 @@ def _short(claim: ClaimResult) -> str:
     }[claim.bound]
 
 
+README_NUMBER = re.compile(r"(<!-- (\[\[[^\]]+\]\]) -->).*?(?=<!-- -->)")
 README_BLOCK = re.compile(r"(?<=held by a test -->\n).*?(?=<!-- /claims -->)", re.DOTALL)
 
 
@@ -394,8 +407,16 @@ KIND_TITLES = {
 }
 
 
-def readme(board: list[ClaimResult], text: str) -> str:
-    """The README's `text` with its headline and tables of claims as `board` has them; both languages."""
+def readme(board: list[ClaimResult], text: str, known: dict[str, Number]) -> str:
+    """The README's `text` with its headline and tables of claims as `board` has them, in both languages; and
+    with today's numbers between `<!-- [[key|format]] -->` and `<!-- -->`. Raises KeyError where `known`
+    (`all_numbers`) has none of that key."""
+
+    def filled(match: re.Match) -> str:
+        # In a table's cell a bar is escaped.
+        return match[1] + paper.fill(match[2].replace("\\|", "|"), {"": known})
+
+    text = README_NUMBER.sub(filled, text)
     words = headline(board)
     parts = [f"{words['ko']}\n\n{words['en']}\n"]
     for kind in KINDS:

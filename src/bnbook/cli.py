@@ -11,7 +11,7 @@ from bnbook.experiments import EXPERIMENTS, PLANNED
 
 PROFILES = {
     "smoke": "scikit-learn's digits, seconds to minutes",
-    "cpu": "MNIST and CIFAR-10 at the scale of the committed results, about 12 hours on two cores",
+    "cpu": "MNIST and CIFAR-10 at the scale of the committed results",
     "paper": "more settings and seeds, networks of full width: meant for many cores or a GPU",
 }
 
@@ -169,7 +169,9 @@ def _claims(commands) -> None:
     command.add_argument(
         "--against", choices=("committed",), help="beside the committed results: does this rerun agree?"
     )
-    command.add_argument("--readme", action="store_true", help="write the board into README.md as well")
+    command.add_argument(
+        "--readme", action="store_true", help="write the board and the numbers into README.md as well"
+    )
 
 
 def claims(arguments: argparse.Namespace) -> None:
@@ -182,7 +184,8 @@ def claims(arguments: argparse.Namespace) -> None:
     else:
         if arguments.readme:
             file = paths.ROOT / "README.md"
-            file.write_text(claims.readme(board, file.read_text(encoding="utf-8")), encoding="utf-8")
+            text, numbers = file.read_text(encoding="utf-8"), claims.all_numbers(_results(arguments))
+            file.write_text(claims.readme(board, text, numbers), encoding="utf-8")
         _table(("claim", "verdict", "result"), [(row.id, row.verdict, row.text["en"]) for row in board])
 
 

@@ -6,7 +6,7 @@ Accuracies are in percent here.
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -210,7 +210,7 @@ def steps_ratio(slow: Sequence[Crossing], fast: Sequence[Crossing], names: tuple
     return Estimate(ratio, detail, bounds[bool(missed[0]), bool(missed[1])])
 
 
-def prefixed(prefix: str, values: dict[str, Number]) -> dict[str, Number]:
+def prefixed(prefix: str, values: Mapping[str, Number]) -> dict[str, Number]:
     return {f"{prefix}.{key}": value for key, value in values.items()}
 
 

@@ -140,7 +140,7 @@ def compared(
     grids = [0.0] * len(samples) if resolutions is None else list(resolutions)
     known = list(zip(samples, effects, grids, strict=True))
     above = holm([p_greater(x, effect, grid) for x, effect, grid in known])
-    below = holm([p_greater(np.negative(x), -effect, grid) for x, effect, grid in known])
+    below = holm([p_greater([-value for value in x], -effect, grid) for x, effect, grid in known])
     within = 1 - (1 - confidence) / len(samples)
     return [
         Compared(mean_interval(x, within, grid), float(up), float(down))

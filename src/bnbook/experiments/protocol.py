@@ -88,13 +88,13 @@ class Grid:
     def choose(self, profile: Any, folders: Sequence[Path]) -> None:
         """There is nothing to choose."""
 
-    def jobs(self, profile: Any, choice: None = None) -> list[tuple[RunConfig, int]]:
+    def jobs(self, profile: Any, choice: Any = None) -> list[Job]:
         """The (configuration, seed) pairs, seed-major."""
         seeds = {config: self.seeds(profile, config) for config in self.main(profile).values()}
         most = max(map(len, seeds.values()))
         return [(config, seed) for seed in range(most) for config in seeds if seed in seeds[config]]
 
-    def plan(self, stage: str, profile: Any, folders: Sequence[Path]) -> Iterator[tuple[RunConfig, int]]:
+    def plan(self, stage: str, profile: Any, folders: Sequence[Path]) -> Iterator[Job]:
         """The same; `stage` is "main"."""
         yield from self.jobs(profile)
 
@@ -122,11 +122,11 @@ class Confirmed(Grid):
         """What `select` finds in the grid's records; raises MissingRecord."""
         return self.select(super().results(profile, folders))
 
-    def jobs(self, profile: Any, choice: Any) -> list[tuple[RunConfig, int]]:
+    def jobs(self, profile: Any, choice: Any = None) -> list[Job]:
         """The grid's (configuration, seed) pairs, then the others, each seed-major."""
         return super().jobs(profile) + self._confirming(profile, choice)
 
-    def plan(self, stage: str, profile: Any, folders: Sequence[Path]) -> Iterator[tuple[RunConfig, int]]:
+    def plan(self, stage: str, profile: Any, folders: Sequence[Path]) -> Iterator[Job]:
         """The grid's, or what it chose for "main"; raises MissingRecord before the grid is there."""
         if stage == "grid":
             yield from super().jobs(profile)
@@ -141,7 +141,7 @@ class Confirmed(Grid):
             found.main[key] = records.load(folders, config, new_seeds(seeds))
         return found
 
-    def _confirming(self, profile: Any, choice: Any) -> list[tuple[RunConfig, int]]:
+    def _confirming(self, profile: Any, choice: Any) -> list[Job]:
         confirmed = list(self.confirm(profile, choice).values())
         seeds = new_seeds(max((number for _, number in confirmed), default=0))
         return [(config, seed) for seed in seeds for config, number in confirmed if seed in new_seeds(number)]

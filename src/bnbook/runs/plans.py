@@ -114,9 +114,11 @@ def _begin_worker() -> None:
     """A worker ends with its parent, however that ended: at an interrupt at once and without words, since the
     parent answers it; else as soon as the parent is gone. Checkpoints keep the work."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+    parent = multiprocessing.parent_process()
+    assert parent, "this is the parent"
 
     def follow() -> None:
-        multiprocessing.parent_process().join()
+        parent.join()
         os._exit(1)
 
     threading.Thread(target=follow, daemon=True).start()

@@ -11,7 +11,6 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from bnbook import benchmarks as bench
 from bnbook import claims, paper
 from bnbook.claims import AllResults
 from bnbook.experiments import EXPERIMENTS
@@ -34,7 +33,7 @@ def results() -> AllResults:
 def sources() -> dict[str, dict[str, paper.Number]]:
     """Ours and the paper's numbers and our configurations, by key."""
     return {
-        "result": claims.numbers(results()) | bench.numbers(),
+        "result": claims.all_numbers(results()),
         "paper": paper.numbers(),
         "config": configs(results()),
     }

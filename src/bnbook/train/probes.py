@@ -4,7 +4,7 @@ import dataclasses
 import math
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from bnbook.data.datasets import Split
 from bnbook.nn.batchnorm import batch_statistics, inference_statistics
-from bnbook.nn.mlp import MLP
+from bnbook.nn.mlp import MLP, HiddenLayer
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +98,7 @@ class SigmoidInputs:
         self.rows: list[tuple[int, dict[str, np.ndarray]]] = []
 
     def __call__(self, summary: StepSummary, model: MLP) -> None:
-        layer = model.hidden[-1]
+        layer = cast(HiddenLayer, model.hidden[-1])
         with torch.no_grad(), batch_statistics(model):
             u = model.below_last(self.x)
             measured = {"input_percentiles": layer.preactivation(u)}

@@ -187,7 +187,6 @@ def numbers(results: Results) -> dict[str, Number]:
     line, learned_line = goal(results), learned_goal(results)
     found: dict[str, Number] = {
         "runs": len(own),
-        "hours": sum(record.provenance["seconds"] for record in own) / 3600,
         "goal": line,
         "learned.goal": learned_line,
         "effect.points": float(effect("c-4.2.1-dropout")),

@@ -3,7 +3,6 @@
 Run it: `bnbook run accelerating_ablation --profile cpu --jobs 2` (what it shares with `inception_speedups` is
 made only where it is missing).
 Expected: the learning rate and its decay matter most; the other changes by less than three seeds can show.
-Takes: 4 to 5 hours on two cores at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 from bnbook.experiments.inception_speedups.training import train_run

@@ -140,7 +140,6 @@ def numbers(results: Results) -> dict[str, Number]:
     everything = results.records("main")
     found: dict[str, Number] = {
         "runs": len(everything),
-        "seconds": sum(record.provenance["seconds"] for record in everything),
     }
     for name in INPUTS:
         for dtype in DTYPES:

@@ -3,7 +3,6 @@
 Run it: `bnbook run algorithm1_line_by_line --profile cpu`.
 Expected: the gradient by hand is that of finite differences; far from zero the variance E[x^2] - E[x]^2 fails
 in float32 and bfloat16, where that of the deviations does not.
-Takes: ten seconds at PROFILE=cpu, a second at PROFILE=smoke.
 """
 
 import time

@@ -264,7 +264,6 @@ def numbers(results: Results) -> dict[str, Number]:
     found: dict[str, Number] = {
         "data": data_name(results.main["net", "bn"]),
         "runs": len(everything),
-        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
         "fold.millionths": 1e6 * max(record.final["fold_difference"] for record in net(results)),
     }
     for mode in MODES:

@@ -5,7 +5,6 @@ Expected: moving averages answer much as the population statistics do; test batc
 they are, and a batch of one not at all; the factor m / (m - 1) matters for small m only; folded into the
 layer before it, batch normalization gives the same answers in less time; moving averages lag behind a network
 that learns fast.
-Takes: about forty minutes on one core at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import copy

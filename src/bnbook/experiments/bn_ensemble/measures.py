@@ -190,7 +190,6 @@ def numbers(results: Results) -> dict[str, Number]:
     found: dict[str, Number] = {
         "data": data_name(results.main["members"]),
         "runs": len(everything),
-        "hours": sum(record.provenance["seconds"] for record in everything) / 3600,
         "images": len(truth),
         "diverged": sum(record.diverged for record in everything),
         "effect": float(effect("c-4.2.3-ensemble")),

@@ -3,7 +3,6 @@
 Run it: `bnbook run bn_ensemble --profile cpu --jobs 2` (what it shares with `inception_speedups` is made only
 where it is missing).
 Expected: the ensemble errs less than its members; how much of that needs different settings is the question.
-Takes: 2 to 3 hours on two cores at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 from collections.abc import Callable

@@ -209,7 +209,6 @@ def numbers(results: Results) -> dict[str, Number]:
     found: dict[str, Number] = {
         "data": data_name(noisy(results)),
         "runs": len(everything),
-        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
         "accuracy": float(accuracies(noisy(results)).mean()),
     }
     for index, m in enumerate(sizes_of(results)):

@@ -3,7 +3,6 @@
 Run it: `bnbook run bn_regularizer --profile cpu --jobs 2`.
 Expected: an example's normalized values spread as one over the root of the batch size; noisier statistics
 generalize better; Dropout gains less where there is BN than where there is none.
-Takes: about twenty minutes of one core at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import copy

@@ -136,7 +136,6 @@ def numbers(results: Results) -> dict[str, Number]:
         "data": data_name(everything),
         "runs": len(everything),
         "trainings": sum(record.arrays["accuracy"].size for record in everything),
-        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
     }
     for activation in ACTIVATIONS:
         ours = interval("gain", gain(results, activation))

@@ -5,7 +5,6 @@ Run it: `bnbook run careless_initialization --profile cpu --jobs 2`.
 Expected: without BN a deep network trains only where the scale is nearly right, and one of sigmoids hardly
 anywhere; with BN over decades, until epsilon (below) or the output layer, which is not normalized, (above)
 gets in the way.
-Takes: about ten minutes on one core at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import dataclasses

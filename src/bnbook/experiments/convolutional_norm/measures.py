@@ -186,7 +186,6 @@ def numbers(results: Results) -> dict[str, Number]:
         "data": data_name(everything),
         "runs": len(everything),
         "diverged": sum(record.diverged for record in everything),
-        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
     }
     batches = {"large": (results.profile.batch_size, VARIANTS)}
     batches["small"] = (results.profile.small_batch, SMALL_BATCH_VARIANTS)

@@ -3,7 +3,6 @@
 Run it: `bnbook run convolutional_norm --profile cpu --jobs 2`.
 Expected: per map a shifted image gives shifted maps and small mini-batches do less harm, per activation
 neither; a bias before BN does nothing.
-Takes: about twelve minutes of one core at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import math

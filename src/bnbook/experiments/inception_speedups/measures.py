@@ -294,7 +294,6 @@ def numbers(results: Results) -> dict[str, Number]:
     found: dict[str, Number] = {
         "data": data_name([first]),
         "runs": len(everything),
-        "hours": sum(r.provenance["seconds"] for r in everything) / 3600,
         "hardware": first.provenance["hardware"],
         "precision": first.provenance["precision"],
         "lr": choice.lr,

@@ -2,7 +2,6 @@
 
 Run it: `make reproduce PROFILE=cpu` (all of it), or `bnbook run inception_speedups --profile cpu --jobs 2`.
 Expected: BN-x5 reaches the tuned baseline's best accuracy in a fraction of its steps and ends higher.
-Takes: 10 hours on two cores (each run 5 to 65 minutes on one of them), seconds at PROFILE=smoke.
 """
 
 from collections.abc import Callable

@@ -152,7 +152,6 @@ def numbers(results: Results) -> dict[str, Number]:
     found: dict[str, Number] = {
         "data": data_name(results.records("net")),
         "runs": len(everything),
-        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
     }
     for name in LINEAR:
         rms = float(np.mean([r.final["rms"] for r in results.main["linear", name]]))

@@ -4,7 +4,6 @@ and in real networks.
 Run it: `bnbook run jacobian_conjecture --profile cpu --jobs 2`.
 Expected: all singular values are 1 where the paper's premise holds, that is, where layers are whitened. With
 batch normalization alone they spread as those of a random matrix do, or further.
-Takes: about five minutes on two cores at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import functools

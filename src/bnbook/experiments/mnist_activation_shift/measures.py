@@ -247,7 +247,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
 def numbers(results: Results) -> dict[str, Number]:
     """Our numbers by key; accuracies in percent, gaps in points.
 
-    Keys: data, runs, hours, versions.<library>; main.<setting>.<variant>.accuracy (_low, _high) and so on;
+    Keys: data, runs, versions.<library>; main.<setting>.<variant>.accuracy (_low, _high) and so on;
     gap.<setting>.points, speed.<setting>.ratio, drift.<setting>.ratio, each with _low and _high;
     initialisation.<...>, typical.<variant>.<...>, multiverse.<input>.<...>; first.<...>, what the first
     registration found.
@@ -274,7 +274,6 @@ def _general(results: Results) -> Iterator[tuple[str, Number]]:
     first = results.main["tuned", "plain"][0]
     yield "data", data_name([first])
     yield "runs", len(distinct)
-    yield "hours", sum(r.provenance["seconds"] for r in distinct.values()) / 3600
     yield "hardware", first.provenance["hardware"]
     yield from ((f"versions.{library}", v) for library, v in first.provenance["versions"].items())
     yield "main.seeds", results.profile.seeds

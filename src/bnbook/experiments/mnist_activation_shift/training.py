@@ -2,7 +2,6 @@
 
 Run it: `make reproduce PROFILE=cpu` (all of it), or `bnbook run mnist_activation_shift --profile cpu`.
 Expected: the network with BN starts faster and ends higher, and the inputs of its last sigmoids move less.
-Takes: about a minute a run of 50,000 steps on one core, 1 to 2 hours in all on two; seconds at PROFILE=smoke.
 """
 
 from collections.abc import Callable, Iterator

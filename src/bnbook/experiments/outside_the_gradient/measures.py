@@ -131,7 +131,6 @@ def numbers(results: Results) -> dict[str, Number]:
     found: dict[str, Number] = {
         "data": data_name(results.main["net", "none"]),
         "runs": len(everything),
-        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
         "widest": widths(results)[-1],
         "narrowest": widths(results)[0],
     }

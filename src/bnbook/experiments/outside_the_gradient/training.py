@@ -3,7 +3,6 @@
 Run it: `bnbook run outside_the_gradient --profile cpu --jobs 2`.
 Expected: with the statistics outside the gradient the bias grows for ever while the loss stands still, and
 worse where the scale is normalized too; whitening costs more and more as a layer gets wider.
-Takes: about ten minutes on two cores at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import dataclasses

@@ -238,7 +238,6 @@ def numbers(results: Results) -> dict[str, Number]:
     found: dict[str, Number] = {
         "data": data_name(everything),
         "runs": len(everything),
-        "minutes": sum(record.provenance["seconds"] for record in everything) / 60,
         "grid_step": grid_step(results),
     }
     for name in EPSILONS:

@@ -3,7 +3,6 @@
 Run it: `bnbook run scale_invariance --profile cpu --jobs 2`.
 Expected: a factor before W changes neither output nor input gradient, until eps has its say; weights that
 grow slow themselves down; with batch normalization higher learning rates work than without.
-Takes: about five minutes on two cores at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 import math

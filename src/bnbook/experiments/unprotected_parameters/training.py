@@ -4,7 +4,6 @@ Run it: `bnbook run unprotected_parameters --profile cpu --jobs 2` (what it shar
 is made only where it is missing).
 Expected: with the output layer, gamma and beta at the baseline's rate, the thirtyfold rate for all the rest
 is borne well.
-Takes: five minutes on two cores at PROFILE=cpu, seconds at PROFILE=smoke.
 """
 
 from collections.abc import Callable

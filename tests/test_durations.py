@@ -1,0 +1,56 @@
+"""How long things take is read from the records, once, and a run counts where it belongs."""
+
+import re
+
+import pytest
+
+from bnbook import claims, durations, paths, records
+from bnbook.experiments import EXPERIMENTS
+from bnbook.sphinxext.durations import in_words
+
+
+def test_every_experiment_has_taken_some_time():
+    spent = durations.spent()
+    assert list(spent) == list(EXPERIMENTS)
+    for name, one in spent.items():
+        assert one.runs > 0 and one.seconds > 0, name
+
+
+def test_a_run_that_several_experiments_use_counts_once():
+    """The networks that the ablation undoes changes in belong to Section 4.2."""
+    folder = paths.runs(paths.RESULTS)
+    seconds = [
+        records.read(file).provenance["seconds"]
+        for variant in EXPERIMENTS["accelerating_ablation"].protocol.CHANGES
+        for file in (folder / "accelerating_ablation" / variant).rglob("seed-*.json")
+    ]
+    own = durations.spent()["accelerating_ablation"]
+    assert own.runs == len(seconds) and own.seconds == pytest.approx(sum(seconds))
+
+
+def test_the_numbers_add_up():
+    numbers = durations.numbers()
+    hours = sum(numbers[f"durations.{name}.hours"] for name in EXPERIMENTS)
+    assert numbers["durations.hours"] == pytest.approx(hours)
+    assert numbers["durations.hours_on_two_cores"] == pytest.approx(hours / 2)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(8, "8 s"), (90, "1.5 min"), (1500, "25 min"), (4000, "1.1 h"), (90000, "25 h")]
+)
+def test_in_words(seconds, words):
+    assert in_words(seconds)["en"] == words
+
+
+def test_nothing_types_how_long_the_runs_take():
+    """Hours are numbers of ours: a text that typed them would not know of the next run."""
+    typed = re.compile(r"(?<![|`\]>\w])\d+(?:\.\d+)? ?(?:hours|시간)\b|\b(?:half a day|한나절)")
+    for file in (paths.ROOT / "README.md", paths.BOOK / "reproduce.md", paths.ROOT / "Makefile"):
+        assert not typed.findall(file.read_text(encoding="utf-8")), file
+
+
+def test_a_number_in_the_readme_is_filled_in():
+    text = "about <!-- [[durations.hours|.0f]] -->99<!-- --> hours"
+    assert claims.readme([], text, {"durations.hours": 12.6}) == text.replace("99", "13")
+    with pytest.raises(KeyError, match="hours"):
+        claims.readme([], text, {})

@@ -64,8 +64,8 @@ figures: $(INSTALLED)
 	@$(BNBOOK) figures --out results/figures
 	@$(BNBOOK) claims --readme
 
-# A process a core; a file's tests stay in one (tests/conftest.py says which are dealt out one by one).
-PYTEST := $(BIN)/python -m pytest -n auto --dist loadgroup
+# A process a core; tests/conftest.py says what each gets.
+PYTEST := $(BIN)/python -m pytest -n auto --no-loadscope-reorder
 
 .PHONY: test
 test: $(INSTALLED)

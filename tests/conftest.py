@@ -4,6 +4,7 @@ import functools
 import importlib
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,8 +13,9 @@ from typing import Any
 import matplotlib
 import pytest
 from filelock import FileLock
+from xdist.scheduler import LoadFileScheduling
 
-from bnbook import claims, paper
+from bnbook import claims, paper, paths
 
 matplotlib.use("Agg")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -29,15 +31,23 @@ LONG = ("test_replay.py", "test_book.py", "test_notebooks.py", "test_stepper.py"
 SLOW = (*LONG, "test_skeleton.py", "test_committed.py", "test_train.py", "test_cli.py")
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        name = item.path.name
-        if name not in SPREAD:
-            item.add_marker(pytest.mark.xdist_group(name))
-        if name in SLOW:
+        if item.path.name in SLOW:
             item.add_marker(pytest.mark.slow)
     items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
+class ByFile(LoadFileScheduling):
+    """What a process gets next: a file, or a test of SPREAD."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return nodeid if Path(file).name in SPREAD else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
@@ -99,14 +109,13 @@ def html(tmp_path_factory) -> Path:
     given = os.environ.get("BNBOOK_HTML")
     if given:
         return Path(given).resolve()
-    from bnbook import book
-
     base = tmp_path_factory.getbasetemp()
     shared = base.parent if os.environ.get("PYTEST_XDIST_WORKER") else base
     built = shared / "built"
     with FileLock(f"{built}.lock"):
         if not built.exists():
-            built.write_text(str(Path(book.build()).resolve().parent))
+            subprocess.run([sys.executable, "-m", "bnbook", "book"], check=True)
+            built.write_text(str(paths.BUILD / "html"))
         return Path(built.read_text())
 
 

@@ -4,18 +4,22 @@
 translates `_config.yml`, since its command cannot give each edition its own language, title and address.
 """
 
+import gc
+import importlib
+import multiprocessing
 import re
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
+import sphinx.cmd.build
 import yaml
 from jupyter_book.config import get_final_config
 
 from bnbook import paths
-from bnbook.sphinxext import theme
+from bnbook.sphinxext import claims, numbers, theme
 from bnbook.sphinxext.editions import EDITIONS
 from bnbook.sphinxext.figures import export_figures
 from bnbook.sphinxext.notebooks import execute_notebooks
@@ -46,11 +50,14 @@ def build(
     conf = write_conf(source, work / "book")
     options = ["-n", "-q", "-N", *(["-W", "--keep-going"] if warnings_are_errors else [])]
     with step(f"editions {', '.join(editions)}"):
+        prepare()
         logs = {edition: work / "book" / f"{edition}.log" for edition in editions}
         running = {
             edition: start(edition, source, conf, html, options, logs[edition]) for edition in editions
         }
-        failed = [edition for edition, process in running.items() if process.wait() != 0]
+        for process in running.values():
+            process.join()
+        failed = [edition for edition, process in running.items() if process.exitcode != 0]
     if failed:
         raise BookError(summary([logs[edition] for edition in failed]))
     return theme.write_entry_page(html)
@@ -91,9 +98,18 @@ def write_conf(source: Path, folder: Path) -> Path:
     return folder
 
 
+def prepare() -> None:
+    """What all editions need, read once: they are forked from this process."""
+    numbers.sources()
+    claims.board()
+    for extension in ("myst_nb", "sphinx_book_theme", "sphinxcontrib.bibtex", "sphinx_design"):
+        importlib.import_module(extension)
+    gc.freeze()
+
+
 def start(
     edition: str, source: Path, conf: Path, html: Path, options: list[str], log: Path
-) -> subprocess.Popen:
+) -> multiprocessing.Process:
     """Starts sphinx-build for one edition; what it prints goes to `log`."""
     settings = {
         "edition": edition,
@@ -102,9 +118,17 @@ def start(
     }
     defines = [part for key, value in settings.items() for part in ("-D", f"{key}={value}")]
     doctrees = source / "build" / "doctrees" / edition
-    command = [sys.executable, "-m", "sphinx", "-b", "html", "-c", conf, "-d", doctrees, *options, *defines]
-    with log.open("w", encoding="utf-8") as stream:
-        return subprocess.Popen([*command, source, html / edition], stdout=stream, stderr=subprocess.STDOUT)
+    arguments = ["-b", "html", "-c", conf, "-d", doctrees, *options, *defines, source, html / edition]
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    process = context.Process(target=sphinx_build, args=([str(one) for one in arguments], log))
+    process.start()
+    return process
+
+
+def sphinx_build(arguments: list[str], log: Path) -> None:
+    """sphinx-build in this process, which ends with its exit status."""
+    with log.open("w", encoding="utf-8") as stream, redirect_stdout(stream), redirect_stderr(stream):
+        sys.exit(sphinx.cmd.build.main(arguments))
 
 
 def base_url(source: Path, edition: str) -> str:

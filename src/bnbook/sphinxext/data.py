@@ -27,8 +27,17 @@ def fingerprint(*files: Path) -> str:
 
     What was made from them is up to date as long as this stays the same.
     """
+    digest = hashlib.sha256(_state().encode())
+    for path in files:
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+@functools.cache
+def _state() -> str:
+    """That of code and records, looked at once a build."""
     digest = hashlib.sha256()
-    for path in [*files, *sorted((paths.ROOT / "src").rglob("*.py"))]:
+    for path in sorted((paths.ROOT / "src").rglob("*.py")):
         digest.update(path.read_bytes())
     for path in sorted(paths.runs(paths.RESULTS).rglob("*")):
         stat = path.stat()

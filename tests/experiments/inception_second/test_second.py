@@ -86,10 +86,10 @@ def test_seeds_of_the_arms():
 def test_the_grid_of_evaluations(name):
     """From step 10, no gap over 7% (or an epoch, once that is finer), the last step included."""
     config = CONFIGS[name]
-    held_out = {"test": split(), "validation": split()}
+    judged = experiment.Judged({"test": split(), "validation": split()}, 125, None)
     batches = [(torch.zeros(1), None)] * (config.steps + config.statistics_batches)
     epochs = range(351, config.steps + 1, 351)
-    probes = experiment.along_the_curve(config, held_out, batches, epochs, 125, None)
+    probes = experiment.along_the_curve(config, judged, batches, epochs)
     steps = np.array(sorted(probes["test"].steps))
     assert steps[0] == 10 and steps[-1] == config.steps
     assert np.all(np.diff(steps) <= np.maximum(1, 0.0715 * steps[:-1] + 1))

@@ -4,8 +4,10 @@ Run it: `make reproduce PROFILE=cpu` (all of it), or `bnbook run inception_speed
 Expected: BN-x5 reaches the tuned baseline's best accuracy in a fraction of its steps and ends higher.
 """
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,21 +72,11 @@ def train_inception(
     data = datasets.load_colour(config.data).to(on)
     cut = Batches(data.train, config.batch_size, seed, config.fixed_membership)
     batches = AugmentedBatches(cut, config.photometric, seed)
-    held_out = {"test": prepare(data.test), "validation": prepare(data.validation)}
-    if not config.tested:
-        del held_out["test"]
     model = model.to(on, memory_format=torch.channels_last)
-    chunk = CHUNKS[on.type]
+    judged = Judged(held_out(config, data) if measure else {}, CHUNKS[on.type], computing)
     epochs = range(cut.per_epoch, config.steps + 1, cut.per_epoch)
-    if isinstance(config, second.Config):
-        probes = along_the_curve(config, held_out, batches, epochs, chunk, computing)
-    else:
-        schedules = {"test": evaluation_steps(config), "validation": epochs}
-        probes = {
-            name: Evaluation({name: split}, schedules[name], chunk, computing)
-            for name, split in held_out.items()
-        }
-    if watch:
+    probes = evaluations(config, judged, batches, epochs) if measure else {}
+    if watch and measure:
         probes["watch"] = watch(data, computing)
     progress = train(
         model=model,
@@ -92,7 +84,7 @@ def train_inception(
         optimizer=torch.optim.SGD(parameter_groups(model, config), lr=config.lr, momentum=config.momentum),
         batches=batches,
         steps=config.steps,
-        probes=list(probes.values()) if measure else [],
+        probes=list(probes.values()),
         checkpoint=checkpoint,
         report=report,
         learning_rate=exponential(config.lr, config.lr_decay, cut.per_epoch),
@@ -101,43 +93,80 @@ def train_inception(
     if not measure:
         return Measured(progress, {}, {}, {}, precision, on.type)
     curves = {CURVES.get(name, name): probe.columns() for name, probe in probes.items()}
-    final = {"chance_accuracy": 1 / datasets.CLASSES}
+    final, arrays = {"chance_accuracy": 1 / datasets.CLASSES}, {}
     if not progress.diverged:
-        for name, split in held_out.items():
-            final[f"{name}_loss"], final[f"{name}_accuracy"] = evaluate(model, split, chunk, computing)
-        final = {name: value for name, value in final.items() if value is not None}
+        final |= end_point(model, config, judged, batches)
         final["seconds_per_step"] = seconds_per_step(curves["evaluation"])
-    if config.norm and not progress.diverged:
-        following = range(config.steps, config.steps + config.population_batches)
-        with computing:
-            population_statistics(model, (batches[step][0] for step in following))
-        for name, split in held_out.items():
-            _, final[f"{name}_accuracy_population"] = evaluate(model, split, chunk, computing)
-    arrays = {} if progress.diverged else last(model.eval(), data, computing)
+        arrays = last(model.eval(), data, computing)
     return Measured(progress, curves, final, arrays, precision, on.type)
 
 
+@dataclasses.dataclass(frozen=True)
+class Judged:
+    """What a network is judged on: the prepared splits by name, so many images at a time, in the context
+    `computing`."""
+
+    splits: dict[str, Split]
+    chunk: int
+    computing: AbstractContextManager
+
+    def evaluation(self, splits: dict[str, Split], steps: Iterable[int], **more: Any) -> Evaluation:
+        """A probe of `splits`."""
+        return Evaluation(splits, steps, self.chunk, self.computing, **more)
+
+    def evaluate(self, model: nn.Module) -> Iterator[tuple[str, float | None, float]]:
+        """(name, loss, accuracy) of each split."""
+        for name, split in self.splits.items():
+            yield name, *evaluate(model, split, self.chunk, self.computing)
+
+
+def held_out(config: Config, data: datasets.Dataset) -> dict[str, Split]:
+    """The splits that `config` is judged on; one that chooses has no say on test images."""
+    found = {"test": prepare(data.test)} if config.tested else {}
+    return found | {"validation": prepare(data.validation)}
+
+
+def evaluations(config: Config, judged: Judged, batches: AugmentedBatches, epochs: range) -> dict[str, Probe]:
+    """The probes that evaluate along the way, by name."""
+    if isinstance(config, second.Config):
+        return along_the_curve(config, judged, batches, epochs)
+    schedules = {"test": evaluation_steps(config), "validation": epochs}
+    return {name: judged.evaluation({name: split}, schedules[name]) for name, split in judged.splits.items()}
+
+
+def end_point(
+    model: nn.Module, config: Config, judged: Judged, batches: AugmentedBatches
+) -> dict[str, float]:
+    """Losses and accuracies at the end; with batch normalization also by Algorithm 2's statistics, which
+    `model` has from then on."""
+    final = {}
+    for name, loss, accuracy in judged.evaluate(model):
+        final |= {f"{name}_loss": loss, f"{name}_accuracy": accuracy}
+    final = {name: value for name, value in final.items() if value is not None}
+    if config.norm:
+        following = range(config.steps, config.steps + config.population_batches)
+        with judged.computing:
+            population_statistics(model, (batches[step][0] for step in following))
+        final |= {f"{name}_accuracy_population": accuracy for name, _, accuracy in judged.evaluate(model)}
+    return final
+
+
 def along_the_curve(
-    config: second.Config,
-    held_out: dict[str, Split],
-    batches: AugmentedBatches,
-    epochs: range,
-    chunk: int,
-    computing: AbstractContextManager,
-) -> dict[str, Evaluation]:
+    config: second.Config, judged: Judged, batches: AugmentedBatches, epochs: range
+) -> dict[str, Probe]:
     """The probes of recipe 2: "evaluation", some test images on the fine grid, and "epochs", all images that
     are held out after every epoch. With batch normalization both measure by Algorithm 2's statistics over
     mini-batches beyond the run's own, the second by moving averages too."""
     following = range(config.steps, config.steps + config.statistics_batches)
     population = [batches[step][0] for step in following] if config.norm else []
-    some = {"test": held_out["test"][: config.curve_images]} if config.tested else {}
+    some = {"test": judged.splits["test"][: config.curve_images]} if config.tested else {}
     grid = [
         step
         for step in log_then_even(config.steps, config.evaluate_growth, config.evaluate_every)
         if step >= config.evaluate_from
     ]
-    fine = Evaluation(some, grid, chunk, computing, population if some else (), moving=not config.norm)
-    return {"test": fine, "epochs": Evaluation(held_out, epochs, chunk, computing, population)}
+    fine = judged.evaluation(some, grid, population=population if some else (), moving=not config.norm)
+    return {"test": fine, "epochs": judged.evaluation(judged.splits, epochs, population=population)}
 
 
 def prepare(split: Split) -> Split:

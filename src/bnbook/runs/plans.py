@@ -17,6 +17,9 @@ from bnbook.runs import obtain as runs
 
 Job = tuple[RunConfig, int]
 
+# What a run needs and takes long to import; not the experiments, which a worker imports as it meets them.
+PRELOADED = ("bnbook.data.augment", "bnbook.train.loop", "scipy.stats", "sklearn.datasets")
+
 
 def profile_of(experiment: str, name: str) -> Any:
     """The sizes of the profile `name`; raises ConfigError on an unknown one."""
@@ -100,7 +103,7 @@ def make(
     # Forked from a server that has imported torch once and done nothing with it: a process spawned anew takes
     # seconds to import it, one forked from here would inherit its threads.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
+    context.set_forkserver_preload([__name__, *PRELOADED])
     with ProcessPoolExecutor(processes, context, _begin_worker) as pool:
         try:
             for future in as_completed([pool.submit(_one, one) for one in work]):

@@ -14,6 +14,7 @@ times further was changed.
 import functools
 import json
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -96,9 +97,18 @@ def trace(experiment: Experiment, config: RunConfig | None) -> Trace:
 
 def at_hand(experiment: Experiment) -> list[Record]:
     """One committed record of each variant whose data set is on this machine, and whose numbers the processor
-    multiplies as it did then."""
+    multiplies as it did then; where there is one, a record that a processor like this one made, which needs
+    no nudged runs to compare."""
     folder = paths.runs(paths.RESULTS) / experiment.name
-    found = [records.read(min(variant.glob("*/seed-*.json"))) for variant in sorted(folder.glob("*"))]
+    here = runs.processor()
+
+    def elsewhere(record: Record) -> tuple[bool, Path]:
+        return not record.provenance["hardware"].startswith(here), record.path
+
+    found = [
+        min(map(records.read, variant.glob("*/seed-*.json")), key=elsewhere)
+        for variant in sorted(folder.glob("*"))
+    ]
     return [
         record
         for record in found

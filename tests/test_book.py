@@ -4,6 +4,7 @@ One session builds the three editions (or takes the folder named by BNBOOK_HTML)
 the width of a phone; most tests then ask what was seen on that walk.
 """
 
+import functools
 import gzip
 import re
 from dataclasses import dataclass, field
@@ -76,13 +77,40 @@ def pages(html: Path, edition: str) -> list[str]:
     return sorted(str(path) for path in found if not path.parts[0].startswith("_"))
 
 
-def named_ids(page: BeautifulSoup) -> set[str]:
-    """The ids one can link to; those that docutils counts (id1) lead back from the list of references."""
-    return {node["id"] for node in page.select("article [id]") if not re.fullmatch(r"id\d+", node["id"])}
-
-
 def soup(html: Path, address: str) -> BeautifulSoup:
     return BeautifulSoup((html / address).read_text(encoding="utf-8"), "html.parser")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What tests ask of every page."""
+
+    ids: frozenset[str]  # that one can link to; those that docutils counts (id1) lead back from references
+    formulas: int
+    assets: tuple[str, ...]  # scripts and styles
+    has_stepper: bool
+    text: str  # without code
+    theme_words: tuple[str, ...]  # titles, labels and headings around the article
+
+
+@functools.cache
+def facts(file: Path) -> Facts:
+    """The page in `file`, parsed once."""
+    page = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+    ids = {node["id"] for node in page.select("article [id]") if not re.fullmatch(r"id\d+", node["id"])}
+    linked = page.select("script[src], link[rel=stylesheet]")
+    assets = tuple(node.get("src") or node.get("href") for node in linked)
+    formulas, has_stepper = len(page.select(".math")), bool(page.select(".bn-stepper"))
+    for code in page.select("pre, code, script, style"):
+        code.decompose()
+    text = page.get_text(" ")
+    for article in page.select("article, .bn-editions, .prev-next-footer"):
+        article.decompose()
+    labels = ("title", "aria-label", "placeholder")
+    words = [node[key] for key in labels for node in page.select(f"body [{key}]")]
+    headings = page.select("body button, .onthispage, .bd-links__title, h1, h2")
+    words += [node.get_text(strip=True) for node in headings]
+    return Facts(frozenset(ids), formulas, assets, has_stepper, text, tuple(words))
 
 
 # The three editions
@@ -91,7 +119,7 @@ def soup(html: Path, address: str) -> BeautifulSoup:
 def test_every_page_exists_in_the_three_editions_with_the_same_ids(html: Path) -> None:
     assert pages(html, "ko") == pages(html, "en") == pages(html, "ko-en")
     for page in pages(html, "ko"):
-        ids = [named_ids(soup(html, f"{edition}/{page}")) for edition in EDITIONS]
+        ids = [facts(html / edition / page).ids for edition in EDITIONS]
         assert ids[0] == ids[1] == ids[2], (
             f"{page}: ids differ: {sorted((ids[0] | ids[1]) ^ (ids[0] & ids[1]))}"
         )
@@ -139,18 +167,7 @@ def test_entry_page_offers_the_editions(open_page) -> None:
 
 def test_the_korean_edition_has_no_english_theme_words(html: Path) -> None:
     for name in pages(html, "ko"):
-        page = soup(html, f"ko/{name}")
-        for article in page.select("article, .bn-editions, .prev-next-footer"):
-            article.decompose()
-        words = [
-            node[key]
-            for key in ("title", "aria-label", "placeholder")
-            for node in page.select(f"body [{key}]")
-        ]
-        words += [
-            node.get_text(strip=True)
-            for node in page.select("body button, .onthispage, .bd-links__title, h1, h2")
-        ]
+        words = facts(html / "ko" / name).theme_words
         english = {
             word for word in words if word.strip() and not any("가" <= letter <= "힣" for letter in word)
         }
@@ -172,7 +189,7 @@ def test_no_request_to_anywhere_outside(walk: list[Visit]) -> None:
 def test_all_math_is_typeset(walk: list[Visit], html: Path) -> None:
     assert {seen.page: seen.bad_math for seen in walk if seen.bad_math} == {}
     for seen in walk:
-        formulas = len(soup(html, seen.page).select(".math"))
+        formulas = facts(html / seen.page).formulas
         assert (seen.typeset > 0) == (formulas > 0), (
             f"{seen.page}: {seen.typeset} of {formulas} formulas typeset"
         )
@@ -182,7 +199,7 @@ def test_all_math_is_typeset(walk: list[Visit], html: Path) -> None:
 def test_mathjax_is_loaded_only_where_there_is_math(walk: list[Visit], html: Path) -> None:
     for seen in walk:
         loaded = any("tex-svg-full" in url for url in seen.requests)
-        assert loaded == bool(soup(html, seen.page).select(".math")), seen.page
+        assert loaded == bool(facts(html / seen.page).formulas), seen.page
 
 
 def test_no_horizontal_scroll_on_a_phone(walk: list[Visit]) -> None:
@@ -337,10 +354,7 @@ def test_no_markup_is_left_in_the_text(html):
     found = []
     for edition in EDITIONS:
         for name in pages(html, edition):
-            soup = BeautifulSoup((html / edition / name).read_text(encoding="utf-8"), "html.parser")
-            for code in soup.select("pre, code, script, style"):
-                code.decompose()
-            words = soup.get_text(" ")
+            words = facts(html / edition / name).text
             found += [
                 f"{edition}/{name}: {mark}"
                 for mark in ("**", "[[", "{ko}", "{en}", "{result}")

@@ -28,9 +28,9 @@ SHORT = {
     "18_careless_initialization": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
     "17_bn_regularizer": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
     "12_algorithm1_line_by_line": {"profile": "smoke", "data": "digits", "seeds": 2, "batch_size": 6},
-    "13_algorithm2_inference": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
+    "13_algorithm2_inference": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
     "14_convolutional_norm": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
-    "15_scale_invariance": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
+    "15_scale_invariance": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
     "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
 }
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

@@ -6,7 +6,7 @@ import torch
 
 from bnbook.nn.batchnorm import BatchNormFunction
 from bnbook.pictures import stepper
-from tests.test_book import EDITIONS, PHONE, pages, serious, soup
+from tests.test_book import EDITIONS, PHONE, facts, pages, serious
 
 LINES = 5
 START = {key: stepper.START[key] for key in ("x", "gamma", "beta", "eps")}
@@ -43,7 +43,7 @@ def shown(page) -> dict[str, list[float]]:
 @pytest.fixture(scope="module")
 def places(html) -> list[str]:
     """The pages that have a stepper, which the three editions share."""
-    found = [name for name in pages(html, "ko") if soup(html, f"ko/{name}").select(".bn-stepper")]
+    found = [name for name in pages(html, "ko") if facts(html / "ko" / name).has_stepper]
     assert found, "no page has a stepper"
     return found
 
@@ -271,10 +271,7 @@ def test_it_takes_the_place_of_the_picture_but_not_in_print(open_stepper):
 def test_script_and_style_are_loaded_only_where_it_is(html, places):
     for edition in EDITIONS:
         for name in pages(html, edition):
-            page = soup(html, f"{edition}/{name}")
-            loaded = [
-                node for node in page.select("script[src], link[rel=stylesheet]") if "/stepper." in str(node)
-            ]
+            loaded = [asset for asset in facts(html / edition / name).assets if "/stepper." in asset]
             assert len(loaded) == (2 if name in places else 0), f"{edition}/{name}"
 
 

@@ -1,14 +1,18 @@
 """The benchmark measures what it says: the same work on both sides, counted right."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from bnbook.bench import inception_speedups as bench
+from bnbook import bench
+from bnbook.bench import inception_speedups as inception
 from bnbook.bench import mnist_activation_shift as mnist
 from bnbook.bench.timing import Pictures, medians, rate
 from bnbook.benchmarks import flat, numbers
+from bnbook.book import BookError
 from bnbook.data.datasets import Split
 from bnbook.nn.inception import Inception
 
@@ -19,7 +23,7 @@ def test_operations_are_those_that_torch_counts(width):
     model = Inception(width)
     with FlopCounterMode(display=False) as counter:
         model(torch.zeros(1, 3, 28, 28)).sum().backward()
-    assert bench.operations(width) == counter.get_total_flops()
+    assert inception.operations(width) == counter.get_total_flops()
 
 
 def test_operations_of_the_small_network():
@@ -50,6 +54,34 @@ def test_what_was_measured_can_be_named_in_the_text():
     assert found["bench.inception_speedups.peak_memory_mb"] < 4000
 
 
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """What is known, the book's time among it, and a bench that measures next to nothing."""
+    monkeypatch.setattr(bench.paths, "RESULTS", tmp_path)
+    monkeypatch.setattr(bench, "MEASURED", {"speed": SimpleNamespace(measure=lambda: {"ours": 2})})
+    (tmp_path / "bench.json").write_text('{"speed": {"ours": 1}, "book_seconds": {"in all": 80.0}}')
+    return tmp_path
+
+
+def test_the_book_is_timed_with_the_new_numbers_and_its_own_old_ones(results, monkeypatch):
+    """Its text names them: without, it could not be built."""
+    seen = []
+    monkeypatch.setattr(bench, "book_seconds", lambda: seen.append(bench.committed()) or {"in all": 25.0})
+    bench.main(commit=True)
+    assert seen[0]["speed"] == {"ours": 2} and seen[0]["book_seconds"] == {"in all": 80.0}
+    assert bench.committed()["book_seconds"] == {"in all": 25.0}
+
+
+def test_a_book_that_cannot_be_built_is_no_time(results, monkeypatch):
+    failed = SimpleNamespace(returncode=1, stdout="")
+    monkeypatch.setattr(bench.subprocess, "run", lambda *_, **__: failed)
+    monkeypatch.setattr(bench.runs, "code_commit", lambda: "")
+    monkeypatch.setattr(bench.shutil, "rmtree", lambda *_, **__: None)
+    with pytest.raises(BookError, match="could not be built"):
+        bench.main(commit=True)
+    assert bench.committed()["book_seconds"] == {"in all": 80.0}
+
+
 def test_medians_of_columns():
     assert medians(("a", "b"), [(1.0, 9.0), (3.0, 7.0), (2.0, 8.0)]) == {"a": 2.0, "b": 8.0}
 
@@ -58,14 +90,14 @@ def test_the_tutorials_augmentation_is_ours_image_by_image():
     """Crops of 28x28 normalized alike: a grey picture, which distortions of colour hardly change."""
     torch.manual_seed(0)
     grey = torch.full((4, 32, 32, 3), 120, dtype=torch.uint8)
-    picture, label = Pictures(Split(grey, torch.arange(4)), bench.tutorial_transform())[2]
+    picture, label = Pictures(Split(grey, torch.arange(4)), inception.tutorial_transform())[2]
     assert picture.shape == (3, 28, 28) and label == 2
-    plain = (120 / 255 - bench.augment.MEAN) / bench.augment.STD
+    plain = (120 / 255 - inception.augment.MEAN) / inception.augment.STD
     np.testing.assert_allclose(picture.mean((1, 2)), plain, atol=0.3)
 
 
 def test_fusing_changes_no_answer():
-    model = bench.experiment.network(bench.config("digits", 0.25), seed=0).eval()
+    model = inception.experiment.network(inception.config("digits", 0.25), seed=0).eval()
     images = torch.randn(4, 3, 28, 28)
     with torch.no_grad():
-        np.testing.assert_allclose(bench.folded(model)(images), model(images), atol=1e-4)
+        np.testing.assert_allclose(inception.folded(model)(images), model(images), atol=1e-4)

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import pytest
 from sphinx.testing.util import SphinxTestApp
 
-from bnbook import claims, figures, paper, paths
+from bnbook import claims, figures, paper, paths, sphinxext
 from bnbook.book import summary
 from bnbook.experiments.mnist_activation_shift.protocol import PROFILES, Results
 from bnbook.notebooks import NotebookRunError
@@ -572,3 +572,15 @@ def test_every_figure_has_a_page_in_the_contents(monkeypatch):
         assert f"{{bnfigure}} {name}\n" in paths.BOOK.joinpath("figures", f"{name}.md").read_text(
             encoding="utf-8"
         )
+
+
+def test_a_changed_style_makes_all_pages_again(tmp_path, monkeypatch):
+    """A page names its styles by their content, and would show yesterday's."""
+    before = sphinxext._env_version()
+    static = tmp_path / "_static"
+    static.mkdir()
+    monkeypatch.setattr(sphinxext.paths, "BOOK", tmp_path)
+    (static / "bnbook.css").write_text("a {}")
+    one = sphinxext._env_version()
+    (static / "bnbook.css").write_text("b {}")
+    assert len({before, one, sphinxext._env_version()}) == 3

@@ -8,6 +8,7 @@ from typing import Any
 from sphinx.application import Sphinx
 
 import bnbook
+from bnbook import paths
 from bnbook.sphinxext import (
     builder,
     claims,
@@ -54,6 +55,12 @@ def setup(app: Sphinx) -> dict[str, Any]:
 
 
 def _env_version() -> int:
-    """A number that changes with the extension's code, so that Sphinx reads all pages again."""
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
+    """A number that changes with the extension's code, with templates, styles and scripts, so that Sphinx
+    makes all pages again: each names them by their content."""
+    files = [
+        *Path(__file__).parent.glob("*.py"),
+        *paths.BOOK.glob("_templates/*"),
+        *paths.BOOK.glob("_static/*"),
+    ]
+    code = b"".join(file.read_bytes() for file in sorted(files) if file.is_file())
     return int(hashlib.sha256(code).hexdigest()[:8], 16)

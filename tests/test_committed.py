@@ -2,6 +2,8 @@
 
 import json
 
+import pytest
+
 from bnbook import claims, figures, paths
 
 
@@ -14,6 +16,13 @@ def test_exported_figures_are_up_to_date():
     }
     for entry in manifest.values():
         assert all((paths.FIGURES / file).exists() for file in entry["files"])
+
+
+@pytest.mark.parametrize("name", ["fig1a-test-accuracy", "first-epoch-survival", "pic-batchnorm"])
+def test_what_a_build_copies_is_what_it_would_draw(name, tmp_path):
+    """The numbers of a committed figure, of one of each kind."""
+    drawn = figures.export(name, tmp_path, claims.results())
+    assert drawn.csv.read_bytes() == (paths.FIGURES / drawn.csv.name).read_bytes()
 
 
 def test_readme_shows_todays_board():

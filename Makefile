@@ -6,21 +6,24 @@ MAKEFLAGS += --no-print-directory
 
 PYTHON ?= python3.11
 PROFILE ?= smoke
+DATA ?=
 COMMIT ?=
 CORES ?= all
 
+# Paths are relative, and commands are modules of Python: make cannot have a space in a name, nor can the first
+# line of a script, so a checkout in any folder works. For the same reason this checkout's code is what runs, even
+# after it was moved or copied together with .venv.
 VENV := .venv
-BIN := $(VENV)/bin
+PY := $(VENV)/bin/python -m
 INSTALLED := $(VENV)/installed
-BNBOOK := $(BIN)/bnbook
-SNAKEMAKE := $(BIN)/snakemake --snakefile workflow/Snakefile --cores $(CORES) --scheduler greedy --nolock \
-	--rerun-incomplete --rerun-triggers mtime --keep-going --quiet all \
-	--config profile=$(PROFILE) $(if $(COMMIT),commit=1)
+BNBOOK := $(PY) bnbook
+export PYTHONPATH := $(CURDIR)/src
 
 .PHONY: help
 help:
 	@echo "make reproduce               train everything from scratch at PROFILE=smoke (digits, some minutes), build the book"
 	@echo "make reproduce PROFILE=cpu   redo the committed runs on MNIST and CIFAR-10 (README says how long; stop and go on at will)"
+	@echo "                             with DATA=cifar10 on the original CIFAR-10, which anybody can download"
 	@echo "make reproduce PROFILE=paper the plan for many cores or a GPU machine: more learning rates, initialisations, seeds"
 	@echo "make book                    build the book from the committed records, without training"
 	@echo "make figures                 export the figures and README.md's table anew from the committed records"
@@ -32,28 +35,14 @@ help:
 
 # Exact versions from constraints.txt; how pip finds them is left to pip's own settings.
 $(INSTALLED): pyproject.toml constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is needed: install it, or say PYTHON=/path/to/python3.11" >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing pinned packages into $(VENV): 7 GB with PyTorch, some minutes the first time"
-	@$(BIN)/python -m pip install --disable-pip-version-check --progress-bar off -c constraints.txt -e '.[test]' \
-		| awk '/^Collecting/ { printf "." } /^Installing collected/ { printf "\nUnpacking, a minute or so" } { fflush() } END { print "" }'
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
+		{ echo "Python 3.11 is needed: install it, or say PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" workflow/install.py
 	@touch $@
 
 .PHONY: reproduce
 reproduce: $(INSTALLED)
-ifeq ($(PROFILE),smoke)
-	@$(BNBOOK) forget --profile smoke
-endif
-	@echo "== Every experiment at PROFILE=$(PROFILE), from $(if $(filter smoke,$(PROFILE)),scratch,where it stopped); beside it the book"
-	@$(SNAKEMAKE)
-	@echo "== The runs that the first ones chose"
-	@$(SNAKEMAKE)
-	@echo "== The runs that those chose, then the notebooks and figures"
-	@$(SNAKEMAKE)
-	@echo "== This rerun beside the committed results"
-	@$(BNBOOK) claims --profile $(PROFILE) --against committed
-	@echo "Notebooks: build/rerun/$(PROFILE)   Figures of this rerun: build/results/figures"
-	@echo "The book: $(CURDIR)/build/html/index.html"
+	@$(BNBOOK) reproduce --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(COMMIT),--commit) --cores $(CORES)
 
 .PHONY: book
 book: $(INSTALLED)
@@ -65,7 +54,7 @@ figures: $(INSTALLED)
 	@$(BNBOOK) claims --readme
 
 # A process a core; tests/conftest.py says what each gets.
-PYTEST := $(BIN)/python -m pytest -n auto --no-loadscope-reorder
+PYTEST := $(PY) pytest -n auto --no-loadscope-reorder
 
 .PHONY: test
 test: $(INSTALLED)
@@ -77,10 +66,10 @@ test-fast: $(INSTALLED)
 
 .PHONY: lint
 lint: $(INSTALLED)
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/lint-imports
-	@$(BIN)/mypy
+	@$(PY) ruff check .
+	@$(PY) ruff format --check --quiet .
+	@$(VENV)/bin/python -c "from importlinter.cli import lint_imports_command as main; main()"
+	@$(PY) mypy
 
 .PHONY: bench
 bench: $(INSTALLED)

@@ -99,7 +99,8 @@ def test_one_version_everywhere():
 
 
 def test_make_installs_with_the_pins_and_names_no_registry():
+    installer = (paths.ROOT / "workflow" / "install.py").read_text(encoding="utf-8")
+    assert '"-c", str(PINS), "-e", ".[test]"' in installer and 'PINS = Path("constraints.txt")' in installer
     makefile = (paths.ROOT / "Makefile").read_text(encoding="utf-8")
-    assert "-c constraints.txt -e '.[test]'" in makefile
     for word in ("--index-url", "--extra-index-url", "--find-links", "http"):
-        assert word not in makefile
+        assert word not in makefile + installer

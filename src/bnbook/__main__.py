@@ -2,7 +2,9 @@
 
 import sys
 
+from bnbook import parent
 from bnbook.cli import main
 
 if __name__ == "__main__":
+    parent.follow()
     sys.exit(main())

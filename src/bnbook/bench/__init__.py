@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 
-from bnbook import paths
+from bnbook import files, paths
 from bnbook.bench import inception_speedups, mnist_activation_shift
 from bnbook.bench.timing import CORES, ROUNDS
 from bnbook.book import BookError
@@ -39,13 +39,13 @@ def main(commit: bool = False) -> None:
 
 def committed() -> dict:
     """What results/bench.json holds."""
-    return json.loads((paths.RESULTS / "bench.json").read_text(encoding="utf-8"))
+    return files.read_json(paths.RESULTS / "bench.json")
 
 
 def keep(found: dict) -> None:
     """Write what was measured to results/bench.json."""
     file = paths.RESULTS / "bench.json"
-    file.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    files.write(file, json.dumps(found, indent=1) + "\n")
     print(f"bench: written to {file}")
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import torch
 
-from bnbook import paths, records
+from bnbook import files, paths, records
 from bnbook.config import RunConfig
 from bnbook.data import sources
 from bnbook.experiments import EXPERIMENTS, Experiment
@@ -49,12 +49,12 @@ Trace = dict[str, Any]
 def store(names: Sequence[str] = ()) -> None:
     """Write the traces that today's code gives for every variant of the experiments `names`, or of all of
     them; to be done when a recipe is new."""
-    stored = json.loads(TRACES.read_text(encoding="utf-8")) if TRACES.exists() else {}
+    stored = files.read_json(TRACES) if TRACES.exists() else {}
     for name in names or EXPERIMENTS:
         configs = traced(EXPERIMENTS[name])
         stored[name] = {variant: trace(EXPERIMENTS[name], config) for variant, config in configs.items()}
     traces = {name: stored[name] for name in EXPERIMENTS if name in stored}
-    TRACES.write_text(json.dumps(traces, indent=1) + "\n", encoding="utf-8")
+    files.write(TRACES, json.dumps(traces, indent=1) + "\n")
 
 
 def check(names: Sequence[str] = ()) -> list[str]:
@@ -62,7 +62,7 @@ def check(names: Sequence[str] = ()) -> list[str]:
     empty list where all is as it was."""
     if not TRACES.exists():
         return [f"{TRACES}: no stored traces; `bnbook replay store` makes them"]
-    stored = json.loads(TRACES.read_text(encoding="utf-8"))
+    stored = files.read_json(TRACES)
     problems = []
     for name in names or EXPERIMENTS:
         experiment = EXPERIMENTS[name]

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from string import Template
 
-from bnbook import paths
+from bnbook import files, paths
 from bnbook.config import ConfigError
 from bnbook.experiments import PLANNED
 
@@ -27,18 +27,26 @@ def create(name: str, section: str) -> list[Path]:
         "figure": name.replace("_", "-"),
         "title": name.replace("_", " ").capitalize(),
     }
-    made = [_write(source, target, words) for source, target in _places(number, words).items()]
-    for package in {file.parent for file in made if file.suffix == ".py"}:
-        (package / "__init__.py").touch()
-    names = paths.ROOT / "src/bnbook/experiments/__init__.py"
-    _before(names, "    ]\n}\n", f'        Experiment({number}, "{name}", "{section}"),\n')
-    contents = paths.BOOK / "_toc.yml"
+    made = {
+        paths.ROOT / target: Template((HERE / source).read_text(encoding="utf-8")).substitute(words)
+        for source, target in _places(number, words).items()
+    }
+    row = f'        Experiment({number}, "{name}", "{section}"),\n'
     pages = f"  - file: book/{name}\n  - file: notebooks/{number:02d}_{name}\n"
-    _before(contents, "  - file: book/first-registration\n", pages)
-    _before(
-        contents, "      - file: book/figures/pic-sgd\n", f"      - file: book/figures/{words['figure']}\n"
-    )
-    return made
+    figure = f"      - file: book/figures/{words['figure']}\n"
+    names, contents = paths.ROOT / "src/bnbook/experiments/__init__.py", paths.BOOK / "_toc.yml"
+    # All of the new texts first, so that nothing is written where one cannot be made.
+    changed = {
+        names: _with(names, {"    ]\n}\n": row}),
+        contents: _with(
+            contents,
+            {"  - file: book/first-registration\n": pages, "      - file: book/figures/pic-sgd\n": figure},
+        ),
+    }
+    packages = {file.parent / "__init__.py": "" for file in made if file.suffix == ".py"}
+    for file, text in (packages | made | changed).items():
+        files.write(file, text)
+    return list(made)
 
 
 def _places(number: int, words: dict[str, str]) -> dict[str, Path]:
@@ -55,18 +63,14 @@ def _places(number: int, words: dict[str, str]) -> dict[str, Path]:
     }
 
 
-def _write(source: str, target: Path, words: dict[str, str]) -> Path:
-    file = paths.ROOT / target
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(Template((HERE / source).read_text(encoding="utf-8")).substitute(words), encoding="utf-8")
-    return file
-
-
-def _before(file: Path, anchor: str, line: str) -> None:
-    """Put `line` before `anchor`, which stands once in `file`; raises ConfigError where it does not."""
+def _with(file: Path, lines: dict[str, str]) -> str:
+    """The text of `file` with each of `lines` before its anchor, which stands there once; raises ConfigError
+    where it does not."""
     text = file.read_text(encoding="utf-8")
-    if text.count(anchor) != 1:
-        raise ConfigError(
-            f"{file} has {text.count(anchor)} times {anchor.strip()!r}; add {line.strip()!r} by hand"
-        )
-    file.write_text(text.replace(anchor, line + anchor), encoding="utf-8")
+    for anchor, line in lines.items():
+        if text.count(anchor) != 1:
+            raise ConfigError(
+                f"{file} has {text.count(anchor)} times {anchor.strip()!r}; add {line.strip()!r} by hand"
+            )
+        text = text.replace(anchor, line + anchor)
+    return text

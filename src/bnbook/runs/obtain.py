@@ -1,16 +1,20 @@
 """From a configuration and a seed to a record: find it, or train it and write it."""
 
+import contextlib
+import functools
+import hashlib
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 
-from bnbook import paths, records
-from bnbook.config import RunConfig
+from bnbook import files, paths, records
+from bnbook.config import ConfigError, RunConfig
 from bnbook.data import sources
 from bnbook.experiments import EXPERIMENTS
 from bnbook.records import Record, RecordError
@@ -18,6 +22,7 @@ from bnbook.train.checkpoint import Checkpoint
 
 # One thread a run: the networks are small, and two runs side by side beat one run on two threads.
 THREADS = 1
+SEEDS = 2**32  # what all generators take
 
 
 def obtain(
@@ -32,7 +37,7 @@ def obtain(
     New records go to the last of `folders`. With `force` the run is trained again, and takes the place of an
     earlier one there; a committed record is never replaced.
     """
-    found = None if force else records.find(folders, config, seed)
+    found = None if force else records.usable(folders, config, seed)
     return found or make(config, seed, folders[-1], force=force, report=report)
 
 
@@ -43,25 +48,49 @@ def make(
     force: bool = False,
     report: Callable[[int], None] = lambda step: None,
 ) -> Record:
-    """Train one run and write its record below `runs`; raises RecordError where it is already there."""
+    """Train one run and write its record below `runs`; one that is there already, or that another process
+    makes at the same time, is taken as it is unless it is to be made again (`force`). Raises RecordError
+    where a committed record would be replaced, or would not name its code."""
     file = records.path(runs, config, seed)
     committed = runs == paths.runs(paths.RESULTS)
-    if file.exists() and (committed or not force):
-        raise RecordError(f"{file}: a finished record is never overwritten; remove it by hand to redo it")
+    if not 0 <= seed < SEEDS:
+        raise ConfigError(f"seed is {seed}; it must be 0 to {SEEDS - 1}")
+    if committed and force and file.exists():
+        raise RecordError(f"{file}: a committed record is never overwritten; remove it by hand to redo it")
     commit = code_commit()
-    if committed and commit.endswith("-dirty"):
-        raise RecordError(
-            "src/ has uncommitted changes; commit them first: a committed record names its code"
-        )
+    if committed:
+        _refuse_unnamed(commit)
+    place = paths.cache() / "checkpoints" / code_state(commit) / config.run_id / f"seed-{seed}.pt"
+    with alone(place.with_suffix(".lock")):
+        if not force and (found := records.usable([runs], config, seed)):
+            return found
+        checkpoint = Checkpoint(place, f"{config.run_id} seed {seed}", hardware, resume=not force)
+        record, arrays = _trained(config, seed, file, commit, checkpoint, report)
+        record = records.write(record, arrays, replace=force)
+        checkpoint.remove()
+    return record
+
+
+def _trained(
+    config: RunConfig,
+    seed: int,
+    file: Path,
+    commit: str,
+    checkpoint: Checkpoint,
+    report: Callable[[int], None],
+) -> tuple[Record, dict]:
+    """The record of this run, to be written to `file`, and its arrays."""
     torch.set_num_threads(THREADS)
     # Saturated sigmoids make denormal gradients, which would slow a run down tenfold.
     torch.set_flush_denormal(True)
     torch.manual_seed(seed)
-    file_of_checkpoint = paths.cache() / "checkpoints" / commit / config.run_id / f"seed-{seed}.pt"
-    checkpoint = Checkpoint(file_of_checkpoint, hardware)
-    if force:
-        checkpoint.remove()
-    measured = EXPERIMENTS[config.experiment].training.train_run(config, seed, checkpoint, report)
+    try:
+        measured = EXPERIMENTS[config.experiment].training.train_run(config, seed, checkpoint, report)
+    except RuntimeError as error:
+        # What torch calls it, on the GPU and on the processor.
+        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+            raise MemoryError(f"{config.variant} seed {seed}") from None
+        raise
     progress = measured.progress
     record = Record(
         schema=records.SCHEMA,
@@ -82,11 +111,33 @@ def make(
         arrays_sha256=None,
         path=file,
     )
-    if force:
-        file.unlink(missing_ok=True)
-    record = records.write(record, measured.arrays)
-    checkpoint.remove()
-    return record
+    return record, measured.arrays
+
+
+@contextlib.contextmanager
+def alone(lock_file: Path) -> Iterator[None]:
+    """Within it this process has the lock; another one that has it is waited for. The system takes a lock
+    back from a process that ends, however it ends. Where there can be none, as in a cache that cannot be
+    written, it goes on without: the worst is that a run is made twice."""
+    lock = FileLock(lock_file, fallback_to_soft=False)
+    try:
+        lock_file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            files.warn_once(
+                f"another process makes {'/'.join(lock_file.with_suffix('').parts[-2:])}; waiting"
+            )
+            lock.acquire()
+    except OSError as error:
+        files.warn_once(f"{paths.cache()}: {error.strerror}; runs go on without locks and checkpoints")
+    try:
+        yield
+    finally:
+        if lock.is_locked:
+            with contextlib.suppress(OSError):
+                lock_file.unlink(missing_ok=True)  # while it is ours; who waits for it makes a new one
+        lock.release()
 
 
 def provenance(
@@ -108,29 +159,72 @@ def provenance(
 def hardware(device: str) -> str:
     """What a run was computed on."""
     if device == "cuda":
-        return torch.cuda.get_device_name()
+        return _plain(torch.cuda.get_device_name())
     return f"{processor()}, {torch.get_num_threads()} thread"
 
 
 def processor() -> str:
     """The processor's name and its widest vector unit, as torch uses it."""
     names = [line for line in _read(Path("/proc/cpuinfo")).splitlines() if line.startswith("model name")]
-    name = names[0].split(":")[1].strip() if names else platform.machine()
-    return f"{name} ({torch.backends.cpu.get_cpu_capability()})"
+    name = names[0].partition(":")[2].strip() if names else platform.machine()
+    return f"{_plain(name)} ({torch.backends.cpu.get_cpu_capability()})"
 
 
+def _plain(name: str) -> str:
+    """What a maker calls his product, without what no record may have."""
+    return "".join(letter for letter in name if letter.isprintable() and letter not in '<>&\\"')
+
+
+@functools.cache  # the code that runs is the one that was there at first, whatever is edited meanwhile
 def code_commit() -> str:
-    """The checkout's commit, with "-dirty" where src/ differs from it; "unknown" outside a checkout."""
+    """The checkout's commit, with "-dirty" where src/ differs from it; "unknown" where git does not answer
+    for this very checkout: without git, outside a checkout or inside one of something else, or where git does
+    not trust its owner."""
+    answer = _git("rev-parse", "--show-toplevel", "HEAD")
+    changes = _git("status", "--porcelain", "--", "src")
+    if answer is None or changes is None:
+        return "unknown"
+    top, commit = answer.rsplit("\n", 1)
+    if Path(top).resolve() != paths.ROOT.resolve():
+        return "unknown"
+    return commit + ("-dirty" if changes else "")
 
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=paths.ROOT, capture_output=True, text=True
-        ).stdout.strip()
 
-    commit = git("rev-parse", "HEAD")
-    dirty = "-dirty" if commit and git("status", "--porcelain", "--", "src") else ""
-    return commit + dirty or "unknown"
+@functools.cache
+def code_state(commit: str) -> str:
+    """What checkpoints are kept by, so that none is gone on with by other code: the commit, and where that
+    does not say what the code is, a digest of the code."""
+    if commit != "unknown" and not commit.endswith("-dirty"):
+        return commit
+    package = Path(__file__).parents[1]
+    found = hashlib.sha256()
+    for file in sorted(package.rglob("*.py")):
+        found.update(f"{file.relative_to(package)} {file.stat().st_size}\n".encode() + file.read_bytes())
+    return f"{commit}-{found.hexdigest()[:12]}"
+
+
+def _refuse_unnamed(commit: str) -> None:
+    """Raises RecordError where `commit` does not say what the code is."""
+    if commit == "unknown":
+        raise RecordError(
+            f"the commit of the code is unknown: let `git -C {paths.ROOT} status` say why; "
+            "a committed record names its code"
+        )
+    if commit.endswith("-dirty"):
+        raise RecordError(
+            "src/ has uncommitted changes; commit them first: a committed record names its code"
+        )
+
+
+def _git(*arguments: str) -> str | None:
+    """What git says of this checkout, or None where it does not."""
+    command = ["git", "--no-optional-locks", *arguments]
+    try:
+        done = subprocess.run(command, cwd=paths.ROOT, capture_output=True, text=True, errors="replace")
+    except OSError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
 
 
 def _read(file: Path) -> str:
-    return file.read_text(encoding="utf-8") if file.exists() else ""
+    return file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""

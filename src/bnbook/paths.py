@@ -24,10 +24,10 @@ def runs(results: Path) -> Path:
 
 def cache() -> Path:
     """Checkpoints and downloaded data: `BNBOOK_CACHE`, else the user's cache folder."""
-    return Path(os.environ.get("BNBOOK_CACHE") or platformdirs.user_cache_dir("bnbook"))
+    return Path(os.path.expanduser(os.environ.get("BNBOOK_CACHE") or platformdirs.user_cache_dir("bnbook")))
 
 
 def given_data() -> Path | None:
     """The reader's own data folder, `BNBOOK_DATA`, or None where it is not set."""
     folder = os.environ.get("BNBOOK_DATA")
-    return Path(folder).expanduser() if folder else None
+    return Path(os.path.expanduser(folder)) if folder else None

@@ -135,8 +135,9 @@ def tutorial_images(data: str) -> torch.utils.data.Dataset:
     from torchvision.datasets import MNIST
 
     transform = transforms.Compose([transforms.ToTensor(), transforms.Lambda(lambda x: (x > 0.5).float())])
-    if data == "mnist":
-        return MNIST(sources.ensure(data), train=True, transform=transform)
+    folder = sources.ensure(data)
+    if data == "mnist" and (folder / "MNIST" / "raw").is_dir():  # as torchvision keeps it
+        return MNIST(folder, train=True, transform=transform)
     split = datasets.load(data).train_and_validation
     return Pictures(split, transform)
 

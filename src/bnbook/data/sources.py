@@ -1,22 +1,29 @@
 """Where the data comes from: known sources, checksums, and the ways to get the files.
 
-A file counts only with the right checksum. The reader's own folder (`BNBOOK_DATA`) is read and never
-written; downloads are verified in a temporary folder and only then renamed into the cache.
+A file counts only with the right checksum, which is that of its bytes once they are unpacked: people keep
+the same files in other folders, by other names, compressed or not. The reader's own folder (`BNBOOK_DATA`) is
+read and never written; downloads are verified in a temporary folder and only then put into the cache.
+
+Where `BNBOOK_DATA` is set it answers for every data set of which it holds anything. For one of which it holds
+nothing the cache answers if it is whole there: a folder of MNIST alone does not hide a CIFAR-10 that was
+fetched before. Else it is an error. Nothing is downloaded then, and no other data set takes its place, for
+the reader has said where the data is; only `bnbook data fetch` fetches, since it was asked to.
 """
 
 import dataclasses
 import functools
+import gzip
 import hashlib
 import logging
 import shutil
 import subprocess
 import sys
 import tarfile
-import tempfile
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from bnbook import paths
+from bnbook import files, paths
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +33,7 @@ OK, MISSING = "ok", "missing"
 # only for the transfer: MNIST has 11 MB, CIFAR-10 170.
 PROBE_SECONDS = 8
 TRANSFER_SECONDS = 600
+MOST_BYTES = 1 << 28  # of a file, unpacked; the largest has 47 MB
 
 
 class DataError(RuntimeError):
@@ -41,12 +49,17 @@ class Source:
     """A data set: `files` maps each file's path inside a data folder to its SHA-256, or to its MD5 where
     that is what its publisher gives (the length tells).
 
-    No files means that scikit-learn carries the data (its handwritten digits).
+    It is also found in the other `folders` inside a data folder, and in the tar file `archive` by that path.
+    No files means that scikit-learn carries the data (its handwritten digits). `instead` is what to do where
+    nobody offers the data.
     """
 
     name: str
     title: str
     files: dict[str, str]
+    folders: tuple[str, ...] = ("",)
+    archive: str = ""
+    instead: str = "train on other data"
 
     @functools.cached_property
     def checksum(self) -> str:
@@ -78,6 +91,7 @@ SOURCES = {
                     "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2"
                 ),
             },
+            folders=("raw", ""),
         ),
         Source(
             "cifar10",
@@ -90,6 +104,7 @@ SOURCES = {
                 "cifar-10-batches-py/data_batch_5": "482c414d41f54cd18b22e5b47cb7c3cb",
                 "cifar-10-batches-py/test_batch": "40351d587109b95175f43aff81a1287e",
             },
+            archive="cifar-10-python.tar.gz",
         ),
         # Other pixels under the same name would be a quiet change of the data: this copy, which was
         # compressed by JPEG (quality about 75, colour at half the resolution), is a source of its own.
@@ -104,14 +119,27 @@ SOURCES = {
                     "6da37a828a116588cd1262cc3df41fb739b5b6bdc409fb54efa4171230414094"
                 ),
             },
+            instead="rerun on the original pixels: `--data cifar10`, or `make reproduce DATA=cifar10`",
         ),
         Source("digits", "scikit-learn's digits", {}),
     )
 }
 
 
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """Where the bytes of a file are: in a file as it is, in a .gz, or in a `member` of a tar file."""
+
+    path: Path
+    member: str = ""
+
+    @property
+    def shown(self) -> Path:
+        return self.path / self.member
+
+
 def locate(name: str) -> Path | None:
-    """The folder that holds all files of a source, verified, or None where they have to be fetched.
+    """The folder that holds all files of a source, verified, or None where it is not at hand.
 
     `BNBOOK_DATA` answers where it holds any of the files, else the cache. A damaged or incomplete copy
     in `BNBOOK_DATA` raises DataError: the reader asked for that copy, so nothing else takes its place.
@@ -119,7 +147,7 @@ def locate(name: str) -> Path | None:
     """
     source = _source(name)
     folder = _answering_folder(source)
-    bad = [(path, status) for path, status in _statuses(source, folder) if status != OK]
+    bad = [(place.shown, status) for place, status in _statuses(source, folder) if status != OK]
     if not bad:
         return folder
     if folder == _cache():
@@ -132,54 +160,79 @@ def locate(name: str) -> Path | None:
     )
 
 
+def contents(name: str) -> dict[str, bytes]:
+    """The bytes of each file of a source, by its path in `Source.files`, verified and unpacked; fetched where
+    they are not at hand. Raises DataError."""
+    return _contents(_source(name), ensure(name))
+
+
 def check(name: str) -> list[tuple[Path, str]]:
     """Each file of a source and its status: "ok", "missing", or what is wrong with it."""
     source = _source(name)
-    return _statuses(source, _answering_folder(source))
+    return [(place.shown, status) for place, status in _statuses(source, _answering_folder(source))]
 
 
 def resolve(name: str, preferred: Sequence[str] = ("mnist",)) -> str:
-    """The source to use: a known name stays; "auto" is the first of `preferred` to be had, else digits."""
+    """The source to use: a known name stays; "auto" is the first of `preferred` at hand, else the first that
+    can be fetched, else digits. Raises DataError where `BNBOOK_DATA` is set and none is at hand."""
     if name != "auto":
         return _source(name).name
-    for candidate in preferred:
+    wanted = [_source(one) for one in preferred if _source(one).files]
+    for source in wanted:
+        if locate(source.name):
+            return source.name
+    if wanted:
+        _refuse_not_given(*wanted)
+    for source in wanted:
         try:
-            ensure(candidate)
-            return candidate
+            fetch(source.name)
+            return source.name
         except FetchError as error:
             logger.info("%s", error)
+    if wanted:
+        files.warn_once(f"{wanted[0].title} cannot be had here; data=auto goes on with scikit-learn's digits")
     return "digits"
 
 
+def require(names: Iterable[str]) -> None:
+    """Raises DataError where one of these sources is not at hand and cannot be fetched either. Fetches
+    nothing itself, but says what will be."""
+    for name in dict.fromkeys(names):
+        if not locate(name):
+            source = _source(name)
+            _refuse_unreachable(source)
+            files.warn_once(f"{source.title} is not at hand: it will be fetched into {_cache()}")
+
+
 def ensure(name: str) -> Path:
-    """The folder that holds all files of a source, fetched where they are not at hand."""
-    return locate(name) or fetch(name)
+    """The folder that holds all files of a source, fetched where they are not at hand; raises DataError where
+    they cannot be fetched, or `BNBOOK_DATA` was to hold them."""
+    if folder := locate(name):
+        return folder
+    _refuse_unreachable(_source(name))
+    return fetch(name)
 
 
 def fetch(name: str) -> Path:
     """Fetch the files of a source into the cache; returns the folder, or raises FetchError.
 
     Copies at hand are not looked at: `ensure` fetches only what is missing.
-    Each way fills a temporary folder beside the target. Only files with the right checksums are moved
-    from there, each in one rename: an interrupted download leaves nothing behind that could be read.
+    Each way fills a temporary folder beside the target. Only files with the right checksums are put from
+    there into the cache, each in one step: an interrupted download leaves nothing behind that could be read.
     """
     source = _source(name)
     target = _cache()
     if not source.files:
         return target
     if name not in WAYS:
-        raise FetchError(
-            f"{source.title} cannot be downloaded: set BNBOOK_DATA to a folder that holds "
-            f"{', '.join(source.files)}, or train on other data (cifar10 has the original pixels)"
-        )
+        raise _no_public(source)
     failures = []
     for way, download in WAYS[name].items():
         logger.info("fetching %s by %s", source.title, way)
         try:
-            target.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix=".fetch-", dir=target) as folder:
-                download(Path(folder))
-                _move_verified(source, Path(folder), target)
+            with files.scratch(target) as folder:
+                download(folder)
+                _keep_verified(source, folder, target)
             return target
         except (DataError, OSError, tarfile.TarError) as error:
             failures.append(f"{way}: {error}")
@@ -204,6 +257,45 @@ def _cache() -> Path:
     return paths.cache() / "data"
 
 
+def _refuse_unreachable(source: Source) -> None:
+    """Raises DataError where a source that is not at hand cannot be fetched, or is not to be."""
+    _refuse_not_given(source)
+    if source.name not in WAYS:
+        raise _no_public(source)
+
+
+def _refuse_not_given(*wanted: Source) -> None:
+    """Raises DataError where `BNBOOK_DATA` is set: it should have held one of the sources `wanted`."""
+    given = paths.given_data()
+    if not given:
+        return
+    titles = " and no ".join(source.title for source in wanted)
+    last = wanted[-1]
+    way = f"let `bnbook data fetch {last.name}` download it" if last.name in WAYS else last.instead
+    raise DataError(
+        f"BNBOOK_DATA={given} holds no {titles} (looked for {'; '.join(map(_looked_for, wanted))}): "
+        f"point it at a folder that does, or {way}, or choose data=digits"
+    )
+
+
+def _looked_for(source: Source) -> str:
+    names = ", ".join(Path(file).name for file in source.files)
+    folders = " and ".join(folder or "the folder itself" for folder in _folders(source))
+    return f"{names}, or these as .gz, in {folders}" + (f", or {source.archive}" if source.archive else "")
+
+
+def _no_public(source: Source) -> FetchError:
+    return FetchError(
+        f"{source.title} has no public source: set BNBOOK_DATA to a folder that holds "
+        f"{', '.join(source.files)}, or {source.instead}"
+    )
+
+
+def _folders(source: Source) -> tuple[str, ...]:
+    """Where in a data folder its files may be, the folder's own name for it first."""
+    return (Path(next(iter(source.files))).parent.as_posix(), *source.folders)
+
+
 def _answering_folder(source: Source) -> Path:
     """`BNBOOK_DATA` where it holds any file of the source, in whatever state, else the cache."""
     given = paths.given_data()
@@ -215,20 +307,41 @@ def _answering_folder(source: Source) -> Path:
     return _cache()
 
 
-def _statuses(source: Source, folder: Path) -> list[tuple[Path, str]]:
-    return [(folder / file, _status(folder / file, digest)) for file, digest in source.files.items()]
+def _statuses(source: Source, folder: Path) -> list[tuple[Place, str]]:
+    """Of each file where it is and how it is: the first sound copy, else the first that is there at all."""
+    found = []
+    for file, digest in source.files.items():
+        copies = [(place, _status(place, digest)) for place in _places(source, folder, file)]
+        there = [copy for copy in copies if copy[1] != MISSING] or copies
+        found.append(next((copy for copy in there if copy[1] == OK), there[0]))
+    return found
 
 
-def _status(path: Path, expected: str) -> str:
+def _places(source: Source, folder: Path, file: str) -> list[Place]:
+    """Where in a data folder a file may be, by whatever name people have it."""
+    name = Path(file).name
+    names = dict.fromkeys((name, name.replace("-idx", ".idx")))
+    loose = [folder / inside / one for inside in _folders(source) for one in names]
+    packed = [path.with_name(f"{path.name}.gz") for path in loose]
+    places = [Place(path) for path in loose + packed if path == folder / file or path.exists()]
+    if source.archive:
+        archives = (folder / inside / source.archive for inside in _folders(source))
+        places += [Place(archive, file) for archive in archives if archive.exists()]
+    return places
+
+
+def _status(place: Place, expected: str) -> str:
     """A phrase that fits after "is": OK, MISSING, or the damage."""
+    kind = "md5" if len(expected) == 32 else "sha256"
     try:
-        stat = path.stat()
-        kind = "md5" if len(expected) == 32 else "sha256"
-        actual = _digest(path, kind, stat.st_size, stat.st_mtime_ns)
+        stat = place.path.stat()
+        actual = _digests(place.path, kind, stat.st_size, stat.st_mtime_ns).get(place.member)
     except (FileNotFoundError, NotADirectoryError):
         return MISSING
-    except OSError as error:
-        return f"unreadable ({error.strerror})"
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        return f"unreadable ({getattr(error, 'strerror', None) or error})"
+    if actual is None:
+        return MISSING
     if actual == expected:
         return OK
     return (
@@ -237,10 +350,31 @@ def _status(path: Path, expected: str) -> str:
 
 
 @functools.cache
-def _digest(path: Path, kind: str, size: int, mtime_ns: int) -> str:
-    """The file's checksum, computed once per process while its size and time stay (hence the arguments)."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, kind).hexdigest()
+def _digests(path: Path, kind: str, size: int, mtime_ns: int) -> dict[str, str]:
+    """The checksum of each member of a file, computed once per process while the file's size and time stay
+    (hence the arguments)."""
+    return {
+        member: hashlib.new(kind, data, usedforsecurity=False).hexdigest() for member, data in _unpacked(path)
+    }
+
+
+def _unpacked(path: Path) -> Iterator[tuple[str, bytes]]:
+    """(member, bytes) of all that is in a file; of what is no tar file one member without a name."""
+    if path.name.endswith(".tar.gz"):
+        with tarfile.open(path) as archive:
+            for member in archive:
+                if stream := archive.extractfile(member):
+                    yield member.name, stream.read(MOST_BYTES)
+        return
+    with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
+        yield "", stream.read(MOST_BYTES)
+
+
+def _contents(source: Source, folder: Path) -> dict[str, bytes]:
+    """The bytes of each file of a source in a data folder where all are sound."""
+    places = dict(zip(source.files, (place for place, _ in _statuses(source, folder)), strict=True))
+    unpacked = {path: dict(_unpacked(path)) for path in {place.path for place in places.values()}}
+    return {file: unpacked[place.path][place.member] for file, place in places.items()}
 
 
 def _digits_checksum() -> str:
@@ -253,14 +387,13 @@ def _digits_checksum() -> str:
     ).hexdigest()
 
 
-def _move_verified(source: Source, folder: Path, target: Path) -> None:
-    """Move the files of a source into `target`, after all of them have proved right."""
-    for path, status in _statuses(source, folder):
+def _keep_verified(source: Source, folder: Path, target: Path) -> None:
+    """Put the files of a source that lie in `folder` into `target`, after all of them have proved right."""
+    for place, status in _statuses(source, folder):
         if status != OK:
-            raise DataError(f"{path.relative_to(folder)} is {status}")
-    for file in source.files:
-        (target / file).parent.mkdir(parents=True, exist_ok=True)
-        (folder / file).replace(target / file)
+            raise DataError(f"{place.shown.relative_to(folder)} is {status}")
+    for file, data in _contents(source, folder).items():
+        files.write(target / file, data)
 
 
 def _mnist_by_torchvision(folder: Path) -> None:

@@ -89,6 +89,13 @@ def test_local_response_normalization_is_torchs(maps):
     np.testing.assert_allclose(gradients[0], gradients[1], rtol=1e-4, atol=1e-5)
 
 
+def test_second_derivative_of_local_response_normalization_is_refused_and_not_wrong():
+    """Also where the loss is linear, and the second derivative would be taken for zero."""
+    u = torch.ones(2, 8, 5, 5, requires_grad=True)
+    with pytest.raises(RuntimeError, match="only once: leave out create_graph=True"):
+        torch.autograd.grad(LocalResponseNorm(8)(u).sum(), u, create_graph=True)
+
+
 def test_dropout_and_local_response_normalization_where_asked():
     bare, dressed = Inception(1 / 16), Inception(1 / 16, dropout=0.4, lrn=True)
     assert isinstance(bare.lrn, nn.Identity) and bare.dropout.p == 0

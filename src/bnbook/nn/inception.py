@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from bnbook.architecture import BLOCKS, STEM, scaled
+from bnbook.nn.gradient import once_differentiable
 
 ACTIVATIONS = {"relu": F.relu, "sigmoid": torch.sigmoid}
 # He's variance 2 / fan-in keeps the scale of a signal through ReLUs; a sigmoid passes small signals on

@@ -1,17 +1,20 @@
 """Batch normalization against torch's layers, against sums done by hand, and against the traps."""
 
 import contextlib
+import inspect
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.autograd import grad
 
 from bnbook.nn.batchnorm import (
     BatchNorm,
     BatchNormFunction,
     batch_statistics,
+    inference_statistics,
     population_statistics,
 )
 
@@ -22,9 +25,11 @@ shapes = st.one_of(
     st.tuples(small, channels),
     st.tuples(st.integers(1, 4), channels, small),
     st.tuples(st.integers(1, 3), channels, small, st.integers(1, 5)),
+    st.tuples(st.integers(1, 2), channels, small, st.integers(1, 3), st.integers(1, 3)),
 )
 seeds = st.integers(0, 2**31)
-MATRIX, SEQUENCE, IMAGE = (7, 3), (4, 3, 5), (2, 3, 4, 5)  # each with 3 channels
+MATRIX, SEQUENCE, IMAGE, VOLUME = (7, 3), (4, 3, 5), (2, 3, 4, 5), (2, 3, 2, 3, 2)  # each with 3 channels
+TORCHS = {2: nn.BatchNorm1d, 3: nn.BatchNorm1d, 4: nn.BatchNorm2d, 5: nn.BatchNorm3d}  # by rank
 
 
 def normal(shape, seed=0, mean=0.0, std=1.0, dtype=torch.float64):
@@ -34,7 +39,7 @@ def normal(shape, seed=0, mean=0.0, std=1.0, dtype=torch.float64):
 
 def torchs(shape, **options):
     """torch's layer for inputs of this shape."""
-    return (nn.BatchNorm2d if len(shape) == 4 else nn.BatchNorm1d)(shape[1], **options)
+    return TORCHS[len(shape)](shape[1], **options)
 
 
 def twins(shape, dtype, **options):
@@ -154,6 +159,93 @@ def test_state_dicts_are_interchangeable_with_torch(shape, affine, track):
         assert_all_close([target.eval()(x)], [source.eval()(x)], 1e-4)
 
 
+def test_it_is_made_as_torchs_layer_is():
+    """Names, order, defaults and kinds of the arguments are those of the torch that is installed."""
+    assert inspect.signature(BatchNorm) == inspect.signature(nn.BatchNorm1d)
+    layer = BatchNorm(3, 1e-3, None, True, True, "meta", torch.float64)
+    theirs = nn.BatchNorm1d(3, 1e-3, None, True, True, "meta", torch.float64)
+    assert str(layer).removeprefix("BatchNorm") == str(theirs).removeprefix("BatchNorm1d")
+    for name, value in theirs.state_dict().items():
+        ours = layer.state_dict()[name]
+        assert (ours.shape, ours.dtype, ours.device) == (value.shape, value.dtype, value.device)
+    # As torch's layer is filled in that was made on no device.
+    filled = layer.to_empty(device="cpu")
+    filled.reset_parameters()
+    assert_all_close(
+        list(filled.state_dict().values()), list(nn.BatchNorm1d(3).double().state_dict().values()), 0
+    )
+
+
+@pytest.mark.skipif(
+    "bias" not in inspect.signature(nn.BatchNorm1d).parameters, reason="this torch has no argument bias"
+)
+@pytest.mark.parametrize("shape", [MATRIX, SEQUENCE, IMAGE, VOLUME])
+@pytest.mark.parametrize("affine", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_without_bias_it_is_torchs_layer_without_bias(shape, affine, training):
+    ours, theirs = twins(shape, torch.float64, affine=affine, bias=False)
+    assert list(ours.state_dict()) == list(theirs.state_dict()) and ours.bias is None
+    theirs.load_state_dict(ours.state_dict())
+    ours.load_state_dict(theirs.state_dict())
+    x, d_y = normal(shape, mean=1.0), normal(shape, seed=1)
+    ours.train(training)
+    theirs.train(training)
+    assert_all_close(output_and_gradients(ours, x, d_y), output_and_gradients(theirs, x, d_y), 1e-10)
+    assert_all_close(list(ours.buffers()), list(theirs.buffers()), 1e-10)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (0, 3, 5), (4, 3, 0), (0, 3, 2, 2), (2, 3, 0, 2), (0, 3, 2, 2, 2)])
+@pytest.mark.parametrize(
+    "options",
+    [
+        *({"momentum": momentum} for momentum in (None, 0.0, 0.1, 1.0)),
+        *({"affine": False}, {"track_running_stats": False}),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_a_mini_batch_of_no_samples_is_answered_as_torch_answers_it(shape, options, training):
+    ours, theirs = (layer.train(training) for layer in twins(shape, torch.float64, **options))
+    full = normal((3, *[size or 2 for size in shape[1:]]), mean=2.0)
+    for x in (full, normal(shape), full):  # it changes nothing that was there, and nothing that comes
+        d_y = torch.ones_like(x)
+        assert_all_close(output_and_gradients(ours, x, d_y), output_and_gradients(theirs, x, d_y), 1e-10)
+        assert_all_close(list(ours.buffers()), list(theirs.buffers()), 1e-10)
+
+
+@pytest.mark.parametrize("kept_at_first", [True, False])
+@pytest.mark.parametrize("training", [True, False])
+def test_tracking_can_be_switched_later_as_in_torch(kept_at_first, training):
+    ours, theirs = twins(MATRIX, torch.float64, track_running_stats=kept_at_first)
+    for layer in (ours, theirs):
+        layer(normal(MATRIX, mean=2.0))
+        layer.track_running_stats = not kept_at_first
+        layer.train(training)
+    x, d_y = normal(MATRIX, seed=1), normal(MATRIX, seed=2)
+    assert_all_close(output_and_gradients(ours, x, d_y), output_and_gradients(theirs, x, d_y), 1e-10)
+    assert_all_close(list(ours.buffers()), list(theirs.buffers()), 1e-10)
+
+
+@pytest.mark.parametrize("gone", ["weight", "bias"])
+@pytest.mark.parametrize("training", [True, False])
+def test_gamma_or_beta_may_be_taken_away_as_in_torch(gone, training):
+    ours, theirs = twins(MATRIX, torch.float64)
+    for layer in (ours, theirs):
+        setattr(layer, gone, None)
+        layer.train(training)
+    x, d_y = normal(MATRIX, seed=1), normal(MATRIX, seed=2)
+    assert_all_close(output_and_gradients(ours, x, d_y), output_and_gradients(theirs, x, d_y), 1e-10)
+
+
+def test_a_state_dict_from_before_mini_batches_were_counted_loads_as_in_torch():
+    old = {"weight": torch.ones(3), "bias": torch.zeros(3)}
+    old |= {"running_mean": torch.full((3,), 2.0), "running_var": torch.full((3,), 4.0)}
+    ours, theirs = twins(MATRIX, torch.float32)
+    for layer in (ours, theirs):
+        layer.load_state_dict(dict(old))
+    assert_all_close(list(ours.state_dict().values()), list(theirs.state_dict().values()), 0)
+
+
 def test_a_channels_last_image_stays_so():
     x = normal(IMAGE).contiguous(memory_format=torch.channels_last)
     y = BatchNorm(3).double()(x)
@@ -182,8 +274,8 @@ def test_gradient_is_the_one_of_the_transform_differentiated_by_autograd(shape, 
     dims = [0, *range(2, len(shape))]
     mu = x.mean(dims, keepdim=True)
     sigma2 = ((x - mu) ** 2).mean(dims, keepdim=True)
-    (expected,) = torch.autograd.grad((x - mu) / (sigma2 + 1e-5).sqrt(), x, d_y)
-    (actual,) = torch.autograd.grad(BatchNorm(shape[1]).double()(x), x, d_y)
+    (expected,) = grad((x - mu) / (sigma2 + 1e-5).sqrt(), x, d_y)
+    (actual,) = grad(BatchNorm(shape[1]).double()(x), x, d_y)
     torch.testing.assert_close(actual, expected, rtol=1e-10, atol=1e-10)
 
 
@@ -195,11 +287,12 @@ def test_statistics_carry_no_gradient():
     torch.testing.assert_close(variance, x.var(0, unbiased=False).detach())
 
 
-def test_second_derivative_is_refused_and_not_wrong():
+@pytest.mark.parametrize("loss", [lambda y: y.pow(3).sum(), lambda y: (y * normal(MATRIX, seed=1)).sum()])
+def test_second_derivative_is_refused_and_not_wrong(loss):
+    """Also where dl/dy is a constant, and torch's own decorator would take the second derivative for zero."""
     x = normal(MATRIX).requires_grad_()
-    (d_x,) = torch.autograd.grad(BatchNorm(3).double()(x).pow(3).sum(), x, create_graph=True)
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        d_x.sum().backward()
+    with pytest.raises(RuntimeError, match="only once: leave out create_graph=True"):
+        grad(loss(BatchNorm(3).double()(x)), x, create_graph=True)
 
 
 # Precision.
@@ -268,6 +361,14 @@ def test_narrow_input_has_float32_statistics(shape, dtype):
     assert [gradient.dtype for gradient in gradients] == [dtype, torch.float32, torch.float32]
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_narrow_module_has_float32_running_statistics_from_the_start(dtype):
+    made, converted = BatchNorm(3, dtype=dtype), BatchNorm(3).to(dtype)
+    for name, value in made.state_dict().items():
+        assert value.dtype == converted.state_dict()[name].dtype
+    assert made.weight.dtype == dtype and made.running_var.dtype == torch.float32
+
+
 def test_a_module_made_narrow_keeps_float32_running_statistics():
     layer = BatchNorm(3)
     layer(normal(MATRIX, dtype=torch.float32))
@@ -298,7 +399,7 @@ def test_autocast():
 
 def test_running_variance_is_unbiased_and_the_normalizing_one_is_not():
     x = torch.tensor([[0.0], [2.0]], dtype=torch.float64)  # biased variance 1, unbiased 2
-    layer = BatchNorm(1, eps=0.0, momentum=1.0).double()
+    layer = BatchNorm(1, eps=1e-30, momentum=1.0).double()
     assert layer(x).flatten().tolist() == [-1.0, 1.0]
     assert layer.running_mean.item() == 1.0 and layer.running_var.item() == 2.0
 
@@ -331,9 +432,8 @@ def test_without_running_statistics_evaluation_uses_the_batch():
     [
         (torch.zeros(1, 3), ValueError, r"at least 2 values per channel .* not 1 .* \(1, 3\)"),
         (torch.zeros(1, 3, 1, 1), ValueError, r"at least 2 values per channel .* not 1 .* \(1, 3, 1, 1\)"),
-        (torch.zeros(0, 3), ValueError, r"at least 2 values per channel .* not 0 .* \(0, 3\)"),
-        (torch.zeros(3), ValueError, r"needs \(N, C\), \(N, C, L\) or \(N, C, H, W\), not .* \(3,\)"),
-        (torch.zeros(2, 3, 1, 1, 1), ValueError, r"needs \(N, C\), .* not .* \(2, 3, 1, 1, 1\)"),
+        (torch.zeros(3), ValueError, r"needs \(N, C\), .* or \(N, C, D, H, W\), not .* \(3,\)"),
+        (torch.zeros(2, 3, 1, 1, 1, 1), ValueError, r"needs \(N, C\), .* not .* \(2, 3, 1, 1, 1, 1\)"),
         (torch.zeros(5, 4), ValueError, r"BatchNorm\(3\) needs 3 channels .* not 4 .* \(5, 4\)"),
         (
             torch.zeros(5, 3, dtype=torch.int64),
@@ -356,6 +456,26 @@ def test_one_value_per_channel_is_refused_only_where_the_batch_is_measured():
     assert BatchNorm(3).eval()(x).shape == (1, 3)
     with pytest.raises(ValueError, match="at least 2 values"):
         BatchNorm(3, track_running_stats=False).eval()(x)
+
+
+@pytest.mark.parametrize("eps", [0.0, -1e-5])
+@pytest.mark.parametrize("training", [True, False])
+def test_an_eps_of_zero_is_for_inference_only_and_a_negative_one_for_nothing(eps, training):
+    layer, x = BatchNorm(3, eps=eps).double().train(training), normal(MATRIX)
+    if eps == 0 and not training:
+        torch.testing.assert_close(layer(x), nn.BatchNorm1d(3, eps=0.0).double().eval()(x))
+        return
+    with pytest.raises(ValueError, match=r"^BatchNorm needs eps >.*$"):
+        layer(x)
+
+
+@pytest.mark.parametrize("gone", ["running_mean", "running_var", "num_batches_tracked"])
+@pytest.mark.parametrize("training", [True, False])
+def test_running_statistics_are_there_or_not_but_not_by_halves(gone, training):
+    layer = BatchNorm(3).train(training)
+    setattr(layer, gone, None)
+    with pytest.raises(ValueError, match=rf"^BatchNorm needs .* all or none, and misses {gone}: .*None.*$"):
+        layer(torch.zeros(MATRIX))
 
 
 # Algorithm 2, and looking without touching.
@@ -455,7 +575,11 @@ def test_population_statistics_leave_layers_without_running_statistics_alone():
 
 @pytest.mark.parametrize(
     ("batches", "error", "words"),
-    [([], ValueError, "batches is empty"), ([torch.ones(3, 4).double(), (1, 2)], TypeError, "not a tuple")],
+    [
+        ([], ValueError, "batches is empty"),
+        ([torch.ones(3, 4).double(), (1, 2)], TypeError, "not a tuple"),
+        ([torch.ones(3, 4).double(), torch.ones(0, 4).double()], ValueError, "but one is empty"),
+    ],
 )
 def test_population_statistics_refuse(batches, error, words):
     net = two_layers(BatchNorm)
@@ -487,3 +611,53 @@ def test_batch_statistics_end_with_an_exception_too(layer):
         raise KeyError
     assert not any(module.training for module in net.modules())
     assert net[1].track_running_stats and net[5].track_running_stats
+
+
+ASKING = [
+    batch_statistics,
+    lambda net: population_statistics(net, training_batches()),
+    lambda net: inference_statistics(net, training_batches()),
+]
+
+
+@pytest.mark.parametrize("ask", ASKING, ids=["batch", "population", "inference"])
+def test_a_lazy_layer_has_no_statistics_before_its_first_input(ask):
+    """It could take them for those of a layer without, and keep none for good."""
+    net = nn.Sequential(nn.LazyBatchNorm1d()).double()
+    words = r"^LazyBatchNorm1d has no statistics .* run the model once$"
+    with pytest.raises(ValueError, match=words), ask(net):
+        pass
+    assert net[0].training and net[0].track_running_stats
+    net(training_batches()[0])
+    population_statistics(net, training_batches())
+    expected = torch.stack([x.mean(0) for x in training_batches()]).mean(0)
+    torch.testing.assert_close(net[0].running_mean, expected)
+
+
+def test_only_batch_normalization_is_taken_for_it():
+    """An InstanceNorm has running statistics too, of another kind."""
+    net = nn.Sequential(nn.InstanceNorm1d(4, track_running_stats=True), BatchNorm(4)).double().eval()
+    x = [normal((3, 4, 5), seed, mean=1.0) for seed in range(3)]
+    before = statistics(net[0])
+    with batch_statistics(net):
+        assert not net[0].training and net[1].training
+    population_statistics(net, x)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in statistics(net[0]).items())
+    expected = torch.stack([batch.mean((0, 2)) for batch in x]).mean(0)
+    torch.testing.assert_close(net[1].running_mean, expected, rtol=1e-4, atol=0)
+
+
+@LAYERS
+@pytest.mark.parametrize("frozen", [{"training": False}, {"track_running_stats": False}], ids=str)
+def test_a_frozen_layer_is_asked_like_any_and_stays_frozen(layer, frozen):
+    """Frozen by eval(), or by tracking no more, it has statistics for inference: these are replaced."""
+    net, like_any = two_layers(layer), two_layers(layer)
+    for name, value in frozen.items():
+        setattr(net[1], name, value)
+    before = statistics(net)
+    with inference_statistics(net, training_batches()):
+        population_statistics(like_any, training_batches())
+        torch.testing.assert_close(net[1].running_var, like_any[1].running_var)
+        torch.testing.assert_close(net[5].running_var, like_any[5].running_var)
+    assert all(torch.equal(buffer, before[name]) for name, buffer in statistics(net).items())
+    assert all(getattr(net[1], name) == value for name, value in frozen.items())

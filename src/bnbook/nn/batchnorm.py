@@ -17,12 +17,17 @@ import contextlib
 import copy
 import itertools
 from collections.abc import Iterable, Iterator
+from typing import NoReturn
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.lazy import LazyModuleMixin
+
+from bnbook.nn.gradient import once_differentiable
 
 NARROW = (torch.bfloat16, torch.float16)  # 8 and 11 significant bits: too few to sum a mini-batch in
+RUNNING = ("running_mean", "running_var", "num_batches_tracked")
 
 
 def _widened(x: Tensor) -> Tensor:
@@ -51,7 +56,8 @@ class BatchNormFunction(torch.autograd.Function):
     `apply(x, gamma, beta, eps)` returns `y` in the shape and dtype of `x`, and the mini-batch's `mean` (C,)
     and biased `variance` (C,) in float32 or wider. These two are for running averages: no gradient flows
     through them, so that an average kept over steps holds no step's graph. The derivatives of `y` with
-    respect to mean and variance are in `backward`. It can be differentiated once.
+    respect to mean and variance are in `backward`. It can be differentiated once: RuntimeError under
+    `create_graph=True`.
     """
 
     @staticmethod
@@ -117,82 +123,55 @@ class BatchNormFunction(torch.autograd.Function):
         return d_x.to(x_dtype), d_gamma.flatten().to(gamma_dtype), d_beta.flatten().to(beta_dtype), None
 
 
-class BatchNorm(nn.Module):
+class BatchNorm(_BatchNorm):
     """Batch normalization of each channel, in training (Algorithm 1) and in inference (Algorithm 2, line 11).
 
-    Input and output: (N, C), (N, C, L) or (N, C, H, W) with C = `num_features`, any floating-point dtype; the
-    output has the input's. It stands before the nonlinearity, on Wu: the layer before it needs no bias,
-    since the mean takes any bias away and beta takes its role (Section 3.2).
+    Input and output: (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W) with C = `num_features`, any
+    floating-point dtype; the output has the input's. It stands before the nonlinearity, on Wu: the layer
+    before it needs no bias, since the mean takes any bias away and beta takes its role (Section 3.2).
 
-    Arguments, parameters (`weight`, `bias`) and buffers (`running_mean`, `running_var`,
-    `num_batches_tracked`) mean what they mean in `torch.nn.BatchNorm1d` and `BatchNorm2d`; state dicts can
-    be exchanged with them.
+    The constructor, its arguments, the parameters (`weight`, `bias`) and the buffers (`running_mean`,
+    `running_var`, `num_batches_tracked`) are those of `torch.nn.BatchNorm1d`, `BatchNorm2d` and
+    `BatchNorm3d`, from their common base; state dicts can be exchanged with them.
 
     - `momentum`: the weight of the newest mini-batch in the running statistics; `None` weighs all
       mini-batches since the last reset equally.
-    - `affine=False`: no gamma and beta.
+    - `affine=False`: no gamma and beta; `bias=False` (where torch has it): no beta.
     - `track_running_stats=False`: no running statistics; mini-batch statistics in eval mode as well.
 
     The mini-batch is normalized by its biased variance; `running_var` is unbiased, m / (m - 1) times as
     large. Under bfloat16 and float16 the arithmetic is in float32, and the running statistics stay so even
-    when the module is converted.
+    when the module is made or converted in those. A mini-batch of no samples gives an output of none; it is
+    counted, and leaves the running statistics as they are.
 
     Raises TypeError for an input that is not floating-point; ValueError for a wrong rank, a wrong number of
-    channels, or fewer than two values per channel where mini-batch statistics are used.
+    channels, one value per channel or `eps` 0 where mini-batch statistics are used, a negative `eps`, and
+    running statistics of which only some are there; RuntimeError in `torch.jit.script`, and with mini-batch
+    statistics in `torch.jit.trace`, since those cannot hold a gradient that is written in Python.
     """
-
-    def __init__(
-        self,
-        num_features: int,
-        eps: float = 1e-5,
-        momentum: float | None = 0.1,
-        affine: bool = True,
-        track_running_stats: bool = True,
-    ):
-        super().__init__()
-        self.num_features = num_features
-        self.eps = eps
-        self.momentum = momentum
-        self.affine = affine
-        self.track_running_stats = track_running_stats
-        self.register_parameter("weight", nn.Parameter(torch.empty(num_features)) if affine else None)
-        self.register_parameter("bias", nn.Parameter(torch.empty(num_features)) if affine else None)
-        # Buffers: neither trained nor differentiated, but moved and saved with the model.
-        self.register_buffer("running_mean", torch.empty(num_features) if track_running_stats else None)
-        self.register_buffer("running_var", torch.empty(num_features) if track_running_stats else None)
-        self.register_buffer("num_batches_tracked", torch.tensor(0) if track_running_stats else None)
-        self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        """Set gamma to 1, beta to 0, and the running statistics to their start."""
-        self.reset_running_stats()
-        if self.affine:
-            nn.init.ones_(self.weight)
-            nn.init.zeros_(self.bias)
 
     def reset_running_stats(self) -> None:
         """Set the running mean to 0, the running variance to 1, and the count of mini-batches to 0."""
-        if self.track_running_stats:
-            self.running_mean.zero_()
-            self.running_var.fill_(1)
-            self.num_batches_tracked.zero_()
+        super().reset_running_stats()
+        for name, buffer in self.named_buffers(recurse=False):
+            if buffer.dtype in NARROW:
+                setattr(self, name, buffer.float())
 
     def forward(self, x: Tensor) -> Tensor:
         self._check(x)
-        gamma, beta = (self.weight, self.bias) if self.affine else self._identity(x)
+        gamma = x.new_ones(self.num_features) if self.weight is None else self.weight
+        beta = x.new_zeros(self.num_features) if self.bias is None else self.bias
         if not self._uses_batch_statistics():
             return self._inference(x, gamma, beta)
         y, mean, variance = BatchNormFunction.apply(x, gamma, beta, self.eps)
-        if self.training and self.track_running_stats:
-            self._track(mean, variance, _values_per_channel(x))
+        if self.training and self.track_running_stats and self.running_mean is not None:
+            self.num_batches_tracked += 1
+            if m := _values_per_channel(x):  # no samples, no statistics
+                self._track(mean, variance, m)
         return y
 
     def _uses_batch_statistics(self) -> bool:
         return self.training or self.running_mean is None
-
-    def _identity(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """The gamma and beta that change nothing."""
-        return x.new_ones(self.num_features), x.new_zeros(self.num_features)
 
     def _inference(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         """Algorithm 2, line 11: a fixed linear transform of each channel.
@@ -206,7 +185,6 @@ class BatchNorm(nn.Module):
 
     def _track(self, mean: Tensor, variance: Tensor, m: int) -> None:
         """Move the running statistics towards those of a mini-batch with `m` values per channel."""
-        self.num_batches_tracked += 1
         share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
         unbiased = variance * (m / (m - 1))
         self.running_mean.lerp_(mean.to(self.running_mean.dtype), share)
@@ -218,21 +196,48 @@ class BatchNorm(nn.Module):
             raise TypeError(
                 f"BatchNorm needs a floating-point input, not {x.dtype}: convert it, as in x.float()"
             )
-        if x.dim() not in (2, 3, 4):
+        if x.dim() not in (2, 3, 4, 5):
             raise ValueError(
-                f"BatchNorm needs (N, C), (N, C, L) or (N, C, H, W), not an input of shape {shape}"
+                f"BatchNorm needs (N, C), (N, C, L), (N, C, H, W) or (N, C, D, H, W), "
+                f"not an input of shape {shape}"
             )
         if x.shape[1] != self.num_features:
             raise ValueError(
                 f"BatchNorm({self.num_features}) needs {self.num_features} channels in dimension 1, "
                 f"not {x.shape[1]} as in an input of shape {shape}"
             )
-        m = _values_per_channel(x)
-        if self._uses_batch_statistics() and m < 2:
+        missing = [name for name in RUNNING if getattr(self, name) is None]
+        if missing and len(missing) < len(RUNNING):
+            raise ValueError(
+                f"BatchNorm needs {', '.join(RUNNING)} all or none, and misses {', '.join(missing)}: "
+                f"set all of them to None to normalize by mini-batch statistics"
+            )
+        if self.eps < 0:
+            raise ValueError(f"BatchNorm needs eps >= 0, not {self.eps}")
+        if self._uses_batch_statistics():
+            self._check_batch(shape, _values_per_channel(x))
+
+    def _check_batch(self, shape: tuple[int, ...], m: int) -> None:
+        """Whether a mini-batch can be normalized by its own statistics."""
+        if m == 1:
             raise ValueError(
                 f"BatchNorm needs at least 2 values per channel for mini-batch statistics, "
-                f"not {m} as in an input of shape {shape}: use a larger mini-batch"
+                f"not 1 as in an input of shape {shape}: use a larger mini-batch"
             )
+        if self.eps == 0:
+            raise ValueError("BatchNorm needs eps > 0 for mini-batch statistics: a channel may be constant")
+        if torch.jit.is_tracing():
+            raise RuntimeError(
+                "BatchNorm can be traced in eval mode only, because its gradient is written in Python: "
+                "call eval() first, or use torch.export"
+            )
+
+    def __prepare_scriptable__(self) -> NoReturn:
+        """The question of `torch.jit.script`."""
+        raise RuntimeError(
+            "BatchNorm cannot be scripted, because its gradient is written in Python: "
+            "use torch.export, or torch.jit.trace in eval mode"
+        )
 
     def _apply(self, fn, recurse=True):
         """Move and convert like any module, but never make the running statistics narrower than float32.
@@ -240,7 +245,8 @@ class BatchNorm(nn.Module):
         In bfloat16 a step of momentum 0.1 rounds to no step at all once the average is within two percent of
         where it should go.
         """
-        wide = {name: buffer for name, buffer in self.named_buffers() if buffer.is_floating_point()}
+        own = self.named_buffers(recurse=False)
+        wide = {name: buffer for name, buffer in own if buffer.is_floating_point()}
         super()._apply(fn, recurse)
         for name, before in wide.items():
             after = getattr(self, name)
@@ -248,19 +254,24 @@ class BatchNorm(nn.Module):
                 setattr(self, name, before.to(after.device, torch.float32))
         return self
 
-    def extra_repr(self) -> str:
-        return (
-            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
-        )
+
+LAYERS = _BatchNorm  # what is a batch normalization layer: this module's, torch's and those derived from them
 
 
-LAYERS = (BatchNorm, nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+def _layers(model: nn.Module) -> list[_BatchNorm]:
+    """The batch normalization layers of `model`; ValueError for a lazy one that has not seen an input."""
+    layers = [module for module in model.modules() if isinstance(module, LAYERS)]
+    for layer in layers:
+        if isinstance(layer, LazyModuleMixin) and layer.has_uninitialized_params():
+            raise ValueError(
+                f"{type(layer).__name__} has no statistics before its first input: run the model once"
+            )
+    return layers
 
 
-def _layers(model: nn.Module) -> list[nn.Module]:
-    """The batch normalization layers of `model`, this module's and torch's."""
-    return [module for module in model.modules() if isinstance(module, LAYERS)]
+def _tracking(model: nn.Module) -> list[_BatchNorm]:
+    """Those of its batch normalization layers that have running statistics."""
+    return [layer for layer in _layers(model) if layer.running_mean is not None]
 
 
 @contextlib.contextmanager
@@ -279,8 +290,9 @@ def _set_within(modules: Iterable[nn.Module], **values) -> Iterator[None]:
 def batch_statistics(model: nn.Module) -> contextlib.AbstractContextManager[None]:
     """Within this context batch normalization uses mini-batch statistics and leaves the running ones alone.
 
-    For looking at a network as it is in training without changing it. Only the batch normalization layers
-    (this module's and torch's) are set; whether Dropout drops is still the mode's business.
+    For looking at a network as it is in training without changing it. All batch normalization layers (this
+    module's and torch's) are set, also those kept in eval mode, and nothing else; whether Dropout drops is
+    still the mode's business.
     """
     return _set_within(_layers(model), training=True, track_running_stats=False)
 
@@ -299,13 +311,14 @@ def population_statistics(model: nn.Module, batches: Iterable[Tensor]) -> None:
     eval mode meanwhile, so Dropout drops nothing. Modes, momentum and `num_batches_tracked` are
     afterwards as they were before; so are the running statistics, if the pass fails.
 
-    Raises ValueError where `batches` is empty, and TypeError for a batch that is not a tensor.
+    Raises ValueError where `batches` is empty or one of them is, and for a lazy layer that has not seen an
+    input; TypeError for a batch that is not a tensor.
     """
     batches = iter(batches)
     first = next(batches, None)
     if first is None:
         raise ValueError("population_statistics needs at least one mini-batch, but batches is empty")
-    layers = [layer for layer in _layers(model) if layer.running_mean is not None]
+    layers = _tracking(model)
     before = [copy.deepcopy(layer.state_dict()) for layer in layers]
     try:
         _average_over(model, layers, itertools.chain([first], batches))
@@ -326,7 +339,7 @@ def inference_statistics(
     """Within this context `model` has the population statistics over `batches` (see `population_statistics`),
     computed in `computing`; after it the running statistics are as they were, so that training goes on as if
     nobody had looked."""
-    layers = [layer for layer in _layers(model) if layer.running_mean is not None]
+    layers = _tracking(model)
     before = [copy.deepcopy(layer.state_dict()) for layer in layers]
     with computing:
         population_statistics(model, batches)
@@ -337,12 +350,15 @@ def inference_statistics(
             layer.load_state_dict(state)
 
 
-def _average_over(model: nn.Module, layers: list[nn.Module], batches: Iterable[Tensor]) -> None:
+def _average_over(model: nn.Module, layers: list[_BatchNorm], batches: Iterable[Tensor]) -> None:
     """Make the running statistics of `layers` plain averages over `batches`: momentum=None after a reset."""
-    with _set_within(model.modules(), training=False), _set_within(layers, training=True, momentum=None):
+    tracking = {"training": True, "track_running_stats": True, "momentum": None}
+    with _set_within(model.modules(), training=False), _set_within(layers, **tracking):
         for layer in layers:
             layer.reset_running_stats()
         for batch in batches:
             if not isinstance(batch, Tensor):
                 raise TypeError(f"population_statistics needs input tensors, not a {type(batch).__name__}")
+            if not batch.numel():
+                raise ValueError("population_statistics needs samples in every mini-batch, but one is empty")
             model(batch)

@@ -161,6 +161,29 @@ def test_folding_one_layer(bias):
     torch.testing.assert_close(made(x), norm(linear(x)), rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("layer", [BatchNorm, nn.BatchNorm1d])
+@pytest.mark.parametrize("gone", [(), ("bias",), ("weight", "bias")], ids=["both", "no beta", "neither"])
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float64, 1e-12), (torch.float32, 1e-5)])
+def test_folding_with_gamma_and_beta_or_without_in_the_layers_own_dtype(layer, gone, dtype, tolerance):
+    torch.manual_seed(0)
+    linear, norm = nn.Linear(12, 8, dtype=dtype), layer(8, dtype=dtype)
+    for parameter in norm.parameters():
+        nn.init.normal_(parameter)
+    for name in gone:
+        setattr(norm, name, None)
+    x = images(50).to(dtype)
+    norm(linear(x))
+    norm.eval()
+    made = fold(linear, norm)
+    assert made.weight.dtype == made.bias.dtype == dtype
+    torch.testing.assert_close(made(x), norm(linear(x)), rtol=tolerance, atol=tolerance)
+
+
+def test_a_layer_without_running_statistics_is_not_folded():
+    with pytest.raises(ValueError, match=r"^fold needs running statistics, but the layer has none: .*$"):
+        fold(nn.Linear(12, 8), BatchNorm(8, track_running_stats=False))
+
+
 def test_folding_a_network(model):
     """Equal to rounding, in float32 to 1e-5; the network itself is left as it is."""
     before = copy.deepcopy(model.state_dict())

@@ -80,14 +80,19 @@ def fold(linear: nn.Linear, norm: nn.Module) -> nn.Linear:
     into the weights.
 
     Row k of the weights is scaled by gain = gamma / sqrt(Var + eps), and the bias becomes
-    beta + gain * (b - E[x]).
+    beta + gain * (b - E[x]). Device and dtype are those of `linear`. Raises ValueError for a `norm` without
+    running statistics.
     """
-    gain = norm.weight / (norm.running_var + norm.eps).sqrt()
+    if norm.running_mean is None or norm.running_var is None:
+        raise ValueError("fold needs running statistics, but the layer has none: its output is not linear")
+    gamma = 1 if norm.weight is None else norm.weight
+    beta = 0 if norm.bias is None else norm.bias
+    gain = gamma / (norm.running_var + norm.eps).sqrt()
     before = 0 if linear.bias is None else linear.bias
-    made = nn.Linear(linear.in_features, linear.out_features)
+    made = nn.Linear(linear.in_features, linear.out_features).to(linear.weight)
     with torch.no_grad():
         made.weight.copy_(gain[:, None] * linear.weight)
-        made.bias.copy_(norm.bias + gain * (before - norm.running_mean))
+        made.bias.copy_(beta + gain * (before - norm.running_mean))
     return made
 
 

@@ -1,7 +1,11 @@
 """The loop, its schedules and probes, and runs that stop half-way."""
 
 import dataclasses
+import errno
+import io
 import math
+import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from bnbook import paths, records
+from bnbook import files, paths, records
+from bnbook.config import ConfigError
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
 from bnbook.experiments.inception_speedups import protocol as inception
@@ -161,8 +166,7 @@ def test_obtain_finds_and_force_retrains_but_never_a_committed_record(tmp_path, 
     assert first.path.is_relative_to(tmp_path / "own")
     again = runs.obtain(config, 0, [tmp_path / "committed", tmp_path / "own"])
     assert again.provenance == first.provenance
-    with pytest.raises(RecordError, match="never overwritten"):
-        runs.make(config, 0, tmp_path / "own")
+    assert runs.make(config, 0, tmp_path / "own").provenance == first.provenance
     forced = runs.obtain(config, 0, [tmp_path / "committed", tmp_path / "own"], force=True)
     assert forced.first_losses == first.first_losses
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
@@ -171,34 +175,174 @@ def test_obtain_finds_and_force_retrains_but_never_a_committed_record(tmp_path, 
         runs.make(config, 0, tmp_path / "own", force=True)
 
 
-def test_committed_runs_need_committed_code(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "code_commit", lambda: "abc-dirty")
+@pytest.mark.parametrize(("commit", "words"), [("abc-dirty", "uncommitted changes"), ("unknown", "unknown")])
+def test_committed_runs_need_committed_code(tmp_path, monkeypatch, commit, words):
+    monkeypatch.setattr(runs, "code_commit", lambda: commit)
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
-    with pytest.raises(RecordError, match="uncommitted changes"):
+    with pytest.raises(RecordError, match=words):
         runs.make(short(PLAIN, 5), 0, paths.runs(tmp_path))
 
 
-def test_an_interrupted_save_leaves_the_old_checkpoint(tmp_path, monkeypatch):
-    model = nn.Linear(1, 1)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    saved = Checkpoint(tmp_path / "c.pt")
+@pytest.mark.parametrize("seed", [-1, 2**32, 10**30])
+def test_a_seed_that_no_generator_takes_is_refused(tmp_path, seed):
+    with pytest.raises(ConfigError, match=f"seed is {seed}; it must be 0 to"):
+        runs.make(short(PLAIN, 5), seed, tmp_path)
 
-    @dataclasses.dataclass
-    class Step:
-        step: int = 0
 
-    saved.save(model, optimizer, [], Step(5))
+# Checkpoints that are not what they were
 
-    def half(state, file):
-        file.write_bytes(b"half")
-        raise OSError("disk full")
 
-    monkeypatch.setattr(torch, "save", half)
-    with pytest.raises(OSError, match="disk full"):
-        saved.save(model, optimizer, [], Step(6))
-    progress = Step()
-    Checkpoint(tmp_path / "c.pt").restore(model, optimizer, [], progress)
-    assert progress.step == 5
+def linear() -> tuple[nn.Module, torch.optim.Optimizer]:
+    torch.manual_seed(1)
+    model = nn.Linear(3, 2)
+    return model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+
+
+class Rows:
+    """As a probe keeps them: NumPy's numbers and arrays, in lists, tuples and dictionaries."""
+
+    def __init__(self, rows=()):
+        self.rows = list(rows)
+
+
+MEASURED = [
+    (1, {"wide": np.arange(6.0).reshape(2, 3)[:, ::-1], "half": np.float32(0.1)}),
+    ({"step": 2, "loss": None, "accuracy": 0.5, "bool": np.bool_(True)}, np.zeros(0)),
+]
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A checkpoint of "run", after 5 steps."""
+    model, optimizer = linear()
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    files.warn_once.cache_clear()
+    checkpoint = Checkpoint(tmp_path / "c.pt", "run")
+    checkpoint.save(model, optimizer, [Rows(MEASURED)], Progress(step=5, first_losses=[0.5]))
+    return checkpoint.path
+
+
+def restored(path, run="run", **options):
+    """(checkpoint, model, probe, progress), restored from `path` over what a run begins with."""
+    model, optimizer = linear()
+    checkpoint, probe, progress = Checkpoint(path, run, **options), Rows(), Progress()
+    checkpoint.restore(model, optimizer, [probe], progress)
+    return checkpoint, model, probe, progress
+
+
+def test_a_checkpoint_gives_back_what_was_measured(saved):
+    _, model, probe, progress = restored(saved)
+    assert progress == Progress(step=5, first_losses=[0.5])
+    assert not torch.equal(model.weight, linear()[0].weight)
+    (one, arrays), (numbers, empty) = probe.rows
+    assert one == 1 and numbers == MEASURED[1][0] and type(probe.rows[0]) is tuple
+    np.testing.assert_array_equal(arrays["wide"], MEASURED[0][1]["wide"])
+    assert arrays["wide"].dtype == np.float64 and empty.shape == (0,)
+    assert arrays["half"] == np.float32(0.1)
+
+
+def test_what_a_checkpoint_holds_needs_no_code(saved):
+    torch.load(io.BytesIO(saved.read_bytes()[checkpoints.CHECKSUM_BYTES :]), weights_only=True)
+
+
+class Payload:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+def sealed(state) -> bytes:
+    stream = io.BytesIO()
+    torch.save(state, stream)
+    return checkpoints._checksum(stream.getvalue()) + stream.getvalue()
+
+
+def state_in(path) -> dict:
+    return torch.load(io.BytesIO(path.read_bytes()[checkpoints.CHECKSUM_BYTES :]), weights_only=True)
+
+
+def flipped(path):
+    """One bit of a weight."""
+    data = bytearray(path.read_bytes())
+    weight = data.index(state_in(path)["model"]["weight"].numpy().tobytes())
+    data[weight + 2] ^= 1
+    path.write_bytes(data)
+
+
+DAMAGES = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-20]),
+    "empty": lambda path: path.write_bytes(b""),
+    "random": lambda path: path.write_bytes(bytes(range(256)) * 20),
+    "a flipped bit": flipped,
+    "a folder": lambda path: (path.unlink(), (path / "deep").mkdir(parents=True)),
+    "of another network": lambda path: path.write_bytes(
+        sealed(state_in(path) | {"model": nn.Linear(4, 2).state_dict()})
+    ),
+    "half of another": lambda path: path.write_bytes(sealed(state_in(path) | {"optimizer": {}})),
+    "of an earlier format": lambda path: path.write_bytes(sealed(state_in(path) | {"format": 1})),
+    "without its parts": lambda path: path.write_bytes(sealed({"format": 2, "run": "run"})),
+    "of an unknown progress": lambda path: path.write_bytes(
+        sealed(state_in(path) | {"progress": {"steps": 5}})
+    ),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_checkpoint_is_named_set_aside_and_the_run_starts_over(saved, caplog, damage):
+    damage(saved)
+    checkpoint, model, probe, progress = restored(saved)
+    (line,) = caplog.messages
+    assert str(saved) in line and "starts over" in line and "\n" not in line
+    assert torch.equal(model.weight, linear()[0].weight)
+    assert (probe.rows, progress, checkpoint.earlier) == ([], Progress(), [])
+    assert not saved.exists() and saved.with_name("c.pt.damaged").exists()
+    checkpoint.save(model, linear()[1], [probe], Progress(step=7))
+    assert restored(saved)[3].step == 7
+
+
+def test_a_checkpoint_of_another_run_is_not_gone_on_with(saved, caplog):
+    assert restored(saved, run="another")[3] == Progress()
+    assert "of another run" in caplog.text
+
+
+def test_a_forced_run_looks_at_no_checkpoint(saved):
+    assert restored(saved, resume=False)[3] == Progress()
+
+
+@pytest.mark.parametrize("sound", [True, False], ids=["with a right checksum", "as torch saves it"])
+def test_a_poisoned_checkpoint_runs_nothing(saved, tmp_path, caplog, sound):
+    trace = tmp_path / "it ran"
+    state = {"format": checkpoints.FORMAT, "run": "run", "probes": [Payload(trace)]}
+    if sound:
+        saved.write_bytes(sealed(state))
+    else:
+        torch.save(state, saved)
+    assert restored(saved)[3] == Progress()
+    assert not trace.exists()
+    assert not sound or "holds more than numbers and text" in caplog.text
+    torch.load(io.BytesIO(sealed(state)[checkpoints.CHECKSUM_BYTES :]), weights_only=False)
+    assert trace.exists(), "the poison is none"
+
+
+def test_a_save_that_fails_leaves_the_old_checkpoint_and_the_run_goes_on(saved, monkeypatch, caplog):
+    model, optimizer = linear()
+    checkpoint = Checkpoint(saved, "run")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for step in (6, 7):
+        checkpoint.save(model, optimizer, [Rows()], Progress(step=step))
+    (line,) = caplog.messages
+    assert str(saved) in line and "No space left on device; the run goes on" in line
+    assert restored(saved)[3].step == 5
+    assert not list(saved.parent.glob("*.tmp"))
 
 
 def test_percentiles_are_of_what_the_sigmoid_sees():
@@ -340,9 +484,9 @@ def test_algorithm_2_along_the_curve_is_that_of_the_end_point():
 def test_a_checkpoint_knows_on_what_its_run_was_computed(tmp_path):
     model = nn.Linear(2, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    begun = Checkpoint(tmp_path / "c.pt", lambda device: f"one {device}")
+    begun = Checkpoint(tmp_path / "c.pt", hardware=lambda device: f"one {device}")
     begun.save(model, optimizer, [], Progress())
-    resumed = Checkpoint(tmp_path / "c.pt", lambda device: f"another {device}")
+    resumed = Checkpoint(tmp_path / "c.pt", hardware=lambda device: f"another {device}")
     assert resumed.computed_on("cpu") == ["another cpu"]
     resumed.restore(model, optimizer, [], Progress())
     assert resumed.computed_on("cpu") == ["one cpu", "another cpu"]

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+import os
 import pickle
 
 import numpy as np
@@ -16,6 +17,7 @@ from bnbook.data import datasets
 from bnbook.data.augment import MEAN
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
+from bnbook.data.sources import DataError
 
 
 @pytest.fixture(scope="module")
@@ -116,31 +118,91 @@ def made_up_images() -> tuple[np.ndarray, np.ndarray]:
 
 
 @pytest.fixture
-def anything_goes(tmp_path, monkeypatch):
-    """A folder that is taken for the verified copy."""
-    monkeypatch.setattr(datasets.sources, "ensure", lambda name: tmp_path)
+def anything_goes(monkeypatch):
+    """Files, by their paths, that are taken for the verified ones."""
+    files: dict[str, bytes] = {}
+    monkeypatch.setattr(datasets.sources, "contents", lambda name: files)
     datasets.load_colour.cache_clear()
-    yield tmp_path
+    yield files
     datasets.load_colour.cache_clear()
 
 
-def test_the_original_layout_is_read(anything_goes):
+def by_python_2(rows: np.ndarray, labels: list[int]) -> bytes:
+    """The pickle that Python 2 wrote of {"data": rows, "labels": labels}, as the published files are:
+    protocol 2, bytes as text, functions of NumPy by their names of that time."""
+    bytes_of = rows.tobytes()
+    return b"".join(
+        [
+            b"\x80\x02}(U\x04datacnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R",
+            b"(K\x01" + b"".join(b"J" + size.to_bytes(4, "little") for size in rows.shape) + b"\x86",
+            b"cnumpy\ndtype\nU\x02u1K\x00K\x01\x87R(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89",
+            b"T" + len(bytes_of).to_bytes(4, "little") + bytes_of + b"tb",
+            b"U\x06labels](" + b"".join(b"K" + bytes([label]) for label in labels) + b"eu.",
+        ]
+    )
+
+
+@pytest.mark.parametrize("written", [by_python_2, lambda *batch: pickled(batch)], ids=["Python 2", "today"])
+def test_the_original_layout_is_read(anything_goes, written):
     """Five pickles of training images and one of the test, channel by channel, as torchvision keeps them."""
-    folder = anything_goes / "cifar-10-batches-py"
-    folder.mkdir()
     pixels, labels = made_up_images()
     parts = [*(f"data_batch_{k}" for k in range(1, 6)), "test_batch"]
     bounds = [0, 12, 24, 36, 48, 60, 70]
     for part, (start, end) in zip(parts, itertools.pairwise(bounds), strict=True):
         rows = pixels[start:end].transpose(0, 3, 1, 2).reshape(end - start, -1)
-        (folder / part).write_bytes(pickle.dumps({"data": rows, "labels": labels[start:end].tolist()}))
+        anything_goes[f"cifar-10-batches-py/{part}"] = written(rows, labels[start:end].tolist())
     check_made_up(datasets.load_colour("cifar10"))
+
+
+def pickled(batch) -> bytes:
+    return pickle.dumps(dict(zip(("data", "labels"), batch, strict=True)))
+
+
+class Payload:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, file):
+        self.file = file
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.file),)
+
+
+def test_a_poisoned_pickle_runs_nothing(tmp_path, anything_goes):
+    trace = tmp_path / "it ran"
+    poison = pickled((Payload(trace), []))
+    anything_goes["cifar-10-batches-py/data_batch_1"] = poison
+    with pytest.raises(DataError, match=r"it asks for posix\.mkdir"):
+        datasets.load_colour("cifar10")
+    assert not trace.exists()
+    pickle.loads(poison)
+    assert trace.exists(), "the poison is none"
+
+
+@pytest.mark.parametrize(
+    "damage", [b"", b"\x80", b"\x80\x02}(U\x04data", b"cnumpy\nload\n.", b"cbuiltins\neval\n."]
+)
+def test_what_is_no_pickle_of_arrays_is_refused_in_one_line(damage):
+    with pytest.raises(DataError, match="no pickle of its arrays") as error:
+        datasets.unpickled(damage)
+    assert "\n" not in str(error.value)
+
+
+def test_mnist_is_read(anything_goes):
+    """A header of 16 bytes and pictures by rows; one of 8 and a byte a label."""
+    pixels = np.arange(18 * 28 * 28).astype(np.uint8).reshape(18, 28, 28)
+    labels = np.arange(18, dtype=np.uint8) % 10
+    for part, rows in (("train", slice(0, 12)), ("t10k", slice(12, 18))):
+        anything_goes[f"MNIST/raw/{part}-images-idx3-ubyte"] = bytes(16) + pixels[rows].tobytes()
+        anything_goes[f"MNIST/raw/{part}-labels-idx1-ubyte"] = bytes(8) + labels[rows].tobytes()
+    data = datasets.load("mnist")
+    assert torch.equal(data.test.x, torch.from_numpy(pixels[12:]))
+    assert data.test.y.tolist() == labels[12:].tolist() and data.test.y.dtype == torch.int64
+    assert len(data.train) == 10 and len(data.validation) == 2
 
 
 def test_the_parquet_layout_is_read(anything_goes):
     """Encoded pictures in a table, as the JPEG copy has them; PNG here, so that pixels can be compared."""
-    folder = anything_goes / "cifar10"
-    folder.mkdir()
     pixels, labels = made_up_images()
 
     def encoded(picture):
@@ -150,7 +212,9 @@ def test_the_parquet_layout_is_read(anything_goes):
 
     for part, rows in (("train", slice(0, 60)), ("test", slice(60, 70))):
         table = pyarrow.table({"img": [encoded(p) for p in pixels[rows]], "label": labels[rows]})
-        pyarrow.parquet.write_table(table, folder / f"{part}-00000-of-00001.parquet")
+        stream = io.BytesIO()
+        pyarrow.parquet.write_table(table, stream)
+        anything_goes[f"cifar10/{part}-00000-of-00001.parquet"] = stream.getvalue()
     check_made_up(datasets.load_colour("cifar10-jpeg"))
 
 

@@ -1,5 +1,7 @@
 """Data sources: what is believed, what is refused, and that nothing half-fetched is ever kept."""
 
+import dataclasses
+import gzip
 import hashlib
 import io
 import os
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from bnbook import files
 from bnbook.data import sources
 from bnbook.data.sources import DataError, FetchError, Source
 
@@ -120,6 +123,8 @@ def test_a_given_folder_that_does_not_exist_is_refused(monkeypatch, tmp_path):
     monkeypatch.setenv("BNBOOK_DATA", str(tmp_path / "nowhere"))
     with pytest.raises(DataError, match="nowhere is not a folder"):
         sources.locate("mnist")
+    with pytest.raises(DataError, match="nowhere is not a folder"):
+        sources.resolve("auto")
     assert sources.resolve("digits") == "digits"
     sources.ensure("digits")
 
@@ -127,8 +132,10 @@ def test_a_given_folder_that_does_not_exist_is_refused(monkeypatch, tmp_path):
 def test_a_file_is_hashed_once_and_again_when_it_changes(cache, monkeypatch):
     write(cache)
     hashed = []
-    real = hashlib.file_digest
-    monkeypatch.setattr(hashlib, "file_digest", lambda *args: hashed.append(args) or real(*args))
+    real = hashlib.new
+    monkeypatch.setattr(
+        hashlib, "new", lambda *args, **options: hashed.append(args) or real(*args, **options)
+    )
     assert sources.locate("mnist") == sources.locate("mnist") == cache
     assert len(hashed) == len(CONTENTS)
     (cache / "toy/labels").write_bytes(b"other labels")
@@ -156,6 +163,142 @@ def test_fetch_prefers_torchvision(monkeypatch):
 def test_ensure_does_not_fetch_what_is_there(cache):
     write(cache)
     assert sources.ensure("mnist") == cache
+
+
+# As people have it
+
+TOY_IDX = {
+    "MNIST/raw/train-images-idx3-ubyte": b"pixels" * 50,
+    "MNIST/raw/train-labels-idx1-ubyte": b"labels",
+}
+
+
+def archived(folder: Path, contents: dict[str, bytes]) -> None:
+    with tarfile.open(folder / "toy.tar.gz", "w:gz") as archive:
+        for name, data in ({"MNIST/readme.html": b"also there"} | contents).items():
+            member = tarfile.TarInfo(name)
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+
+
+@pytest.fixture
+def idx(monkeypatch) -> dict[str, bytes]:
+    files = {file: hashlib.sha256(data).hexdigest() for file, data in TOY_IDX.items()}
+    toy = dataclasses.replace(
+        sources.SOURCES["mnist"], files=files, folders=("raw", ""), archive="toy.tar.gz"
+    )
+    monkeypatch.setitem(sources.SOURCES, "mnist", toy)
+    return TOY_IDX
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["plain", "gz"])
+@pytest.mark.parametrize("dotted", [False, True], ids=["-idx", ".idx"])
+@pytest.mark.parametrize("inside", ["MNIST/raw", "raw", "."])
+def test_files_are_found_where_people_have_them(idx, given, inside, dotted, packed):
+    for file, data in idx.items():
+        name = Path(file).name.replace("-idx", ".idx") if dotted else Path(file).name
+        path = given / inside / (f"{name}.gz" if packed else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(gzip.compress(data) if packed else data)
+    before = {path: path.read_bytes() for path in left_in(given)}
+    assert sources.locate("mnist") == given
+    assert sources.contents("mnist") == idx
+    assert {status for _, status in sources.check("mnist")} == {"ok"}
+    assert {path: path.read_bytes() for path in left_in(given)} == before
+
+
+def test_files_are_read_from_the_archive_that_was_downloaded(idx, given):
+    archived(given, idx)
+    assert sources.locate("mnist") == given
+    assert sources.contents("mnist") == idx
+    assert sources.check("mnist")[0][0] == given / "toy.tar.gz" / next(iter(idx))
+
+
+@pytest.mark.parametrize("cut", [0, 10, 60])
+def test_a_cut_archive_or_gz_is_refused(idx, given, cut):
+    archived(given, idx)
+    archive = given / "toy.tar.gz"
+    archive.write_bytes(archive.read_bytes()[:cut])
+    with pytest.raises(DataError, match=r"toy\.tar\.gz.* is (unreadable|missing)") as caught:
+        sources.locate("mnist")
+    assert "\n" not in str(caught.value)
+    archive.unlink()
+    packed = [given / f"{Path(file).name}.gz" for file in idx]
+    for path, data in zip(packed, idx.values(), strict=True):
+        path.write_bytes(gzip.compress(data)[:-9])
+    with pytest.raises(DataError, match=r"ubyte\.gz is (unreadable|truncated)"):
+        sources.locate("mnist")
+
+
+def test_a_sound_copy_beside_a_damaged_one_is_read(idx, given):
+    for file, data in idx.items():
+        (given / Path(file).name).write_bytes(data[:3])
+        (given / f"{Path(file).name}.gz").write_bytes(gzip.compress(data))
+    assert sources.contents("mnist") == idx
+
+
+def test_a_gz_that_would_fill_the_memory_is_not_unpacked_whole(idx, given, monkeypatch):
+    monkeypatch.setattr(sources, "MOST_BYTES", 1000)
+    for file in idx:
+        (given / f"{Path(file).name}.gz").write_bytes(gzip.compress(bytes(10_000_000)))
+    read = []
+    real = hashlib.new
+    monkeypatch.setattr(hashlib, "new", lambda kind, data, **_: read.append(len(data)) or real(kind, data))
+    with pytest.raises(DataError, match="truncated or altered"):
+        sources.locate("mnist")
+    assert set(read) == {1000}
+
+
+# A folder that holds something else
+
+
+def no_download(folder: Path) -> None:
+    pytest.fail("it was downloaded")
+
+
+@pytest.mark.parametrize("ask", [sources.ensure, sources.contents, lambda name: sources.require([name])])
+def test_a_given_folder_without_the_data_is_an_error_and_nothing_is_fetched(monkeypatch, given, ask):
+    set_ways(monkeypatch, no_download, no_download)
+    with pytest.raises(DataError) as caught:
+        ask("mnist")
+    message = str(caught.value)
+    assert (
+        f"BNBOOK_DATA={given} holds no Toy (looked for images, labels, or these as .gz, in toy and" in message
+    )
+    assert "bnbook data fetch mnist" in message and "data=digits" in message and "\n" not in message
+
+
+def test_auto_does_not_become_digits_where_a_folder_was_given(monkeypatch, given, cache):
+    set_ways(monkeypatch, no_download, no_download)
+    with pytest.raises(DataError, match="holds no CIFAR-10 and no Toy"):
+        sources.resolve("auto", ("cifar10", "mnist", "digits"))
+    assert sources.resolve("auto", ("digits",)) == sources.resolve("digits") == "digits"
+    write(cache)
+    assert sources.resolve("auto", ("cifar10", "mnist", "digits")) == "mnist"
+
+
+def test_a_folder_of_one_data_set_does_not_hide_what_was_fetched_of_another(given, cache):
+    (given / "cifar-10-batches-py").mkdir()
+    write(cache)
+    sources.require(["mnist"])
+    assert sources.ensure("mnist") == cache
+
+
+def test_auto_says_when_it_becomes_digits(caplog):
+    files.warn_once.cache_clear()
+    assert sources.resolve("auto") == "digits"
+    assert "Toy cannot be had here; data=auto goes on with scikit-learn's digits" in caplog.text
+
+
+def test_what_is_required_is_asked_for_and_not_fetched(monkeypatch, cache, caplog):
+    set_ways(monkeypatch, no_download, no_download)
+    files.warn_once.cache_clear()
+    sources.require(["mnist", "mnist", "digits"])
+    assert caplog.messages == [f"bnbook: Toy is not at hand: it will be fetched into {cache}"]
+    with pytest.raises(
+        DataError, match=r"has no public source: set BNBOOK_DATA.*--data cifar10.*DATA=cifar10"
+    ):
+        sources.require(["mnist", "cifar10-jpeg"])
 
 
 def test_a_damaged_cache_is_fetched_anew(monkeypatch, cache):

@@ -361,7 +361,7 @@ def _digests(path: Path, kind: str, size: int, mtime_ns: int) -> dict[str, str]:
 def _unpacked(path: Path) -> Iterator[tuple[str, bytes]]:
     """(member, bytes) of all that is in a file; of what is no tar file one member without a name."""
     if path.name.endswith(".tar.gz"):
-        with tarfile.open(path) as archive:
+        with tarfile.open(path, "r:gz") as archive:
             for member in archive:
                 if stream := archive.extractfile(member):
                     yield member.name, stream.read(MOST_BYTES)

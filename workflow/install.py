@@ -99,11 +99,11 @@ def size(folder: Path) -> int:
 
 
 def make_venv(log: TextIO) -> None:
-    """A virtual environment with pip in it, where there is none that works."""
+    """A virtual environment with pip in it, in the place of one that does not work."""
     with suppress(OSError):
         if subprocess.run([*PIP, "--version"], capture_output=True).returncode == 0:
             return
-    command = [sys.executable, "-m", "venv", str(VENV)]
+    command = [sys.executable, "-m", "venv", "--clear", str(VENV)]
     if subprocess.run(command, stdout=log, stderr=log).returncode:
         raise InstallError(
             f"{sys.executable} cannot make a virtual environment (see {LOG}): on Debian and Ubuntu install "

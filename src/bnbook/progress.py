@@ -18,12 +18,13 @@ class Line:
 
     def show(self, text: str) -> None:
         """Show `text` in place of what the line said before."""
+        now = time.monotonic()
         if self.watched:
             columns = shutil.get_terminal_size().columns
             print(f"\r\033[K{text[: columns - 1]}", end="", flush=True)
-        elif text != self._last and time.monotonic() - self._since >= SECONDS:
+        elif text != self._last and now - self._since >= SECONDS:
             print(text, flush=True)
-            self._since = time.monotonic()
+            self._since = now
         else:
             return
         self._last = text
@@ -48,6 +49,6 @@ class Line:
 def span(seconds: float) -> str:
     """A length of time for people: "40 s", "4 min", "13 h 20 min"."""
     minutes = round(seconds / 60)
-    if seconds < 60:
+    if round(seconds) < 60:
         return f"{seconds:.0f} s"
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"

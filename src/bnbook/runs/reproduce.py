@@ -71,10 +71,9 @@ class Sweep:
     def log(self) -> Path:
         return self.folder / "log.txt"
 
-    def parameters(self, experiment: str) -> list[str]:
-        """What its notebook is called with, as options of `bnbook notebook run`."""
-        data = ["-p", "data", self.data] if self.data in EXPERIMENTS[experiment].protocol.DATA else []
-        return ["-p", "profile", self.profile, *data]
+    def own_data(self, experiment: str) -> str:
+        """The data set that was asked for, where the experiment can be run on it; else ""."""
+        return self.data if self.data in EXPERIMENTS[experiment].protocol.DATA else ""
 
     def made(self, file: Path) -> bool:
         """Whether that record is there; a damaged one of the reader's own is made again."""

@@ -14,6 +14,7 @@ import nbformat
 import pytest
 
 from bnbook import cli, notebooks, paths, records
+from bnbook.config import ConfigError
 from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.notebooks import NotebookRunError
 from bnbook.records import Record, RecordError
@@ -120,6 +121,13 @@ def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
             "the smoke plan of mnist_activation_shift has no such run",
         ),
         (["--part", "3/2"], "part is 3/2; the first number must be 1 to 2"),
+        (["--part", "1/0"], "part is 1/0; the first number must be 1 to 0"),
+        (["--part=-1/2"], "part is -1/2; the first number must be 1 to 2"),
+        (["--jobs", "0"], "jobs is 0; it must be 1 to"),
+        (["--jobs", "-3"], "jobs is -3; it must be 1 to"),
+        (["--jobs", "100000"], "jobs is 100000; it must be 1 to"),
+        (["--stage", "multiverse", "--seed", "-1"], "has no such run"),
+        (["--stage", "multiverse", "--seed", "9" * 30], "has no such run"),
         (["--stage", "main"], "not made yet"),
     ],
 )
@@ -138,6 +146,46 @@ def test_run_makes_all_stages_once(checkout, capsys):
     assert len(capsys.readouterr().out.splitlines()) == len(plan)
     assert cli.main(["run", EXPERIMENT]) == 0
     assert checkout.made == plan
+
+
+@pytest.mark.parametrize("given", [["--part", "x"], ["--part", "1/y"], ["--seed", "one"], ["--jobs", "1.5"]])
+def test_what_is_no_number_is_refused_by_its_option(checkout, capsys, given):
+    with pytest.raises(SystemExit) as end:
+        cli.main(["run", EXPERIMENT, *given])
+    assert end.value.code == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert error.startswith(f"bnbook run: error: argument {given[0]}: ") and given[1] in error
+
+
+def test_a_plan_has_no_other_stage(checkout):
+    with pytest.raises(ConfigError, match="stage is 'warmup'; mnist_activation_shift has"):
+        plans.make_missing(EXPERIMENT, "smoke", checkout.own, stages=["warmup"])
+
+
+def test_run_makes_a_damaged_record_again_and_nothing_else(checkout, caplog):
+    cli.main(["run", EXPERIMENT])
+    made = list(checkout.made)
+    for job in (made[3], made[-1]):  # of the first stage and of the last
+        file = records.path(checkout.own, *job)
+        file.write_bytes(file.read_bytes()[:100])
+    checkout.made.clear()
+    assert cli.main(["run", EXPERIMENT]) == 0
+    assert checkout.made == [made[3], made[-1]]
+    assert caplog.text.count("is set aside as seed-") == 2
+    assert all(records.whole(records.path(checkout.own, *job)) for job in made)
+
+
+def test_data_that_cannot_be_had_is_said_before_anything_trains(checkout, monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("BNBOOK_DATA", str(tmp_path))
+    monkeypatch.setenv("BNBOOK_CACHE", str(tmp_path / "cache"))
+    assert cli.main(["run", EXPERIMENT, "--profile", "cpu"]) == 1
+    error = capsys.readouterr().err
+    assert f"BNBOOK_DATA={tmp_path} holds no MNIST" in error and error.count("\n") == 1
+    monkeypatch.delenv("BNBOOK_DATA")
+    assert cli.main(["run", "inception_speedups", "--profile", "cpu"]) == 1
+    error = capsys.readouterr().err
+    assert "CIFAR-10, JPEG copy has no public source" in error and "--data cifar10" in error
+    assert error.count("\n") == 1 and not checkout.made
 
 
 def test_run_picks_one_run(checkout):
@@ -305,4 +353,4 @@ def test_data_fetch_takes_what_can_be_downloaded(monkeypatch, capsys):
     monkeypatch.setattr(sources, "fetch", original)
     assert cli.main(["data", "fetch", "cifar10-jpeg"]) == 1
     error = capsys.readouterr().err
-    assert "CIFAR-10, JPEG copy cannot be downloaded: set BNBOOK_DATA to a folder that holds" in error
+    assert "CIFAR-10, JPEG copy has no public source: set BNBOOK_DATA to a folder that holds" in error

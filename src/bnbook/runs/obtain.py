@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import hashlib
+import math
 import platform
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
@@ -98,7 +99,7 @@ def _trained(
         config=config.to_dict(),
         seed=seed,
         outcome={"status": "diverged" if progress.diverged else "done", "step": progress.step},
-        curves=measured.curves,
+        curves=_finite(measured.curves),
         final=measured.final,
         first_losses=progress.first_losses,
         provenance=provenance(
@@ -112,6 +113,17 @@ def _trained(
         path=file,
     )
     return record, measured.arrays
+
+
+def _finite(curves: dict[str, dict[str, list]]) -> dict[str, dict[str, list]]:
+    """The same with None for what is no number: what a probe measures may run away before the loss does."""
+    return {
+        probe: {
+            name: [None if isinstance(one, float) and not math.isfinite(one) else one for one in column]
+            for name, column in columns.items()
+        }
+        for probe, columns in curves.items()
+    }
 
 
 @contextlib.contextmanager
@@ -191,12 +203,11 @@ def code_commit() -> str:
 
 
 @functools.cache
-def code_state(commit: str) -> str:
+def code_state(commit: str, package: Path = Path(__file__).parents[1]) -> str:
     """What checkpoints are kept by, so that none is gone on with by other code: the commit, and where that
-    does not say what the code is, a digest of the code."""
+    does not say what the code is, a digest of the code in `package`."""
     if commit != "unknown" and not commit.endswith("-dirty"):
         return commit
-    package = Path(__file__).parents[1]
     found = hashlib.sha256()
     for file in sorted(package.rglob("*.py")):
         found.update(f"{file.relative_to(package)} {file.stat().st_size}\n".encode() + file.read_bytes())

@@ -73,7 +73,7 @@ class Checkpoint:
             restored = dataclasses.replace(progress, **state["progress"])
             self.earlier = list(state["hardware"])
             torch.set_rng_state(state["random"])
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return
         except Exception as error:  # whatever torch says of what is no checkpoint of this run
             model.load_state_dict(before[0])

@@ -141,31 +141,42 @@ def dry_run(folder: Path, *config: str) -> str:
 # Killed
 
 
+# Starts what it is given, as `make reproduce` starts Snakemake.
+DRIVER = """
+import subprocess, sys
+from bnbook import parent
+subprocess.run(sys.argv[1:], env=parent.environment())
+"""
+
+
 @pytest.mark.slow
 def test_finished_records_outlive_whatever_is_killed_and_jobs_do_not(tmp_path):
     folder = copied(tmp_path / "a b")
     done = JOBS / f"{LONGER}_main_1.done"
     command = snakemake(folder, str(done), "--config", "profile=smoke")
 
-    def started(records: int) -> subprocess.Popen:
+    def started(records: int, *driver: str) -> subprocess.Popen:
         with (folder / "log.txt").open("a") as log:
-            process = subprocess.Popen(command, cwd=folder, env=environment(folder), stdout=log, stderr=log)
+            process = subprocess.Popen(
+                [*driver, *command], cwd=folder, env=environment(folder), stdout=log, stderr=log
+            )
         wait_until(lambda: len(records_of(folder, LONGER)) >= records or process.poll() is not None)
         assert process.poll() is None, (folder / "log.txt").read_text()
         return process
 
-    process = started(records=2)
+    process = started(2)
     (job,) = children(process.pid)
     os.kill(job, signal.SIGKILL)
     assert process.wait() != 0
     assert len(records_of(folder, LONGER)) >= 2
     assert not (folder / done).exists()
 
-    process = started(records=4)
-    (job,) = children(process.pid)
+    process = started(4, command[0], "-c", DRIVER)
+    (workflow,) = children(process.pid)
+    (job,) = children(workflow)
     process.kill()
     process.wait()
-    wait_until(lambda: not alive(job), seconds=5)
+    wait_until(lambda: not alive(workflow) and not alive(job), seconds=5)
 
     assert subprocess.run(command, cwd=folder, env=environment(folder), capture_output=True).returncode == 0
     assert (folder / done).exists()
@@ -492,8 +503,9 @@ def test_how_far_pip_is(install):
     with install.LOG.open("a") as log:
         log.write(
             "Collecting torch==2\n  Downloading torch-2.whl (900 MB)\n  Using cached numpy-2.whl (1 MB)\n"
+            "Processing /my docs/six-1.whl (from bnbook==0.1.0)\n"
         )
-    assert install.state() == f"2 of {len(pins)} downloaded"
+    assert install.state() == f"3 of {len(pins)} downloaded"
     with install.LOG.open("a") as log:
         log.write("Installing collected packages: numpy, torch\n")
     assert install.state() == f"0 of {len(pins)} unpacked"

@@ -149,7 +149,8 @@ def state() -> str:
     total = sum(1 for pin in PINS.read_text(encoding="utf-8").splitlines() if pin and not pin.startswith("#"))
     if "\nInstalling collected packages" in text:
         return f"{min(len(metadata()), total)} of {total} unpacked"
-    files = set(re.findall(r"^ +(?:Downloading|Using cached) (\S+\.(?:whl|gz))(?: |$)", text, re.MULTILINE))
+    begun = r"^(?: +Downloading | +Using cached |Processing .*/)([^\s/]+\.(?:whl|gz))(?: |$)"
+    files = set(re.findall(begun, text, re.MULTILINE))
     found = set(re.findall(r"^(?:Collecting|Requirement already satisfied:) ([\w.-]+)", text, re.MULTILINE))
     return f"{len(files)} of {total} downloaded" if files else f"{len(found)} of {total} found"
 

@@ -442,7 +442,8 @@ def test_agreement(board):
     other = [dataclasses.replace(claim, low=-2.0, high=-1.0)]
     unsure = [dataclasses.replace(claim, low=-1.0, high=1.0)]
     words = [claims.agreement([claim], fresh)[0].agreement for fresh in (same, other, unsure)]
-    assert words == ["direction agrees", "differs", "too small to say"]
+    assert words == ["direction agrees", "differs", "too small at this scale"]
+    assert claims.agreement(unsure, same)[0].agreement == "open in the committed results"
     assert claims.agreement([board["c-4.2-speedup"]], [board["c-4.2-speedup"]]) == []
 
 
@@ -450,19 +451,27 @@ def test_agreement_on_a_bound_and_on_a_definition(board):
     claim = board["c-4.1-speed"]
     bound = dataclasses.replace(claim, estimate=7.2, low=0.6, high=87.1, bound="lower")
     row = claims.agreement([bound], [dataclasses.replace(bound, low=1.4)])[0]
-    assert (row.committed, row.fresh) == ("at least 0.60 times", "at least 1.40 times")
-    assert row.agreement == "too small to say"
+    assert (row.committed, row.fresh) == ("at least 0.600 times", "at least 1.40 times")
+    assert row.agreement == "open in the committed results"
     # "At most 0.9" points the other way; "at least 0.9" nowhere.
     upper = dataclasses.replace(bound, low=0.1, high=0.9, bound="upper")
     assert claims.agreement([upper], [upper])[0].agreement == "direction agrees"
     lower = dataclasses.replace(upper, bound="lower")
-    assert claims.agreement([lower], [lower])[0].agreement == "too small to say"
+    assert claims.agreement([lower], [lower])[0].agreement == "too small at this scale"
     held = dataclasses.replace(claim, kind="definition", verdict="holds", estimate=2.0, low=2.0, high=2.0)
     failed = dataclasses.replace(held, verdict="fails")
     assert claims.agreement([held], [held])[0] == claims.Agreement(
-        claim.id, "2.00 times", "2.00 times", "direction agrees"
+        claim.id, claim.statement["en"], "2.00 times", "2.00 times", "direction agrees"
     )
     assert claims.agreement([held], [failed])[0].agreement == "differs"
+
+
+def test_a_ratio_beside_a_rerun_has_three_digits(board):
+    claim = dataclasses.replace(board["c-4.1-speed"], estimate=31622.78, low=1.234, high=713_021_077.4)
+    row = claims.agreement([claim], [claim])[0]
+    assert row.fresh == "31,600 times (1.23 to 713,000,000)"
+    wide = dataclasses.replace(claim, estimate=123.4, low=0.5, high=math.inf)
+    assert claims.agreement([wide], [wide])[0].fresh == "123 times (0.500 to ∞)"
 
 
 def test_an_experiment_without_all_its_records_is_not_run_yet(tmp_path, synthetic):

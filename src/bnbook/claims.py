@@ -7,6 +7,7 @@ holds the records against the rules; `numbers` gives the measured numbers by key
 import dataclasses
 import itertools
 import json
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,6 +31,9 @@ VERDICTS = {
     "definition": ("holds", "fails", "not run yet"),
     "shown": ("not judged", "not testable here", "not run yet"),
 }
+
+# Whether a rerun points the way of the committed results; the last two, of what one of them cannot tell.
+AGREEMENTS = ("direction agrees", "differs", "open in the committed results", "too small at this scale")
 
 DECIDED = ("reproduced", "not reproduced", "inconclusive")
 
@@ -67,17 +71,19 @@ class Agreement:
     """One row of the table that compares a rerun with the committed results."""
 
     id: str
+    statement: str
     committed: str
     fresh: str
-    agreement: str  # direction agrees, differs, too small to say
+    agreement: str  # one of AGREEMENTS
 
 
-def results(profile: str = "cpu", folders: Sequence[Path] | None = None) -> AllResults:
+def results(profile: str = "cpu", folders: Sequence[Path] | None = None, data: str = "") -> AllResults:
     """The records of `profile`, from `folders` (runs folders), of every experiment that has them all, and of
     what is registered again those that have been made.
 
-    By default the committed records for "cpu", which the book shows; for the others also build/results.
-    Raises MissingRecord where no experiment is complete.
+    By default the committed records for "cpu", which the book shows; for the others also build/results. With
+    `data` those of the plans on that data set, of each experiment that can be run on it. Raises MissingRecord
+    where no experiment is complete.
     """
     if folders is None:
         places = [paths.RESULTS] if profile == "cpu" else [paths.RESULTS, paths.BUILD_RESULTS]
@@ -85,7 +91,7 @@ def results(profile: str = "cpu", folders: Sequence[Path] | None = None) -> AllR
     found, missing = {}, []
     for name, experiment in known_by_records().items():
         try:
-            found[name] = experiment.protocol.results(experiment.protocol.PROFILES[profile], folders)
+            found[name] = experiment.protocol.results(experiment.sizes(profile, data), folders)
         except MissingRecord as error:
             missing.append(error)
     if not found:
@@ -361,9 +367,11 @@ def agreement(committed: list[ClaimResult], fresh: list[ClaimResult]) -> list[Ag
         if claim.estimate is None or other is None or other.estimate is None:
             continue
         ours, theirs = _direction(claim), _direction(other)
-        words = "direction agrees" if ours == theirs else "differs"
-        words = words if ours and theirs else "too small to say"
-        rows.append(Agreement(claim.id, _short(claim), _short(other), words))
+        agrees, differs, is_open, too_small = AGREEMENTS
+        words = agrees if ours == theirs else differs
+        if not (ours and theirs):
+            words = is_open if theirs else too_small
+        rows.append(Agreement(claim.id, claim.statement["en"], _short(claim), _short(other), words))
     return rows
 
 
@@ -384,7 +392,7 @@ def _numbers(claim: ClaimResult) -> tuple[str, float, float, float]:
 
 def _short(claim: ClaimResult) -> str:
     unit, *numbers = _numbers(claim)
-    middle, low, high = (amount(value, unit) for value in numbers)
+    middle, low, high = (_rounded(value, unit) for value in numbers)
     word = UNITS[unit].word["en"]
     if claim.kind == "definition":
         return f"{middle}{word}"
@@ -394,6 +402,13 @@ def _short(claim: ClaimResult) -> str:
         "upper": f"at most {high}{word}",
         "both": "not to be told",
     }[claim.bound]
+
+
+def _rounded(value: float, unit: str) -> str:
+    """As `amount`; a ratio, which may be of any size, to three digits."""
+    if UNITS[unit].neutral and math.isfinite(value):
+        return f"{value:#.3g}".rstrip(".") if value < 1000 else f"{float(f'{value:.3g}'):,.0f}"
+    return amount(value, unit)
 
 
 README_NUMBER = re.compile(r"(<!-- (\[\[[^\]]+\]\]) -->).*?(?=<!-- -->)")

@@ -1,7 +1,6 @@
 """The `bnbook` command: parsing only. A handler imports what it needs, so that `--help` answers at once."""
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -43,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"bnbook {__version__}")
     commands = top.add_subparsers(title="commands", metavar="COMMAND", required=True)
     _run(commands)
+    _reproduce(commands)
     _forget(commands)
     _figures(commands)
     _claims(commands)
@@ -112,6 +112,43 @@ def run(arguments: argparse.Namespace) -> None:
         raise ConfigError(f"the {arguments.profile} plan of {arguments.experiment} has no such run")
 
 
+def _reproduce(commands) -> None:
+    command = _command(
+        commands,
+        "reproduce",
+        reproduce,
+        "make all runs, notebooks and figures, and the book: `make reproduce`",
+    )
+    _profile(command, "smoke")
+    _data_set(command)
+    command.add_argument("--commit", action="store_true", help="into results/, for the project's own runs")
+    command.add_argument(
+        "--cores",
+        type=_cores,
+        default="all",
+        metavar="N",
+        help="jobs at a time (default: all, as many as cores)",
+    )
+
+
+def _cores(text: str) -> str:
+    if text != "all" and not (text.isdecimal() and int(text)):
+        raise argparse.ArgumentTypeError(f"{text!r} is neither a number from 1 on nor all")
+    return text
+
+
+def reproduce(arguments: argparse.Namespace) -> None:
+    from bnbook import claims
+    from bnbook.runs.reproduce import Sweep, reproduce
+
+    sweep = Sweep(arguments.profile, arguments.data, arguments.commit)
+    reproduce(sweep, arguments.cores)
+    _beside_committed(claims.results(sweep.profile, [sweep.runs], sweep.data))
+    print(f"Notebooks: {sweep.folder}")
+    print(f"Figures of this rerun: {paths.BUILD_RESULTS / 'figures'}")
+    print(f"The book: {paths.BUILD / 'html' / 'index.html'}")
+
+
 def _runs(committed: bool) -> Path:
     """The runs folder of the project's own runs, or of everybody else's."""
     return paths.runs(paths.RESULTS if committed else paths.BUILD_RESULTS)
@@ -125,10 +162,9 @@ def _forget(commands) -> None:
 
 
 def forget(arguments: argparse.Namespace) -> None:
-    from bnbook.runs import plans
+    from bnbook.runs.reproduce import Sweep
 
-    for name in EXPERIMENTS:
-        plans.remove(name, arguments.profile, _runs(committed=False))
+    Sweep(arguments.profile).forget()
 
 
 def _figures(commands) -> None:
@@ -152,14 +188,22 @@ def _rerun(command: argparse.ArgumentParser) -> None:
         action="store_true",
         help="from your own runs in build/results, as all profiles but cpu are",
     )
+    _data_set(command)
 
 
-def _results(arguments: argparse.Namespace):
-    """The records of the profile: the committed ones are of the profile cpu."""
+def _data_set(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--data", default="", metavar="NAME", help="the data set, of every experiment that can be run on it"
+    )
+
+
+def _results(arguments: argparse.Namespace, own: bool = False):
+    """The records of the profile: the committed ones are of the profile cpu, unless the reader's `own` are
+    asked for."""
     from bnbook import claims
 
-    committed = arguments.profile == "cpu" and not arguments.rerun
-    return claims.results(arguments.profile, [_runs(committed)])
+    committed = arguments.profile == "cpu" and not (own or arguments.rerun or arguments.data)
+    return claims.results(arguments.profile, [_runs(committed)], arguments.data)
 
 
 def _claims(commands) -> None:
@@ -177,16 +221,32 @@ def _claims(commands) -> None:
 def claims(arguments: argparse.Namespace) -> None:
     from bnbook import claims
 
-    board = claims.board(_results(arguments))
     if arguments.against:
-        rows = claims.agreement(claims.board(claims.results()), board)
-        _table(("claim", "committed result", "this rerun", ""), [dataclasses.astuple(row) for row in rows])
-    else:
-        if arguments.readme:
-            file = paths.ROOT / "README.md"
-            text, numbers = file.read_text(encoding="utf-8"), claims.all_numbers(_results(arguments))
-            file.write_text(claims.readme(board, text, numbers), encoding="utf-8")
-        _table(("claim", "verdict", "result"), [(row.id, row.verdict, row.text["en"]) for row in board])
+        _beside_committed(_results(arguments, own=True))
+        return
+    results = _results(arguments)
+    board = claims.board(results)
+    if arguments.readme:
+        file = paths.ROOT / "README.md"
+        text, numbers = file.read_text(encoding="utf-8"), claims.all_numbers(results)
+        files.write(file, claims.readme(board, text, numbers))
+    _table(("claim", "verdict", "result"), [(row.id, row.verdict, row.text["en"]) for row in board])
+
+
+def _beside_committed(results) -> None:
+    """The claims on which these results point somewhere, beside the committed ones; how many others there
+    are."""
+    from bnbook import claims
+
+    rows = claims.agreement(claims.board(claims.results()), claims.board(results))
+    *answers, is_open, too_small = claims.AGREEMENTS
+    for row in rows:
+        if row.agreement in answers:
+            print(f"{row.id}: {row.statement}")
+            print(f"    committed {row.committed}; this rerun {row.fresh}: {row.agreement}")
+    for words in (too_small, is_open):
+        if number := sum(row.agreement == words for row in rows):
+            print(f"{words}: {number} claims")
 
 
 def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -3,21 +3,25 @@
 import dataclasses
 import html
 import json
+import os
 import re
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from bs4 import BeautifulSoup
+from pybtex.database import parse_string
 from sphinx.testing.util import SphinxTestApp
 
 from bnbook import claims, figures, paper, paths, sphinxext
 from bnbook.book import summary
 from bnbook.experiments.mnist_activation_shift.protocol import PROFILES, Results
 from bnbook.notebooks import NotebookRunError
-from bnbook.sphinxext import glossary, notebooks, numbers
+from bnbook.sphinxext import data, glossary, notebooks, numbers
 from bnbook.sphinxext.builder import address
 from bnbook.sphinxext.claims import board
-from bnbook.sphinxext.figures import citations, texts
+from bnbook.sphinxext.figures import NOWHERE, bibtex, citations, export_figures, latex, texts
 
 MODULES = ("html", "builder", "editions", "glossary", "notebooks", "numbers", "figures", "claims")
 EXTENSIONS = ["myst_nb", "sphinxcontrib.bibtex", *(f"bnbook.sphinxext.{module}" for module in MODULES)]
@@ -329,7 +333,7 @@ def test_the_figures_page_is_described_to_other_sites(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("base", "shown"), [("", "{{address}}"), ("https://example.org/en/", "https://example.org/en")]
+    ("base", "shown"), [("", NOWHERE), ("https://example.org/en/", "https://example.org/en")]
 )
 def test_citations_carry_the_address_licence_and_content_hash(tmp_path, base, shown):
     book = figure_book(tmp_path, "en", html_baseurl=base)
@@ -339,7 +343,8 @@ def test_citations_carry_the_address_licence_and_content_hash(tmp_path, base, sh
     assert len(boxes) == 4
     for text in boxes:
         assert f"{shown}/figures/pic-one.html" in text and "CC BY 4.0" in text and "0123456789ab" in text
-    assert ("data-bn-address" in book.page()) == (not base)
+    word = f'<p class="bn-cite-unreachable" data-bn-address="{NOWHERE}">'
+    assert (word in book.page()) == (not base)
 
 
 def test_a_citation_in_html_and_markdown_survives_marks_in_its_texts(tmp_path):
@@ -347,6 +352,54 @@ def test_a_citation_in_html_and_markdown_survives_marks_in_its_texts(tmp_path):
     made = citations("pic-one", texts(tmp_path, "pic-one"), "abc", "en", "https://x.org", "2026")
     assert made["Markdown"].startswith("[![A line <rising> \\[up\\]](https://x.org/figures/pic-one.png)]")
     assert 'alt="A line &lt;rising&gt; [up]"' in made["HTML"]
+
+
+def test_bibtex_is_what_latex_can_set(tmp_path):
+    title = r"ε_2 − 10% & #1 of $x$, {8×8}, γ^2 ≥ β – “é”"
+    entry = bibtex("pic-one", title, "2026", "https://x.org/a_b.html", "results 0.1.0 (abc), CC BY 4.0")
+    assert entry.isascii()
+    [(key, found)] = parse_string(entry, "bibtex").entries.items()
+    assert key == "bnbook-pic-one" and found.type == "misc"
+    assert found.fields["url"] == "https://x.org/a_b.html"  # \\url and biblatex take it as it is
+    assert latex("ε − 8×8") == r"$\epsilon$ $-$ 8$\times$8"
+    assert latex("10% & #1_2 {x} $ ^ \\") == r"10\% \& \#1\_2 \{x\} \$ \textasciicircum{} \textbackslash{}"
+
+
+def test_bibtex_in_korean_says_what_can_set_it(tmp_path):
+    write(tmp_path, {})
+    for lang, korean in (("ko", True), ("en", False)):
+        made = citations("pic-one", texts(tmp_path, "pic-one"), "abc", lang, "https://x.org", "2026")[
+            "BibTeX"
+        ]
+        assert made.startswith("@misc{") != korean and ("XeLaTeX" in made) == korean
+        assert list(parse_string(made, "bibtex").entries) == ["bnbook-pic-one"]
+
+
+def test_no_figure_has_a_title_that_latex_cannot_set(monkeypatch):
+    monkeypatch.undo()  # the real figures
+    for file in (paths.BOOK / "figures").glob("*.md"):
+        if file.stem != "index":
+            left = {sign for text in figures.texts(file)["title"].values() for sign in latex(text)}
+            assert not {s for s in left if not s.isascii() and not "가" <= s <= "힣"}, file.name
+
+
+@pytest.mark.parametrize("damage", ["nothing", "a cut file", "a file too many", "an interrupted export"])
+def test_exported_figures_are_looked_at(tmp_path, monkeypatch, damage):
+    folder = tmp_path / "figures"
+    export_figures(folder)
+    whole = {file.name: file.read_bytes() for file in folder.iterdir()}
+    exports = []
+    monkeypatch.setattr(figures, "export_all", lambda *given: exports.append(1) or fake_export(*given))
+    if damage == "a cut file":
+        (folder / "pic-one.png").write_bytes(b"\x89PNG")
+    elif damage == "a file too many":
+        (folder / "pic-two.svg").touch()
+    elif damage == "an interrupted export":
+        (folder / "manifest.stamp").unlink()
+        (folder / "manifest.json").write_text("{")
+    export_figures(folder)
+    assert {file.name: file.read_bytes() for file in folder.iterdir()} == whole
+    assert bool(exports) == (damage != "nothing")
 
 
 @pytest.mark.parametrize(
@@ -362,6 +415,38 @@ def test_a_missing_text_of_a_figure_is_a_warning(tmp_path, yml, message):
     text = PAGE + "\n```{bnfigure} pic-one\n```\n"
     warnings = Book(tmp_path, {"book/index.md": text, "book/figures/pic-one.md": yml}).warnings
     assert "book/index.md:12" in warnings and message in warnings
+
+
+HOSTILE = "<script>alert(1)</script> *x* [y](javascript:z) $a$ `b`"
+
+
+@pytest.mark.parametrize("edition", ["ko", "en", "ko-en"])
+def test_a_word_out_of_a_record_stays_a_word(tmp_path, made_up, monkeypatch, edition):
+    """A data set's name, the hardware: in prose, captions, alt texts, titles, tables and claims."""
+    made_up["data"] = HOSTILE
+    claim = FakeClaim("c-9", "reproduced")
+    for part in ("text", "detail", "statement"):
+        setattr(claim, part, {"ko": f"값 {HOSTILE[:25]}", "en": f"value {HOSTILE[:25]}"})
+    monkeypatch.setattr(claims, "board", lambda results: [claim])
+    figure = FIGURE_PAGE.replace("[[accuracy|.2f]]", "[[data]]").replace("첫 그림", "'첫 [[data]]'")
+    entry = "{what: {ko: 것, en: What}, ours: '[[data]]', why: {ko: '[[data]]', en: '[[data]]'}}"
+    files = {
+        "book/index.md": f"{PAGE}\n{{result}}`data`\n\n```{{bnfigure}} pic-one\n```\n\n"
+        "```{claims} c-\n```\n\n```{unstated} mnist\n```\n\n```{bngallery}\n```\n"
+        "\n```{toctree}\nfigures/pic-one\n```\n",
+        "book/figures/pic-one.md": figure,
+        "book/protocols.yml": f"mnist:\n  - {entry}\n",
+    }
+    book = Book(tmp_path, files, edition)
+    assert book.warnings == ""
+    for name in ("index", "figures/pic-one"):
+        page = BeautifulSoup(book.page(name), "html.parser")
+        assert not page.select("script, a[href^=javascript], em, .math")
+    page = BeautifulSoup(book.page(), "html.parser")
+    assert HOSTILE in page.select_one(".bn-result").get_text()
+    assert HOSTILE in page.select_one("figcaption").get_text()
+    assert HOSTILE in page.select_one(".bn-unstated-ours").get_text()
+    assert "<script>alert(1)</script>" in page.select_one(".bn-claim-ours").get_text()
 
 
 def test_an_unknown_figure_is_a_warning(tmp_path):
@@ -532,6 +617,10 @@ def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypa
     write(tmp_path, {"notebooks/01_x.ipynb": notebook(cell("code", "2"))})
     notebooks.execute_notebooks(*folders)
     assert len(runs) == 2
+    executed = tmp_path / "build" / "01_x.ipynb"
+    executed.write_text(executed.read_text()[:40])  # damaged, or cut by a kill
+    notebooks.execute_notebooks(*folders)
+    assert len(runs) == 3 and json.loads(executed.read_text())
 
 
 def test_a_notebook_without_its_records_is_not_run_by_a_build(tmp_path, monkeypatch):
@@ -562,6 +651,71 @@ def test_the_summary_of_a_failed_build_is_one_line(tmp_path):
         (tmp_path / f"{edition}.log").write_text("reading\nbook/a.md:3: WARNING: unpaired {ko}\n")
     line = summary([tmp_path / "ko.log", tmp_path / "en.log"])
     assert line.count("book/a.md:3: WARNING: unpaired {ko}") == 1 and "\n" not in line
+
+
+@pytest.mark.parametrize("builder", ["dirhtml", "singlehtml", "latex", "linkcheck", "text"])
+def test_other_builders_are_refused_in_one_line(tmp_path, builder):
+    write(tmp_path, {"book/index.md": PAGE})
+    (tmp_path / "conf.py").write_text(f"extensions = {EXTENSIONS}\nroot_doc = 'book/index'\n")
+    with pytest.raises(SystemExit, match=f"no builder '{builder}'; `make book` builds it as html$"):
+        SphinxTestApp(builder, tmp_path, builddir=tmp_path / "out")
+
+
+STATED = (
+    "src/bnbook/paper.yml",
+    "src/bnbook/deep/code.py",
+    "src/bnbook/skeleton/x.txt",
+    "results/bench.json",
+)
+
+
+def test_what_the_book_is_made_from_is_seen_by_its_bytes(tmp_path, monkeypatch):
+    """Also where size and time stay: git and rsync can leave both."""
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path / "results")
+
+    def state() -> str:
+        data._state.cache_clear()
+        return data.fingerprint()
+
+    try:
+        seen = {state()}
+        record = "results/runs/mnist/seed-0.json"
+        for name in (*STATED, record):
+            file = tmp_path / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("accuracy: 0.97")
+            seen.add(state())
+            times = file.stat()
+            file.write_text("accuracy: 0.98")
+            os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+            seen.add(state())
+        assert len(seen) == 1 + 2 * (len(STATED) + 1)
+        for name in ("src/bnbook/__pycache__/code.pyc", "results/runs/mnist/seed-1.json.host.7.tmp"):
+            (tmp_path / name).parent.mkdir(exist_ok=True)
+            (tmp_path / name).write_text("of no weight")
+        assert state() in seen
+    finally:
+        data._state.cache_clear()
+
+
+def test_the_fingerprint_is_quick():
+    """It is taken at the start of every build."""
+    data._state.cache_clear()
+    began = time.process_time()
+    data.fingerprint()
+    assert time.process_time() - began < 1
+
+
+def test_another_rule_makes_the_pages_of_claims_again(tmp_path, monkeypatch):
+    """Their texts come from paper.yml, of which the numbers show nothing."""
+    files = {"book/index.md": PAGE + "\n```{claims}\n```\n"}
+    Book(tmp_path, files, "en")
+    claim = FakeClaim("c-1", "inconclusive")
+    monkeypatch.setattr(claims, "board", lambda results: [claim])
+    monkeypatch.setattr(numbers, "fingerprint", lambda: "of another paper.yml")
+    forget()
+    assert "inconclusive" in words(Book(tmp_path, {}, "en").page())
 
 
 def test_every_figure_has_a_page_in_the_contents(monkeypatch):

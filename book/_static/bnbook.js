@@ -1,22 +1,55 @@
-// Copying, the language switch, and the address of the page being read. No libraries.
+// Copying and citing, the language switch, the address of the page being read. No libraries.
 (() => {
   "use strict";
 
   const page = document.documentElement;
+  const keys = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘C" : "Ctrl+C";
   const words = page.lang === "ko"
-    ? { copy: "복사", copied: "복사했습니다", failed: "복사하지 못했습니다" }
-    : { copy: "Copy", copied: "Copied", failed: "Could not copy" };
+    ? { copy: "복사", copied: "복사했습니다", refused: `골라 두었습니다. ${keys}를 누르십시오`, absent: "이 판은 여기에 없습니다" }
+    : { copy: "Copy", copied: "Copied", refused: `Selected: press ${keys}`, absent: "This edition is not here" };
 
-  // Where the site's address is unset, citations point to where the page is being read.
+  // Where the site's address is unset, citations name where the page is being read, if others can get there. Of
+  // an address of this machine, or of a network at home, the placeholder stays, and a word about it.
+  const reachable = /^https?:$/.test(location.protocol)
+    && (location.hostname.includes(".") || /^\[[23]/.test(location.hostname))
+    && !/(^(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01]))\.[\d.]+|\.(localhost|local|lan|internal|home\.arpa))$/.test(location.hostname);
   const address = new URL(page.dataset.content_root || "./", location.href).href.replace(/\/$/, "");
-  document.querySelectorAll("[data-bn-address]").forEach((text) => {
-    text.textContent = text.textContent.replaceAll("{{address}}", address);
+  if (reachable) document.querySelectorAll("[data-bn-address]").forEach((word) => {
+    word.parentElement.querySelectorAll(".bn-cite-text").forEach((text) => {
+      text.textContent = text.textContent.replaceAll(word.dataset.bnAddress, address);
+    });
+    word.remove();
   });
 
+  // A link to a closed box opens it.
+  const openBox = () => {
+    const box = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (box?.tagName !== "DETAILS" || box.open) return;
+    box.open = true;
+    box.scrollIntoView();
+  };
+  openBox();
+  addEventListener("hashchange", openBox);
+
   // The switch stays at the place in the page.
-  const keepAnchor = () => document.querySelectorAll("a.bn-edition").forEach((link) => { link.hash = location.hash; });
+  const switches = document.querySelectorAll("a.bn-edition");
+  const keepAnchor = () => switches.forEach((link) => { link.hash = location.hash; });
   keepAnchor();
   addEventListener("hashchange", keepAnchor);
+
+  // Where an edition was put alone on a server, the switch says so instead of leading to nothing. It asks when it
+  // is used: asking on every page would cost all readers two requests. Of local files nobody can ask.
+  switches.forEach((link) => link.addEventListener("click", async (event) => {
+    if (location.protocol === "file:" || event.ctrlKey || event.metaKey || event.shiftKey) return;
+    event.preventDefault();
+    const answer = await fetch(link.href, { method: "HEAD" }).catch(() => null);
+    if (answer?.status !== 404) location.assign(link.href);
+    else {
+      link.setAttribute("aria-disabled", "true");
+      link.title = words.absent;
+      announce(words.absent);
+    }
+  }));
 
   // Copy buttons: those written in the page, and one for every block of code.
   document.querySelectorAll("div.highlight > pre").forEach((code) => {
@@ -34,44 +67,42 @@
   live.setAttribute("aria-live", "polite");
   document.body.append(live);
 
-  const write = async (text) => {
-    if (navigator.clipboard) return navigator.clipboard.writeText(text);
-    const area = document.createElement("textarea"); // pages without a secure address
-    area.value = text;
-    document.body.append(area);
-    area.select();
-    const done = document.execCommand("copy");
-    area.remove();
-    if (!done) throw new Error("copy refused");
+  const announce = (text) => { live.textContent = text; };
+
+  // Where the browser keeps its clipboard from the page, the text is selected for the reader's own keys.
+  const select = (text) => {
+    text.focus();
+    getSelection().selectAllChildren(text);
   };
 
-  const say = (button, text) => {
+  const say = (button, text, seconds = 2) => {
     const label = button.dataset.label ?? (button.dataset.label = button.textContent);
     button.textContent = text;
-    live.textContent = text;
+    announce(text);
     clearTimeout(button.timer);
-    button.timer = setTimeout(() => { button.textContent = label; live.textContent = ""; }, 2000);
+    button.timer = setTimeout(() => { button.textContent = label; announce(""); }, 1000 * seconds);
   };
 
   document.addEventListener("click", async (event) => {
     const button = event.target.closest("button.bn-copy");
     if (!button) return;
-    const text = button.closest(".bn-cite-item, .highlight").querySelector("pre").textContent;
+    const text = button.closest(".bn-cite-item, .highlight").querySelector("pre");
     try {
-      await write(text.replace(/\n$/, ""));
+      await navigator.clipboard.writeText(text.textContent.replace(/\n$/, ""));
       say(button, button.dataset.copied);
     } catch {
-      say(button, words.failed);
+      select(text);
+      say(button, words.refused, 6);
     }
   });
 
   // Boxes that scroll sideways can be reached with the keyboard.
-  const reachable = () => document.querySelectorAll(".bn-table-scroll, div.math").forEach((box) => {
+  const focusable = () => document.querySelectorAll(".bn-table-scroll, div.math").forEach((box) => {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   });
-  addEventListener("load", reachable);
-  addEventListener("resize", reachable);
+  addEventListener("load", focusable);
+  addEventListener("resize", focusable);
 
   // The search page reads each page found for its summary, which browsers refuse in local files.
   if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined")

@@ -2,23 +2,32 @@
 
 `jupyter-book build . --toc book/_toc.yml` builds the side-by-side edition alone; here Jupyter Book only
 translates `_config.yml`, since its command cannot give each edition its own language, title and address.
+
+Sphinx writes each edition into a folder of its own below build/editions, where it finds the next time what it
+need not make again. The site is a copy of these folders, put in the place of the last one in one step: what a
+reader sees is whole and of one build, whatever becomes of a build or has become of the files of the last.
 """
 
+import ctypes
+import fcntl
 import gc
+import hashlib
 import importlib
 import multiprocessing
+import os
 import re
+import shutil
 import sys
 import time
-from collections.abc import Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import sphinx.cmd.build
 import yaml
 from jupyter_book.config import get_final_config
 
-from bnbook import paths
+from bnbook import files, parent, paths
 from bnbook.sphinxext import claims, numbers, theme
 from bnbook.sphinxext.editions import EDITIONS
 from bnbook.sphinxext.figures import export_figures
@@ -40,27 +49,35 @@ def build(
 ) -> Path:
     """Builds `editions` of the book in `source` into `html`/<edition> and returns the page to open.
 
-    Prints a line for each step. Raises BookError, or NotebookRunError where a notebook fails.
+    Prints a line for each step. Raises BookError, or NotebookRunError where a notebook fails; then the site
+    of the last build is still there.
     """
     work = source / "build"
-    with step("notebooks executed from records"):
-        execute_notebooks(source / "notebooks", work / "notebooks")
-    with step("figures exported"):
-        export_figures(work / "figures")
-    conf = write_conf(source, work / "book")
-    options = ["-n", "-q", "-N", *(["-W", "--keep-going"] if warnings_are_errors else [])]
-    with step(f"editions {', '.join(editions)}"):
-        prepare()
-        logs = {edition: work / "book" / f"{edition}.log" for edition in editions}
-        running = {
-            edition: start(edition, source, conf, html, options, logs[edition]) for edition in editions
-        }
-        for process in running.values():
-            process.join()
-        failed = [edition for edition, process in running.items() if process.exitcode != 0]
-    if failed:
-        raise BookError(summary([logs[edition] for edition in failed]))
-    return theme.write_entry_page(html)
+    with alone(work):
+        with step("notebooks executed from records"):
+            execute_notebooks(source / "notebooks", work / "notebooks")
+        with step("figures exported"):
+            export_figures(work / "figures")
+        made = [Edition(edition, source) for edition in editions]
+        options = ["-n", "-q", "-N", *(["-W", "--keep-going"] if warnings_are_errors else [])]
+        with step(f"editions {', '.join(editions)}"):
+            write(made, write_conf(source, work / "book"), options)
+        publish(made, html.resolve())
+    return html / "index.html"
+
+
+@contextmanager
+def alone(work: Path) -> Iterator[None]:
+    """One build at a time in the folder `work`. The processes of the editions hold the lock too: after a kill
+    the next build waits until they are gone."""
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "book.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("book: waits for another build to end", flush=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 class step:
@@ -94,8 +111,66 @@ def write_conf(source: Path, folder: Path) -> Path:
     text = "".join(f"{key} = {value!r}\n" for key, value in sorted(config.items()))
     conf = folder / "conf.py"
     if not conf.exists() or conf.read_text(encoding="utf-8") != text:
-        conf.write_text(text, encoding="utf-8")
+        files.write(conf, text)
     return folder
+
+
+class Edition:
+    """The folder in which Sphinx keeps one edition: its pages, what it has read, the notebooks' pictures."""
+
+    def __init__(self, name: str, source: Path) -> None:
+        self.name, self.source = name, source
+        self.folder = source / "build" / "editions" / name
+        self.pages = self.folder / name
+        self.log = source / "build" / "book" / f"{name}.log"
+        self.finished = self.folder / "finished"
+
+    def start(self, conf: Path, options: Sequence[str]) -> multiprocessing.Process:
+        """Starts sphinx-build; what it prints goes to the log.
+
+        What is not as the last whole build left it, since that was interrupted or somebody changed a file, is
+        made from nothing: Sphinx looks at its sources alone, and would keep it.
+        """
+        if not self.finished.exists() or self.finished.read_text() != self.state():
+            shutil.rmtree(self.folder, ignore_errors=True)
+        settings = {
+            "edition": self.name,
+            "language": EDITIONS[self.name][0],
+            "html_baseurl": base_url(self.source, self.name),
+        }
+        defines = [part for key, value in settings.items() for part in ("-D", f"{key}={value}")]
+        places = ["-c", conf, "-d", self.folder / "doctrees", self.source, self.pages]
+        arguments = [str(one) for one in ("-b", "html", *options, *defines, *places)]
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        process = context.Process(target=sphinx_build, args=(arguments, self.log), daemon=True)
+        process.start()
+        return process
+
+    def state(self) -> str:
+        """A hash over names, sizes and times of all files in the folder, and over the table of contents: the
+        page of a chapter that was taken out of it would stay."""
+        digest = hashlib.sha256((self.source / "book" / "_toc.yml").read_bytes())
+        for file in sorted(self.folder.rglob("*")):
+            if file.is_file() and file != self.finished:
+                stat = file.stat()
+                digest.update(f"{file} {stat.st_size} {stat.st_mtime_ns}\n".encode())
+        return digest.hexdigest()
+
+
+def write(editions: Sequence[Edition], conf: Path, options: Sequence[str]) -> None:
+    """Have Sphinx write the editions, a process each; raises BookError where one fails."""
+    prepare()
+    running = [edition.start(conf, options) for edition in editions]
+    for process in running:
+        process.join()
+    failed = []
+    for edition, process in zip(editions, running, strict=True):
+        if process.exitcode == 0:
+            files.write(edition.finished, edition.state())
+        else:
+            failed.append(edition)
+    if failed:
+        raise BookError(summary([edition.log for edition in failed]))
 
 
 def prepare() -> None:
@@ -107,28 +182,39 @@ def prepare() -> None:
     gc.freeze()
 
 
-def start(
-    edition: str, source: Path, conf: Path, html: Path, options: list[str], log: Path
-) -> multiprocessing.Process:
-    """Starts sphinx-build for one edition; what it prints goes to `log`."""
-    settings = {
-        "edition": edition,
-        "language": EDITIONS[edition][0],
-        "html_baseurl": base_url(source, edition),
-    }
-    defines = [part for key, value in settings.items() for part in ("-D", f"{key}={value}")]
-    doctrees = source / "build" / "doctrees" / edition
-    arguments = ["-b", "html", "-c", conf, "-d", doctrees, *options, *defines, source, html / edition]
-    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-    process = context.Process(target=sphinx_build, args=([str(one) for one in arguments], log))
-    process.start()
-    return process
-
-
 def sphinx_build(arguments: list[str], log: Path) -> None:
-    """sphinx-build in this process, which ends with its exit status."""
+    """sphinx-build in this process, which ends with its exit status, or with its parent."""
+    os.environ[parent.VARIABLE] = str(multiprocessing.parent_process().pid)
+    parent.follow()
     with log.open("w", encoding="utf-8") as stream, redirect_stdout(stream), redirect_stderr(stream):
         sys.exit(sphinx.cmd.build.main(arguments))
+
+
+def publish(editions: Sequence[Edition], html: Path) -> None:
+    """Put a copy of the editions, and the page that offers them, in the place of the site `html`."""
+    fresh = html.with_name(f"{html.name}.new")
+    shutil.rmtree(fresh, ignore_errors=True)
+    for edition in editions:
+        shutil.copytree(edition.pages, fresh / edition.name)
+    theme.write_entry_page(fresh)
+    exchange(fresh, html)
+    shutil.rmtree(fresh, ignore_errors=True)
+
+
+def exchange(fresh: Path, old: Path) -> None:
+    """Swap two folders, in one step where the system can; `old` need not be there."""
+    if not old.exists():
+        fresh.rename(old)
+        return
+    here, swap = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    if renameat2 and renameat2(here, os.fsencode(fresh), here, os.fsencode(old), swap) == 0:
+        return
+    aside = old.with_name(f"{old.name}.old")
+    shutil.rmtree(aside, ignore_errors=True)
+    old.rename(aside)
+    fresh.rename(old)
+    aside.rename(fresh)
 
 
 def base_url(source: Path, edition: str) -> str:

@@ -4,11 +4,13 @@ The source folder is the repository (notebooks lie outside `book/`), but a page'
 should not tell where its source lies: `book/figures/x.md` becomes `figures/x.html`.
 """
 
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 from docutils import nodes
-from sphinx.application import Sphinx
+from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.search import IndexBuilder
 from sphinx.util.osutil import relative_uri
@@ -29,6 +31,10 @@ class Index(IndexBuilder):
 
     def prune(self, docnames: Iterable[str]) -> None:
         super().prune({address(docname) for docname in docnames})
+        # It keeps words that no page has any more.
+        for words in (self._mapping, self._title_mapping):
+            for word in [word for word, found in words.items() if not found]:
+                del words[word]
 
 
 class BookBuilder(StandaloneHTMLBuilder):
@@ -57,6 +63,34 @@ def _canonical(app: Sphinx, pagename: str, _template: str, context: dict[str, An
         context["pageurl"] = f"{app.config.html_baseurl.rstrip('/')}/{app.builder.get_target_uri(pagename)}"
 
 
+def _refuse_others(app: Sphinx) -> None:
+    """Other builders know neither the figures' files nor the addresses, and would make dead links. The process
+    ends here: jupyter-book puts a long traceback around every error."""
+    if app.builder.name != BookBuilder.name:
+        sys.exit(f"bnbook: the book has no builder {app.builder.name!r}; `make book` builds it as html")
+
+
+def _begin_writing(app: Sphinx, _builder: Any) -> None:
+    """Sphinx stores what it has read before it writes the pages. Were the writing interrupted, the next build
+    would take the old pages for today's: until the end nothing that it finds is stored."""
+    stored = Path(app.doctreedir, ENV_PICKLE_FILENAME)
+    if stored.exists():
+        stored.rename(_aside(stored))
+
+
+def _end_writing(app: Sphinx, exception: Exception | None) -> None:
+    stored = Path(app.doctreedir, ENV_PICKLE_FILENAME)
+    if not exception and _aside(stored).exists():
+        _aside(stored).rename(stored)
+
+
+def _aside(stored: Path) -> Path:
+    return stored.with_suffix(".writing")
+
+
 def setup(app: Sphinx) -> None:
     app.add_builder(BookBuilder, override=True)
+    app.connect("builder-inited", _refuse_others, priority=0)
+    app.connect("write-started", _begin_writing)
+    app.connect("build-finished", _end_writing, priority=1000)  # after all that others have to write
     app.connect("html-page-context", _canonical)

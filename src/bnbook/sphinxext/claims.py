@@ -15,7 +15,7 @@ from bnbook import claims
 from bnbook.paper import LANGUAGES, Text
 from bnbook.sphinxext import data, numbers
 from bnbook.sphinxext.editions import Block, joined, pair
-from bnbook.sphinxext.html import Tag, tag
+from bnbook.sphinxext.html import Tag, inline, tag
 
 VERDICTS = {
     "reproduced": ("reproduced", {"ko": "재현됨", "en": "reproduced"}),
@@ -193,13 +193,8 @@ class UnstatedDirective(SphinxDirective):
     def side(self, text: str | int | dict[str, str]) -> list[nodes.Node]:
         """A text in both languages, or one that needs no translation; placeholders filled."""
         if isinstance(text, dict):
-            return blocks(self, {lang: numbers.fill(text[lang]) for lang in LANGUAGES})
-        return inline(self, numbers.fill(str(text)))
-
-
-def inline(directive: SphinxDirective, text: str) -> list[nodes.Node]:
-    """Markdown within a line."""
-    return directive.state.inline_text(text.strip(), directive.lineno)[0]
+            return blocks(self, {lang: numbers.fill(text[lang], markdown=True) for lang in LANGUAGES})
+        return inline(self, numbers.fill(str(text), markdown=True))
 
 
 def blocks(directive: SphinxDirective, texts: dict[str, str]) -> list[nodes.Node]:

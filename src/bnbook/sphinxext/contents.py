@@ -5,11 +5,12 @@ differ from page to page by what is open and by the addresses alone.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +25,15 @@ class Entry:
 
 
 def setup(app: Sphinx) -> None:
+    app.connect("env-updated", _changed)
     app.connect("html-page-context", _add)
+
+
+def _changed(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
+    """All pages where a title or the order of pages has changed, which all of them show."""
+    titles = {docname: title.astext() for docname, title in env.titles.items()}
+    before, env.bn_contents = getattr(env, "bn_contents", None), (titles, dict(env.toctree_includes))
+    return env.found_docs if before != env.bn_contents else ()
 
 
 def _add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:

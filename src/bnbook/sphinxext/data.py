@@ -23,24 +23,26 @@ def read(path: Path) -> Any:
 
 
 def fingerprint(*files: Path) -> str:
-    """A hash over `files`, the package's code, and the names, sizes and times of the committed records.
+    """A hash over `files`, the package and the committed results, all of their bytes.
 
     What was made from them is up to date as long as this stays the same.
     """
-    digest = hashlib.sha256(_state().encode())
+    return contents(*files, begun=_state())
+
+
+def contents(*files: Path, begun: str = "") -> str:
+    """A hash over the names and bytes of `files`, and over what was `begun`."""
+    digest = hashlib.sha256(begun.encode())
     for path in files:
-        digest.update(path.read_bytes())
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)}\n".encode() + content)
     return digest.hexdigest()
 
 
 @functools.cache
 def _state() -> str:
-    """That of code and records, looked at once a build."""
-    digest = hashlib.sha256()
-    for path in sorted((paths.ROOT / "src").rglob("*.py")):
-        digest.update(path.read_bytes())
-    for path in sorted(paths.runs(paths.RESULTS).rglob("*")):
-        stat = path.stat()
-        if path.is_file():
-            digest.update(f"{path} {stat.st_size} {stat.st_mtime_ns}\n".encode())
-    return digest.hexdigest()
+    """That of package and results, read once a build, in a quarter of a second. What is not finished (.tmp)
+    and what Python compiled does not count."""
+    folders = (paths.ROOT / "src" / "bnbook", paths.RESULTS)
+    files = (path for folder in folders for path in sorted(folder.rglob("*")))
+    return contents(*(p for p in files if p.is_file() and p.suffix not in (".tmp", ".pyc")))

@@ -6,6 +6,7 @@ every edition and the other one is taken out afterwards, so that ids, made from 
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from docutils import nodes
 from sphinx import addnodes
@@ -61,6 +62,12 @@ class LanguageRole(SphinxRole):
         children, messages = self.inliner.parse(self.text, self.lineno, None, phrase)
         phrase += children
         return [phrase], messages
+
+
+def beside(app: Sphinx) -> bool:
+    """Whether the editions lie beside one another, each in a folder of its name; plain `jupyter-book build`
+    makes one alone."""
+    return Path(app.outdir).name == app.config.edition
 
 
 def languages(edition: str) -> tuple[str, ...]:

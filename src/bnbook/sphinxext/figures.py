@@ -4,6 +4,7 @@ A figure's numbered place is its chapter. Its own page, `figures/<id>`, is its p
 page lie the files `figures/<id>.svg`, `.png`, `.csv` that other sites may embed.
 """
 
+import codecs
 import dataclasses
 import json
 import shutil
@@ -12,6 +13,7 @@ from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
+import latexcodec  # noqa: F401  (it registers the codec "ulatex")
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -21,17 +23,19 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import bnbook
-from bnbook import figures, paths
+from bnbook import figures, files, paths
 from bnbook.figures import LICENCE
 from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import data, numbers
 from bnbook.sphinxext.builder import relative
-from bnbook.sphinxext.editions import joined, languages, pair
-from bnbook.sphinxext.html import tag
+from bnbook.sphinxext.editions import HANGUL, beside, joined, languages, pair
+from bnbook.sphinxext.html import inline, tag
 
 AUTHOR = "bnbook contributors"
 FILES = ("svg", "png", "csv")
-ADDRESS = "{{address}}"  # of the edition; the page's script fills it in where html.baseurl is unset
+# Where html.baseurl is unset. The page's script puts in the address at which it is read, if that is one that
+# others can reach.
+NOWHERE = "https://ADDRESS-OF-THE-PUBLISHED-BOOK"
 
 WORDS = {
     "cite": {"ko": "이 그림 인용하기", "en": "Cite this figure"},
@@ -42,7 +46,18 @@ WORDS = {
     "records": {"ko": "기록", "en": "Records"},
     "code": {"ko": "코드", "en": "Code"},
     "page": {"ko": "고정 주소", "en": "Permanent page"},
+    "unreachable": {
+        "ko": "지금 읽는 이 책은 다른 사람이 열 수 있는 주소에 있지 않습니다. {address} 자리에 공개된 책의 "
+        "주소를 넣으십시오.",
+        "en": "This copy of the book is not at an address that others can open. Put the address of the "
+        "published book in the place of {address}.",
+    },
 }
+# What latexcodec would leave as it is, taking it for LaTeX.
+LATEX = str.maketrans(
+    {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "$": r"\$", "{": r"\{", "}": r"\}"}
+)
+BIBTEX_KOREAN = "한글이 들어 있어 XeLaTeX이나 LuaLaTeX이 필요합니다. (It needs XeLaTeX or LuaLaTeX.)"
 
 log = logging.getLogger(__name__)
 
@@ -75,22 +90,38 @@ def texts(source: Path, name: str) -> Texts:
             if not entry.get(part, {}).get(lang):
                 raise FigureError(f"{path.name} has no {part} ({lang}) for {name!r}")
     return Texts(
-        **{part: {lang: numbers.fill(entry[part][lang]).strip() for lang in LANGUAGES} for part in entry}
+        **{
+            part: {
+                # The caption alone is Markdown.
+                lang: numbers.fill(entry[part][lang], markdown=part == "caption").strip()
+                for lang in LANGUAGES
+            }
+            for part in entry
+        }
     )
 
 
 def export_figures(folder: Path = paths.BUILD / "figures") -> dict[str, dict[str, Any]]:
     """Exports all figures into `folder` where out of date; their manifest, by id (see `figures.export_all`).
 
-    Raises MissingRecord.
+    What is not as the last export left it, since that was interrupted or somebody changed a file, is made
+    from nothing. Raises MissingRecord.
     """
-    manifest, stamp = folder / "manifest.json", folder / "manifest.stamp"
-    state = data.fingerprint()
-    if manifest.exists() and stamp.exists() and stamp.read_text() == state:
-        return json.loads(manifest.read_text(encoding="utf-8"))
+    stamp = folder / "manifest.stamp"
+    state = data.fingerprint(*sorted(paths.BOOK.glob("figures/*.md")))
+    before, _, left = stamp.read_text().partition(" ") if stamp.exists() else ("", "", "")
+    if left != _exported(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+    elif before == state:
+        return figures.manifest(folder)
     made = figures.export_all(folder, numbers.results())
-    stamp.write_text(state)
+    files.write(stamp, f"{state} {_exported(folder)}")
     return made
+
+
+def _exported(folder: Path) -> str:
+    """A hash over what lies in `folder`, manifest and all."""
+    return data.contents(*(file for file in sorted(folder.glob("*")) if file.suffix != ".stamp"))
 
 
 def _folder(app: Sphinx) -> Path:
@@ -120,12 +151,12 @@ class FigureDirective(SphinxDirective):
         box = tag("div", classes="bn-figure-box bn-figure-page" if own_page else "bn-figure-box")
         box += self.figure(name, found, numbered=not own_page and "unnumbered" not in self.options)
         box += self.links(name, own_page)
-        box += nodes.raw("", cite_box(name, found, content_hash, self.config), format="html")
+        box += nodes.raw("", cite_box(name, found, content_hash, self.env.app), format="html")
         return [box]
 
     def figure(self, name: str, found: Texts, *, numbered: bool) -> nodes.Element:
         image = picture(self.env.app, name, joined(found.alt, self.config.edition))
-        caption = pair(found.caption, lambda text: self.state.inline_text(text, self.lineno)[0])
+        caption = pair(found.caption, lambda text: inline(self, text))
         if not numbered:
             text = tag("p", tag("span", *caption, classes="caption-text"))
             return tag("figure", image, tag("figcaption", text), classes="bn-figure")
@@ -135,9 +166,9 @@ class FigureDirective(SphinxDirective):
         return figure
 
     def links(self, name: str, own_page: bool) -> nodes.Element:
-        files = {kind: f"figures/{name}.{kind}" for kind in FILES}
+        own = {kind: f"figures/{name}.{kind}" for kind in FILES}
         line = tag("p", classes="bn-figure-links")
-        for kind, target in files.items():
+        for kind, target in own.items():
             line += [Link("", kind.upper(), target=target, kind=kind), nodes.Text(" ")]
         for kind, target in (("records", f"figures/{name}.records.json"), ("code", code_file(name))):
             line += [Link("", "", *pair(WORDS[kind]), target=target, kind=kind), nodes.Text(" ")]
@@ -150,6 +181,7 @@ class GalleryDirective(SphinxDirective):
     """```` ```{bngallery} ``` ````: all figures, small, each linked to its page."""
 
     def run(self) -> list[nodes.Node]:
+        numbers.note_dependency(self.env)
         items = []
         for name in self.env.app.bn_figures:
             self.env.note_dependency(str(source(self.env) / f"{page(name)}.md"))
@@ -188,6 +220,8 @@ class FigureTitle(SphinxRole):
     """``{figtitle}`<id>` ``: the figure's title, for the heading of its page."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        numbers.note_dependency(self.env)
+        self.env.note_dependency(str(source(self.env) / f"{page(self.text)}.md"))
         try:
             return pair(texts(source(self.env), self.text).title), []
         except ValueError as error:
@@ -243,23 +277,33 @@ def citations(
     version = f"{WORDS['results'][lang]} {bnbook.__version__} ({content_hash})"
     word = WORDS["source"][lang]
     quoted = f"「{title}」" if lang == "ko" else f"“{title}”"
-    bibtex = {
-        "author": f"{{{AUTHOR}}}",
-        "title": f"{{{title}}}",
-        "year": year,
-        "url": f"{at}.html",
-        "note": f"{version}, {LICENCE}",
-    }
     return {
         "Markdown": f"[![{markdown_alt(alt)}]({at}.png)]({at}.html)\n\n"
         f"{word}: [{AUTHOR}, {quoted}]({at}.html), {version}, {LICENCE}",
         "HTML": f'<a href="{at}.html"><img src="{at}.svg" alt="{escape(alt)}"></a>\n'
         f'<p>{word}: <a href="{at}.html">{AUTHOR}, {escape(quoted)}</a>, {version}, {LICENCE}</p>',
-        "BibTeX": f"@misc{{bnbook-{name},\n"
-        + "".join(f"  {field} = {{{value}}},\n" for field, value in bibtex.items())
-        + "}",
+        "BibTeX": bibtex(name, title, year, f"{at}.html", f"{version}, {LICENCE}"),
         word: f"{word}: {AUTHOR}, {quoted}, {at}.html, {version}, {LICENCE}",
     }
+
+
+def bibtex(name: str, title: str, year: str, url: str, note: str) -> str:
+    """An entry that LaTeX can set: signs as its commands; Korean stays, with a word on what can set it."""
+    fields = {
+        "author": f"{{{AUTHOR}}}",
+        "title": f"{{{latex(title)}}}",
+        "year": year,
+        "url": url,
+        "note": latex(note),
+    }
+    lines = "".join(f"  {field} = {{{value}}},\n" for field, value in fields.items())
+    entry = f"@misc{{bnbook-{name},\n{lines}}}"
+    return f"{BIBTEX_KOREAN}\n{entry}" if HANGUL.search(entry) else entry
+
+
+def latex(text: str) -> str:
+    """`text` as LaTeX source: ε as $\\epsilon$, % as \\%. What has no command, as Hangul, is left."""
+    return codecs.encode(text.translate(LATEX), "ulatex", "keep")
 
 
 def markdown_alt(text: str) -> str:
@@ -267,13 +311,20 @@ def markdown_alt(text: str) -> str:
     return text.replace("[", "\\[").replace("]", "\\]")
 
 
-def cite_box(name: str, found: Texts, content_hash: str, config: Any) -> str:
+def cite_box(name: str, found: Texts, content_hash: str, app: Sphinx) -> str:
     """The box with the citations, each with a copy button. Raw HTML, so that search does not find it."""
-    address = config.html_baseurl.rstrip("/") or ADDRESS
+    config = app.config
+    address = config.html_baseurl.rstrip("/")
+    unset = not address
+    if unset:
+        address = f"{NOWHERE}/{config.edition}" if beside(app) else NOWHERE
     summary = joined(WORDS["cite"], config.edition)
     parts = [f'<details class="bn-cite" id="cite-{name}"><summary>{summary}</summary>']
     for lang in languages(config.edition):
         parts.append(f'<div class="bn-cite-lang" lang="{lang}">')
+        if unset:
+            word = WORDS["unreachable"][lang].format(address=f"<code>{address}</code>")
+            parts.append(f'<p class="bn-cite-unreachable" data-bn-address="{address}">{word}</p>')
         year = str(config.copyright)
         for label, text in citations(name, found, content_hash, lang, address, year).items():
             parts.append(cite_item(label, text, lang))
@@ -284,12 +335,11 @@ def cite_box(name: str, found: Texts, content_hash: str, config: Any) -> str:
 def cite_item(label: str, text: str, lang: str) -> str:
     copy, copied = WORDS["copy"][lang], WORDS["copied"][lang]
     spoken = f"{label} {copy}" if lang == "ko" else f"{copy} {label}"
-    unset = " data-bn-address" if ADDRESS in text else ""
     return (
         f'<div class="bn-cite-item"><span class="bn-cite-name">{label}</span>'
         f'<button type="button" class="bn-copy" data-copy data-copied="{copied}" aria-label="{spoken}">'
         f"{copy}</button>"
-        f'<pre class="bn-cite-text" tabindex="0"{unset}>{escape(text)}</pre></div>'
+        f'<pre class="bn-cite-text" tabindex="0">{escape(text)}</pre></div>'
     )
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
 
 
 class Tag(nodes.General, nodes.Inline, nodes.TextElement):
@@ -20,6 +21,14 @@ def tag(name: str, *children: nodes.Node | str, classes: str = "", ids: str = ""
     node["ids"] = ids.split()
     node += [nodes.Text(child) if isinstance(child, str) else child for child in children]
     return node
+
+
+def inline(directive: SphinxDirective, text: str) -> list[nodes.Node]:
+    """Markdown within a line. HTML in it is shown as text: part of it may come from a record."""
+    parsed = nodes.inline("", "", *directive.state.inline_text(text.strip(), directive.lineno)[0])
+    for html in list(parsed.findall(nodes.raw)):
+        html.replace_self(nodes.Text(html.astext()))
+    return parsed.children
 
 
 def _visit(translator: Any, node: Tag) -> None:

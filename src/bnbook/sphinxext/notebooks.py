@@ -14,12 +14,12 @@ from typing import Any
 from sphinx.application import Sphinx
 from sphinx.util import logging
 
-from bnbook import figures, paths
+from bnbook import figures, files, paths
 from bnbook.experiments import EXPERIMENTS
 from bnbook.notebooks import NotebookRunError, kernel, run
 from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import numbers
-from bnbook.sphinxext.data import fingerprint
+from bnbook.sphinxext.data import contents, fingerprint
 from bnbook.sphinxext.editions import joined
 from bnbook.sphinxext.figures import texts
 
@@ -52,13 +52,18 @@ def execute_notebooks(source: Path = paths.NOTEBOOKS, target: Path = paths.BUILD
 
 
 def _stamp(executed: Path) -> Path:
-    """Beside an executed notebook: the state of what it was made from."""
+    """Beside an executed notebook: the state of what it was made from, and of itself."""
     return executed.with_suffix(".stamp")
 
 
 def _is_up_to_date(path: Path, target: Path) -> bool:
-    stamp = _stamp(target / path.name)
-    return (target / path.name).exists() and stamp.exists() and stamp.read_text() == fingerprint(path)
+    executed = target / path.name
+    stamp = _stamp(executed)
+    return (
+        executed.exists()
+        and stamp.exists()
+        and stamp.read_text() == contents(executed, begun=fingerprint(path))
+    )
 
 
 def _execute(queue: list[Path], target: Path) -> None:
@@ -69,7 +74,7 @@ def _execute(queue: list[Path], target: Path) -> None:
             _stamp(executed).unlink(missing_ok=True)
             run(path, {"profile": "cpu"}, executed, running=running)
             check(json.loads(executed.read_text(encoding="utf-8")), path.name)
-            _stamp(executed).write_text(state)
+            files.write(_stamp(executed), contents(executed, begun=state))
 
 
 def check(notebook: dict[str, Any], name: str) -> None:
@@ -191,6 +196,7 @@ def _swap(app: Sphinx, docname: str, source: list[str]) -> None:
     notebook["cells"] = paired(notebook["cells"], docname)
     for cell in notebook["cells"]:
         if shown := SHOWN.search(cell["source"]):
+            numbers.note_dependency(app.env)
             alt = joined(texts(Path(app.srcdir), shown[1]).alt, app.config.edition)
             cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
     source[0] = json.dumps(notebook, ensure_ascii=False)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+import re
 from pathlib import Path
 
 from docutils import nodes
@@ -11,10 +12,13 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from bnbook import claims, paper
+from bnbook import claims, files, paper
 from bnbook.claims import AllResults
 from bnbook.experiments import EXPERIMENTS
+from bnbook.sphinxext.data import fingerprint
 from bnbook.sphinxext.html import tag
+
+MARK = re.compile(r"[!-/:-@\[-`{-~]")  # ASCII punctuation
 
 log = logging.getLogger(__name__)
 
@@ -70,20 +74,31 @@ def number(source: str, key: str, form: str = "") -> str:
     return paper.shown(known[key], form)
 
 
-def fill(text: str) -> str:
+def fill(text: str, markdown: bool = False) -> str:
     """`text` with its placeholders `[[key]]`, `[[key|.2f]]`, `[[paper:key]]` and `[[config:key]]` replaced.
 
-    Raises UnknownNumber, and ValueError where a format does not fit.
+    In `markdown` a word out of a record stays a word, whatever it is. Raises UnknownNumber, and ValueError
+    where a format does not fit.
     """
     named = {"" if name == "result" else name: values for name, values in sources().items()}
+    if markdown:
+        named = {name: {k: _escaped(v) for k, v in values.items()} for name, values in named.items()}
     try:
         return paper.fill(text, named)
     except KeyError as error:
         raise UnknownNumber(error.args[0]) from None
 
 
+def _escaped(value: paper.Number) -> paper.Number:
+    """With a backslash before every mark that could mean something in Markdown."""
+    if isinstance(value, list):
+        return [_escaped(item) for item in value]
+    return MARK.sub(r"\\\g<0>", value) if isinstance(value, str) else value
+
+
 def note_dependency(env: BuildEnvironment) -> None:
-    """The page being read is read again when a number has changed."""
+    """The page being read is read again when a number has changed, or what numbers and verdicts come from:
+    package and results."""
     env.note_dependency(str(_stamp(env.app)))
 
 
@@ -107,12 +122,11 @@ def _stamp(app: Sphinx) -> Path:
 
 
 def _write_stamp(app: Sphinx) -> None:
-    """Writes all numbers to one file, whose time changes only when a number does."""
-    text = json.dumps(sources(), sort_keys=True, default=float)
+    """Writes all numbers to one file, whose time changes only when a number does, or what they come from."""
+    text = json.dumps([fingerprint(), sources()], sort_keys=True, default=float)
     stamp = _stamp(app)
     if not stamp.exists() or stamp.read_text() != text:
-        stamp.parent.mkdir(parents=True, exist_ok=True)
-        stamp.write_text(text)
+        files.write(stamp, text)
 
 
 def setup(app: Sphinx) -> None:

@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from docutils import nodes
+from myst_nb.sphinx_ext import add_global_html_resources
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
 from bnbook import paths
+from bnbook.sphinxext.editions import beside
 from bnbook.sphinxext.korean_search import SearchKorean
 
 # code -> (its name in its own language, the name for narrow headers, the language of the page)
@@ -87,7 +89,7 @@ def setup(app: Sphinx) -> None:
     app.add_js_file("bnbook.js", loading_method="defer")
     app.connect("config-inited", _configure)
     app.connect("builder-inited", _speak_korean)
-    app.connect("builder-inited", _copy_mathjax)
+    app.connect("builder-inited", _copy_assets)
     # After the theme's own handlers (500 and 501), which would put their parts back.
     app.connect("html-page-context", _complete_page, priority=900)
 
@@ -110,12 +112,15 @@ def _words(app: Sphinx) -> Words:
     return words
 
 
-def _copy_mathjax(app: Sphinx) -> None:
+def _copy_assets(app: Sphinx) -> None:
     if app.builder.format != "html":
         return
     static = Path(app.outdir, "_static")
     static.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(mathjax(), static / MATHJAX)
+    # MyST-NB brings its style when all pages are written: those of a first build would lack its checksum, and
+    # differ from those of the next.
+    add_global_html_resources(app, None)
 
 
 def mathjax() -> Path:
@@ -165,7 +170,7 @@ def _is_among(unused: set[str], asset: Any) -> bool:
 
 def _editions(app: Sphinx, content_root: str, address: str) -> list[dict[str, Any]]:
     """The same page in every edition; none where one edition was built alone (plain jupyter-book build)."""
-    if Path(app.outdir).name != app.config.edition:
+    if not beside(app):
         return []
     base = app.config.html_baseurl.rstrip("/").removesuffix(f"/{app.config.edition}")
     return [

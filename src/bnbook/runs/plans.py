@@ -1,4 +1,4 @@
-"""Whole plans: make the missing runs of an experiment, each in a process of one thread, or take them away."""
+"""Whole plans: make the missing runs of an experiment, each in a process of one thread."""
 
 import multiprocessing
 import os
@@ -6,27 +6,32 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
 
 from bnbook import experiments as protocols
 from bnbook import records
-from bnbook.config import ConfigError, RunConfig
-from bnbook.records import MissingRecord, Record
+from bnbook.config import NO_DATA, ConfigError, RunConfig
+from bnbook.data import sources
+from bnbook.records import Record
 from bnbook.runs import obtain as runs
 
 Job = tuple[RunConfig, int]
 
+
+class PlanError(RuntimeError):
+    """A plan that was not carried out to its end, and why."""
+
+
 # What a run needs and takes long to import; not the experiments, which a worker imports as it meets them.
 PRELOADED = ("bnbook.data.augment", "bnbook.train.loop", "scipy.stats", "sklearn.datasets")
+PROCESSES_A_CORE = 4  # more only wait for one another, and take memory
 
 
-def profile_of(experiment: str, name: str) -> Any:
-    """The sizes of the profile `name`; raises ConfigError on an unknown one."""
-    profiles = protocols.PLANNED[experiment].protocol.PROFILES
-    if name not in profiles:
-        raise ConfigError(f"profile is {name!r}; {experiment} has {', '.join(profiles)}")
-    return profiles[name]
+def profile_of(experiment: str, name: str, data: str = "") -> Any:
+    """The sizes of the profile `name`, on `data` where that can be; raises ConfigError on an unknown one."""
+    return protocols.PLANNED[experiment].sizes(name, data)
 
 
 def share(jobs: Sequence[Job], part: tuple[int, int]) -> list[Job]:
@@ -46,19 +51,26 @@ def make_missing(
     part: tuple[int, int] = (1, 1),
     force: bool = False,
     processes: int = 1,
+    data: str = "",
 ) -> int:
     """Make the wanted records of a plan that are not yet in `folder` (a runs folder), stage by stage.
 
-    With `force` those that are there are made again. Prints a line for each run that ends; returns how many
-    records were wanted.
+    With `force` those that are there are made again, and so are damaged ones of the reader's own. Prints a
+    line for each run that ends; returns how many records were wanted. Raises ConfigError on what the plan
+    does not have, and sources.DataError, before anything trains, where its data cannot be had.
     """
     protocol = protocols.PLANNED[experiment].protocol
-    sizes = profile_of(experiment, profile)
+    sizes = profile_of(experiment, profile, data)
     number = 0
     for stage in stages or protocol.STAGES:
+        if stage not in protocol.STAGES:
+            raise ConfigError(f"stage is {stage!r}; {experiment} has {', '.join(protocol.STAGES)}")
         plan = list(protocol.plan(stage, sizes, [folder]))
         ours = [job for job in share(plan, part) if wanted(*job)]
-        missing = [job for job in ours if force or not records.path(folder, *job).exists()]
+        missing = [job for job in ours if force or not records.usable([folder], *job)]
+        if missing:
+            # Those of the later stages too, whose runs are not known yet: it is said now, not in an hour.
+            sources.require([*(config.data for config, _ in missing), getattr(sizes, "data", NO_DATA)])
         place = {job: index for index, job in enumerate(plan, start=1)}
         for job, record in make(missing, folder, force, processes):
             print(f"{stage} {place[job]:>3}/{len(plan)}  {describe(record)}", flush=True)
@@ -78,24 +90,16 @@ def describe(record: Record) -> str:
     )
 
 
-def remove(experiment: str, profile: str, folder: Path) -> None:
-    """Delete the records of a profile below `folder`, last stage first: earlier records name later runs."""
-    protocol = protocols.EXPERIMENTS[experiment].protocol
-    for stage in reversed(protocol.STAGES):
-        try:
-            plan = list(protocol.plan(stage, profile_of(experiment, profile), [folder]))
-        except MissingRecord:
-            continue
-        for job in plan:
-            file = records.path(folder, *job)
-            file.unlink(missing_ok=True)
-            file.with_suffix(".npz").unlink(missing_ok=True)
-
-
 def make(
     jobs: Sequence[Job], folder: Path, force: bool = False, processes: int = 1
 ) -> Iterator[tuple[Job, Record]]:
-    """(job, record) of each of `jobs`, as they end; see `runs.obtain` for `folder` and `force`."""
+    """(job, record) of each of `jobs`, as they end; see `runs.obtain` for `folder` and `force`. Raises
+    ConfigError on an impossible number of processes, PlanError where the system ends one of them."""
+    most = PROCESSES_A_CORE * (os.cpu_count() or 1)
+    if not 1 <= processes <= most:
+        raise ConfigError(f"jobs is {processes}; it must be 1 to {most} on this machine")
+    for name in {config.data for config, _ in jobs}:
+        sources.ensure(name)  # once for all processes
     work = [(job, folder, force) for job in jobs]
     if processes == 1 or len(jobs) < 2:
         yield from map(_one, work)
@@ -104,10 +108,15 @@ def make(
     # seconds to import it, one forked from here would inherit its threads.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, *PRELOADED])
-    with ProcessPoolExecutor(processes, context, _begin_worker) as pool:
+    with ProcessPoolExecutor(min(processes, len(jobs)), context, _begin_worker) as pool:
         try:
             for future in as_completed([pool.submit(_one, one) for one in work]):
                 yield future.result()
+        except BrokenProcessPool:
+            raise PlanError(
+                "the system ended a process that was training, mostly for want of memory: try fewer --jobs; "
+                "finished runs are kept, the same command goes on from there"
+            ) from None
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise

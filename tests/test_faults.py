@@ -344,6 +344,16 @@ def test_output_goes_through_an_encoding_that_lacks_a_letter():
     assert "c-4.1-accuracy" in out and "?" in out
 
 
+def test_no_file_is_taken_for_an_output_that_the_caller_has_closed():
+    """Else torch's warnings would go into the record that is being written."""
+    program = (
+        "import os, sys; from bnbook import cli; cli.main(['data', 'check', 'digits'])\n"
+        "sys.exit(os.open(os.devnull, os.O_RDONLY) < 3)"
+    )
+    closed = subprocess.run([sys.executable, "-c", program], preexec_fn=lambda: os.closerange(0, 3))
+    assert closed.returncode == 0
+
+
 # Whole plans, whose results go to a folder of the test; workers read the file too.
 PLAN = """
 import os, pathlib, signal, sys

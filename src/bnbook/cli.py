@@ -1,11 +1,15 @@
 """The `bnbook` command: parsing only. A handler imports what it needs, so that `--help` answers at once."""
 
 import argparse
+import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TextIO
 
-from bnbook import __version__, paths
+from bnbook import __version__, files, paths
 from bnbook.experiments import EXPERIMENTS, PLANNED
 
 PROFILES = {
@@ -16,21 +20,76 @@ PROFILES = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Parse and run one command; returns the exit status: 0, 1 after a problem, 130 after an interrupt."""
-    arguments = parser().parse_args(argv)
+    """Parse and run one command; returns the exit status: 0, 1 after a problem, 130 after an interrupt, 141
+    where nobody reads the output any more."""
+    _prepare_streams()
     try:
-        return arguments.handler(arguments) or 0
+        try:
+            arguments = parser().parse_args(argv)
+            return arguments.handler(arguments) or 0
+        finally:
+            if sys.stdout:
+                sys.stdout.flush()  # so that a full disk or a closed pipe is met here
     except KeyboardInterrupt:
         print(
             "\nbnbook: stopped; finished runs are kept, the same command goes on from there", file=sys.stderr
         )
         return 130
     except Exception as error:
-        # Our own errors are written for people: one line, no traceback. Anything else is a bug and shows all.
-        if not type(error).__module__.startswith("bnbook."):
+        if isinstance(error, BrokenPipeError) and _unread(sys.stdout):
+            _give_up(sys.stdout)
+            return 128 + signal.SIGPIPE  # as of any command before `| head`
+        if isinstance(error, OSError):
+            _give_up(sys.stdout)
+        line = _problem(error)
+        if line is None:
             raise
-        print(f"bnbook: {error}", file=sys.stderr)
+        print(f"bnbook: {line}", file=sys.stderr)
         return 1
+
+
+def _problem(error: Exception) -> str | None:
+    """What is wrong, in one line, where it is no bug: our own errors are written for people, and the machine
+    says no in its own ways. Anything else shows its traceback."""
+    if type(error).__module__.startswith("bnbook."):
+        return str(error)
+    goes_on = "finished runs are kept; once that is mended, the same command goes on from there"
+    if isinstance(error, MemoryError):
+        return f"{error or 'it'}: not enough memory, try fewer --jobs or smaller sizes; {goes_on}"
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}; {goes_on}"
+    return None
+
+
+def _prepare_streams() -> None:
+    """Output that its encoding cannot hold is shown as ? instead of ending the command. What a caller has
+    closed is opened again, on nothing: else the next file would be taken for it."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+    if sys.stdout and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _unread(stream: TextIO | None) -> bool:
+    """Whether nobody reads from the other end of `stream` any more."""
+    if not stream:
+        return False
+    poll = select.poll()
+    poll.register(stream.fileno(), select.POLLOUT)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
+
+
+def _give_up(stream: TextIO | None) -> None:
+    """What cannot be written to `stream` goes nowhere: else Python would try again, and fail, at its end."""
+    try:
+        if stream:
+            stream.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,6 +143,17 @@ def _run(commands) -> None:
     command.add_argument(
         "--part", type=_part, default=(1, 1), metavar="I/N", help="only the I-th of N equal shares"
     )
+    command.add_argument(
+        "--set",
+        dest="knobs",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a knob of the experiment, for main runs of your own; may be repeated (`--set help` lists them)",
+    )
+    command.add_argument(
+        "--data", metavar="NAME", help="the data set, where the experiment has more than one"
+    )
     command.add_argument("--jobs", type=int, default=1, metavar="N", help="runs at a time (default: 1)")
     command.add_argument("--force", action="store_true", help="make them again where they are there")
     command.add_argument("--commit", action="store_true", help="into results/, for the project's own runs")
@@ -93,7 +163,15 @@ def run(arguments: argparse.Namespace) -> None:
     from bnbook.config import ConfigError
     from bnbook.runs import plans
 
-    stages = PLANNED[arguments.experiment].protocol.STAGES
+    protocol = PLANNED[arguments.experiment].protocol
+    if arguments.data and arguments.data not in protocol.DATA:
+        raise ConfigError(
+            f"data is {arguments.data!r}; {arguments.experiment} has {', '.join(protocol.DATA)}"
+        )
+    if arguments.knobs:
+        _run_own(arguments)
+        return
+    stages = protocol.STAGES
     if arguments.stage not in (None, *stages):
         raise ConfigError(f"stage is {arguments.stage!r}; {arguments.experiment} has {', '.join(stages)}")
     number = plans.make_missing(
@@ -107,9 +185,37 @@ def run(arguments: argparse.Namespace) -> None:
         part=arguments.part,
         force=arguments.force,
         processes=arguments.jobs,
+        data=arguments.data or "",
     )
     if not number:
         raise ConfigError(f"the {arguments.profile} plan of {arguments.experiment} has no such run")
+
+
+def _run_own(arguments: argparse.Namespace) -> None:
+    """Main runs at the reader's own values, and how to see them."""
+    from bnbook.config import ConfigError
+    from bnbook.experiments import knobs
+    from bnbook.runs import notebook
+
+    experiment = PLANNED[arguments.experiment]
+    known = experiment.protocol.KNOBS
+    if "help" in arguments.knobs:
+        print("\n".join(f"{knob.name}: {knob.help}; {knob.bounds}" for knob in known))
+        return
+    values = knobs.read(known, arguments.knobs)
+    for option in ("stage", "seed", "run_id", "commit"):
+        if getattr(arguments, option) is not (False if option == "commit" else None):
+            words = f"--{option.replace('_', '-')}"
+            raise ConfigError(
+                f"{words} goes with a whole plan; with --set all main runs are made: leave it out"
+            )
+    data = arguments.data or "auto"
+    notebook.results(
+        experiment.name, arguments.profile, data, arguments.force, processes=arguments.jobs, **values
+    )
+    given = {"profile": arguments.profile, "data": data} | values
+    words = " ".join(f"-p {name} {value}" for name, value in given.items())
+    print(f"Beside the committed results: papermill notebooks/{experiment.notebook}.ipynb out.ipynb {words}")
 
 
 def _reproduce(commands) -> None:
@@ -268,7 +374,7 @@ def data(arguments: argparse.Namespace) -> int:
     known = sources.fetchable() if arguments.action == "fetch" else sources.SOURCES
     for name in [arguments.name] if arguments.name else known:
         if arguments.action == "fetch":
-            print(f"{name}: {sources.ensure(name)}")
+            print(f"{name}: {sources.locate(name) or sources.fetch(name)}")
             continue
         files = sources.check(name)
         for path, state in files:

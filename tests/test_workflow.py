@@ -357,6 +357,30 @@ def test_at_first_the_committed_runs_tell_the_time(sweep, monkeypatch):
     assert shown.text() == "5 of 10 runs; about 4 h 35 min left for them"
 
 
+def test_a_sweep_that_was_stopped_goes_on_and_a_finished_one_starts_anew(sweep, monkeypatch, capsys):
+    monkeypatch.setattr(paths, "ROOT", paths.BUILD.parent)
+    file = sweep.runs / SHORT / "seed-0.json"
+    monkeypatch.setattr(Sweep, "stages", lambda self: [Stage(SHORT, "main", [file])])
+    answers = iter([1, 0, 0])
+    kept = []
+
+    def one_pass(*arguments) -> int:
+        kept.append(file.exists())
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
+        return next(answers)
+
+    monkeypatch.setattr(reproduce, "_one_pass", one_pass)
+    with pytest.raises(
+        reproduce.ReproduceError, match=r"^not all was made; build/rerun/smoke/log\.txt says why"
+    ):
+        reproduce.reproduce(sweep)
+    reproduce.reproduce(sweep)
+    reproduce.reproduce(sweep)
+    assert kept == [False, True, False]
+    assert "as far as it is missing" in capsys.readouterr().out
+
+
 def test_the_claims_of_a_small_rerun(monkeypatch, capsys):
     board = claims.board(claims.results())
     wide = {"estimate": 31622.78, "low": -1.0, "high": 713_021_077_396.96, "bound": None}

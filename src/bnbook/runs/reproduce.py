@@ -138,9 +138,14 @@ def reproduce(sweep: Sweep, cores: str = "all") -> None:
 
 def _reproduce(sweep: Sweep, cores: str) -> None:
     _check(sweep, sweep.stages())
-    if sweep.profile == "smoke" and not sweep.committed:
-        sweep.forget()  # a first look is a whole one
-    print(f"Every experiment at PROFILE={sweep.profile}, and the book; {_short(sweep.log)} tells more")
+    # A look at it all starts from scratch, but one that was stopped goes on.
+    unfinished = sweep.folder / "unfinished"
+    anew = sweep.profile == "smoke" and not sweep.committed and not unfinished.exists()
+    if anew:
+        sweep.forget()
+    unfinished.touch()
+    what = "from scratch" if anew else "as far as it is missing"
+    print(f"Every experiment at PROFILE={sweep.profile}, {what}; {_short(sweep.log)} tells more")
     progress, line, status = Progress(sweep, cores), Line(), 0
     before: list[Stage] = []
     with sweep.log.open("a", encoding="utf-8") as log:
@@ -159,6 +164,7 @@ def _reproduce(sweep: Sweep, cores: str) -> None:
         raise ReproduceError(
             f"not all was made{failed}; {_short(sweep.log)} says why, the same command goes on from there"
         )
+    unfinished.unlink()
 
 
 def _check(sweep: Sweep, stages: Sequence[Stage]) -> None:

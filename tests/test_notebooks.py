@@ -17,21 +17,34 @@ from bnbook.experiments import EXPERIMENTS
 from bnbook.notebooks import NotebookRunError
 
 NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
-# As a reader would try each: few seeds, little training, on the embedded digits.
+# As a reader would try each: a knob turned, few seeds, little training, on the embedded digits.
 SHORT = {
-    "01_mnist_activation_shift": {"data": "digits", "seeds": 2, "steps": 40},
-    "02_inception_speedups": {"profile": "smoke", "data": "digits", "seeds": 1, "epochs": 1},
-    "03_accelerating_ablation": {"profile": "smoke", "data": "digits", "seeds": 1, "epochs": 1},
-    "04_bn_ensemble": {"profile": "smoke", "data": "digits", "members": "2", "epochs": 1},
-    "05_unprotected_parameters": {"profile": "smoke", "data": "digits", "seeds": 1},
-    "11_outside_the_gradient": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
-    "18_careless_initialization": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
-    "17_bn_regularizer": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
+    "01_mnist_activation_shift": {"data": "digits", "lr": 0.3, "depth": 2, "seeds": 2, "steps": 40},
+    "02_inception_speedups": {"profile": "smoke", "data": "digits", "lr": 0.02, "seeds": 1, "epochs": 1},
+    "03_accelerating_ablation": {
+        "profile": "smoke",
+        "data": "digits",
+        "width": 0.05,
+        "seeds": 1,
+        "epochs": 1,
+    },
+    "04_bn_ensemble": {"profile": "smoke", "data": "digits", "lr": 0.02, "members": "2", "epochs": 1},
+    "05_unprotected_parameters": {"profile": "smoke", "data": "digits", "lr": 0.02, "seeds": 1},
+    "11_outside_the_gradient": {"profile": "smoke", "data": "digits", "lr": 0.1, "seeds": 1, "steps": 40},
+    "18_careless_initialization": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 20},
+    "17_bn_regularizer": {"profile": "smoke", "data": "digits", "lr": 0.5, "seeds": 1, "steps": 40},
     "12_algorithm1_line_by_line": {"profile": "smoke", "data": "digits", "seeds": 2, "batch_size": 6},
-    "13_algorithm2_inference": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
-    "14_convolutional_norm": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
-    "15_scale_invariance": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 20},
-    "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "seeds": 1, "steps": 40},
+    "13_algorithm2_inference": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 20},
+    "14_convolutional_norm": {"profile": "smoke", "data": "digits", "lr": 0.1, "seeds": 1, "steps": 20},
+    "15_scale_invariance": {
+        "profile": "smoke",
+        "data": "digits",
+        "lr": 0.3,
+        "depth": 2,
+        "seeds": 1,
+        "steps": 20,
+    },
+    "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},
 }
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -68,8 +81,8 @@ def test_every_cell_is_introduced_in_both_languages(path):
 
 @each
 def test_parameters_are_typed_and_explained(path):
-    known = papermill.inspect_notebook(str(path))
-    assert known
+    known = notebooks.declared(path)
+    assert known and known == papermill.inspect_notebook(str(path))
     for name, parameter in known.items():
         assert parameter["inferred_type_name"] in ("str", "int", "float", "bool"), name
         assert len(parameter["help"]) > 20, f"{name} is not explained"
@@ -147,7 +160,42 @@ def check_shown(executed):
     outputs = [cell.get("outputs") for cell in json.loads(executed.read_text())["cells"]]
     shown = json.dumps(outputs)
     assert "digits" in shown and "Traceback" not in shown
-    assert "image/svg+xml" in shown or "image/png" in shown
+    assert "your own run" in shown and shown.count("data:image/svg+xml") >= 2
+
+
+def saved_with(folder, **metadata):
+    """The notebook about Algorithm 1, saved with other metadata."""
+    notebook = nbformat.read(paths.NOTEBOOKS / "12_algorithm1_line_by_line.ipynb", 4)
+    notebook.metadata = nbformat.from_dict(metadata)
+    nbformat.write(notebook, folder / "mine.ipynb")
+    return folder / "mine.ipynb"
+
+
+@pytest.mark.parametrize("metadata", [{}, {"kernelspec": {"name": ".venv", "display_name": "mine"}}], ids=str)
+def test_a_notebook_as_people_save_them(tmp_path, elsewhere, metadata):
+    """With no kernel, or with one that is not here; in a folder with a name that papermill might fill in."""
+    folder = tmp_path / "내 문서 (1) [x] {seeds}"
+    folder.mkdir()
+    given = {"profile": "smoke", "seeds": "2", "batch_size": "6"}
+    out = notebooks.run(saved_with(folder, **metadata), given, folder / "out.ipynb", running=elsewhere)
+    check_shown(out)
+
+
+@pytest.mark.parametrize("content", [b"", b'{"cells": [', b"[]", b"\xff\xfe", b'{"nbformat": 4}'], ids=str)
+def test_what_is_no_notebook_is_refused_in_one_line(tmp_path, content):
+    broken = tmp_path / "broken.ipynb"
+    broken.write_bytes(content)
+    done = bnbook(str(broken), "--out", str(tmp_path / "out.ipynb"))
+    assert done.returncode == 1 and done.stderr.count("\n") == 1
+    assert f"{broken} is no notebook (" in done.stderr
+
+
+def test_a_kernel_that_dies_is_one_line(tmp_path, elsewhere):
+    notebook = nbformat.v4.new_notebook()
+    notebook.cells = [nbformat.v4.new_code_cell("import os; os.kill(os.getpid(), 9)")]
+    nbformat.write(notebook, tmp_path / "dies.ipynb")
+    with pytest.raises(NotebookRunError, match=r"dies.ipynb: its kernel died, .* goes on from there$"):
+        notebooks.run(tmp_path / "dies.ipynb", {}, tmp_path / "out.ipynb")
 
 
 def test_nothing_is_left_of_the_notebook_before(tmp_path, elsewhere):

@@ -1,21 +1,22 @@
 """Every figure of the book by its permanent id, and the files that readers cite."""
 
 import ast
+import base64
 import dataclasses
 import functools
 import hashlib
 import json
-import os
 import re
-import shutil
 import tempfile
+from html import escape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
-from IPython.display import SVG
+from IPython.display import HTML, SVG
 
-from bnbook import claims, measures, paper, paths
+from bnbook import claims, files, measures, paper, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
 from bnbook.drawing import TOY, Figure, style
@@ -24,6 +25,7 @@ from bnbook.pictures import explain, network, stepper
 from bnbook.records import FIELDS
 
 LICENCE = "CC BY 4.0"
+OWN_RUN = "your own run"
 
 
 def _gathered() -> dict[str, Figure]:
@@ -125,24 +127,54 @@ def export(name: str, folder: Path, results: AllResults) -> Exported:
     """Write `folder`/<name>.svg, .png and .csv; the same records and code give the same bytes."""
     figure = FIGURES[name]
     planned = _planned(name, folder, results)
-    folder.mkdir(parents=True, exist_ok=True)
     with style.theme():
         canvas, table = figure.draw(figure.own(results))
-        style.sign(canvas, f"bnbook · {LICENCE} · data: {planned.data} · {planned.content_hash}")
-        canvas.savefig(planned.svg, metadata={"Date": None, "Creator": None})
-        canvas.savefig(planned.png, dpi=style.DPI, metadata={"Software": None})
-    table.to_csv(planned.csv, index=False, float_format="%.6g", lineterminator="\n")
+        stamp = "" if measures.committed(figure.records(results)) else OWN_RUN
+        style.sign(canvas, f"bnbook · {LICENCE} · data: {planned.data} · {planned.content_hash}", stamp)
+        style.settle(canvas)
+        files.write(planned.svg, style.svg(canvas))
+        files.write(planned.png, style.png(canvas))
+    files.write(planned.csv, _csv(table))
     return planned
 
 
-def show(name: str, results: Any = None) -> SVG:
-    """The figure `name` drawn from its experiment's `results`, for a notebook to display."""
+def _csv(table: pd.DataFrame) -> bytes:
+    """UTF-8. Where a sign is not ASCII a byte order mark says so: Excel in Korea would read CP949."""
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
+    return text.encode("ascii" if text.isascii() else "utf-8-sig")
+
+
+def show(name: str, results: Any = None) -> SVG | HTML:
+    """The figure `name` drawn from its experiment's `results`, for a notebook to display; where these are not
+    the book's, beside the book's own."""
     own = {experiment: results} if (experiment := FIGURES[name].experiment) else {}
-    committed = _planned(name, paths.FIGURES, own)
-    if _is_there(committed, manifest(paths.FIGURES)):
-        return SVG(data=committed.svg.read_text(encoding="utf-8"))
+    planned, committed = _planned(name, paths.FIGURES, own), manifest(paths.FIGURES)
+    if _is_there(planned, committed):
+        return SVG(data=planned.svg.read_text(encoding="utf-8"))
     with tempfile.TemporaryDirectory() as folder:
-        return SVG(data=export(name, Path(folder), own).svg.read_text(encoding="utf-8"))
+        try:
+            drawn = export(name, Path(folder), own).svg.read_text(encoding="utf-8")
+        except (ArithmeticError, IndexError, ValueError):
+            # Figures are made for runs that end; a reader's may all run away.
+            if not (reason := measures.diverged(FIGURES[name].records(own))):
+                raise
+            return HTML(f"<p>{escape(reason)}</p>")
+    if name not in committed or measures.committed(FIGURES[name].records(own)):
+        return SVG(data=drawn)
+    of_the_book = planned.svg.read_text(encoding="utf-8")
+    return HTML(_beside({"책의 결과 · the book's": of_the_book, f"직접 돌린 결과 · {OWN_RUN}": drawn}))
+
+
+def _beside(pictures: dict[str, str]) -> str:
+    """SVGs by caption, side by side where there is room. As images: inlined, their styles and the names in
+    them would meet."""
+    shown = (
+        f'<figure style="flex: 1 1 22em; margin: 0"><figcaption>{escape(caption)}</figcaption>'
+        f'<img alt="{escape(caption)}" style="width: 100%" '
+        f'src="data:image/svg+xml;base64,{base64.b64encode(svg.encode()).decode()}"></figure>'
+        for caption, svg in pictures.items()
+    )
+    return f'<div style="display: flex; flex-wrap: wrap; gap: 1em">{"".join(shown)}</div>'
 
 
 def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
@@ -151,7 +183,6 @@ def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
     A figure whose content hash is that of a committed one is not drawn again: its files are copied.
     """
     before, committed = manifest(folder), manifest(paths.FIGURES)
-    folder.mkdir(parents=True, exist_ok=True)
     now = {}
     numbers = claims.numbers(results)
     for name in available(results):
@@ -160,7 +191,7 @@ def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
         if not _is_there(planned, before):
             if _is_there(known, committed):
                 for file in known.files:
-                    shutil.copy(file, folder)
+                    files.write(folder / file.name, file.read_bytes())
             else:
                 export(name, folder, results)
         now[name] = {
@@ -170,27 +201,20 @@ def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
             "files": [file.name for file in planned.files],
             "records": [str(file) for file in planned.records],
         }
-    _write_manifest(folder, now)
+    files.write(folder / "manifest.json", json.dumps(now, indent=1, ensure_ascii=False) + "\n")
     return now
 
 
 def manifest(folder: Path) -> dict[str, dict[str, Any]]:
     """What was exported into `folder`, as `export_all` wrote it; nothing where there is no manifest."""
     file = folder / "manifest.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return files.read_json(file) if file.exists() else {}
 
 
 def _is_there(planned: Exported, exported: dict[str, dict[str, Any]]) -> bool:
     """Whether the planned files are among those `exported`, with the same content."""
     known = exported.get(planned.svg.stem, {}).get("hash")
     return known == planned.content_hash and all(file.exists() for file in planned.files)
-
-
-def _write_manifest(folder: Path, entries: dict[str, dict[str, Any]]) -> None:
-    file = folder / "manifest.json"
-    temporary = file.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(entries, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.rename(file)
 
 
 def text(name: str, lang: str, field: str, numbers: dict[str, paper.Number]) -> str:

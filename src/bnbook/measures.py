@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from bnbook import stats
+from bnbook import paths, stats
 from bnbook.paper import LANGUAGES, Number, Text
 from bnbook.records import Record
 from bnbook.stats import Compared, Interval
@@ -22,6 +22,17 @@ DATA_NAMES = {
     "digits": "8×8 digits (scikit-learn)",
 }
 TEST_IMAGES = {"mnist": 10_000, "cifar10": 10_000, "cifar10-jpeg": 10_000, "digits": 360}
+
+
+def committed(records: Sequence[Record]) -> bool:
+    """Whether all of `records` are the book's own; else somebody's own run is among them."""
+    return all(record.path.is_relative_to(paths.RESULTS) for record in records)
+
+
+def diverged(records: Sequence[Record]) -> str:
+    """What to say where nothing can be drawn or judged since runs diverged; "" where none did."""
+    lost = sum(record.diverged for record in records)
+    return f"{lost} of these {len(records)} runs diverged: not enough is left to show" if lost else ""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 # A kernel that is shut down is interrupted first, and calls that an error.
 QUIET = "--IPKernelApp.log_level=CRITICAL"
+KERNEL = "python3"  # that of the environment in which this runs
 
 
 class NotebookRunError(RuntimeError):
@@ -40,7 +41,7 @@ def kernel(folder: Path | None = None) -> Iterator["AsyncKernelManager"]:
     # Sockets in files, for this user alone: kernels warn of unencrypted TCP ports otherwise, and rightly.
     # In a folder of their own: two kernels that start at once in one folder would take the same.
     with tempfile.TemporaryDirectory() as sockets:
-        manager = AsyncKernelManager(kernel_name="python3", transport="ipc", ip=f"{sockets}/kernel")
+        manager = AsyncKernelManager(kernel_name=KERNEL, transport="ipc", ip=f"{sockets}/kernel")
         run_sync(manager.start_kernel)(extra_arguments=[QUIET], cwd=str(folder or Path.cwd()))
         try:
             yield manager
@@ -57,25 +58,62 @@ def run(
 ) -> Path:
     """Execute the notebook `path` with the parameters `given`, as text, into `out`; returns `out`.
 
-    It gets a kernel of its own, or the one that is `running`, emptied. Raises NotebookRunError on an unknown
-    or ill-typed parameter, before anything runs, and on a failing cell.
+    It gets a kernel of its own, or the one that is `running`, emptied; whichever kernel it was saved with, it
+    is this Python's. Raises NotebookRunError on a file that is no notebook and an unknown or ill-typed
+    parameter, before anything runs, and on a failing cell.
     """
     import papermill
+    from nbclient.exceptions import DeadKernelError
     from papermill.exceptions import PapermillExecutionError
 
-    values = parameters(papermill.inspect_notebook(str(path)), given)
+    values = parameters(declared(path), given)
     out.parent.mkdir(parents=True, exist_ok=True)
     with nullcontext(running) if running else kernel() as manager:
         if running:
             _empty(running)
         try:
             papermill.execute_notebook(
-                str(path), str(out), values, progress_bar=progress, log_output=False, km=manager
+                _literal(path),
+                _literal(out),
+                values,
+                kernel_name=KERNEL,
+                language="python",
+                progress_bar=progress,
+                log_output=False,
+                km=manager,
             )
+        except DeadKernelError:
+            reason = "its kernel died, perhaps of too little memory; the same command goes on from there"
+            raise NotebookRunError(f"{path.name}: {reason}") from None
         except PapermillExecutionError as error:
             reason = f"{error.ename}: {error.evalue}".replace("\n", " ")
             raise NotebookRunError(f"{path.name}: cell {error.exec_count}: {reason} (see {out})") from None
     return out
+
+
+def _literal(path: Path) -> str:
+    """The path for papermill, which fills in what stands in braces."""
+    return str(path).replace("{", "{{").replace("}", "}}")
+
+
+def declared(path: Path) -> dict[str, dict[str, str]]:
+    """The parameters of the notebook `path` by name, each with "inferred_type_name", "default" and "help", as
+    papermill reads them; whatever kernel it was saved with. Raises NotebookRunError where the file is no
+    notebook."""
+    import nbformat
+    from papermill.translators import PythonTranslator
+
+    try:
+        notebook = nbformat.read(path, as_version=4)
+        nbformat.validate(notebook)
+    # Whatever a damaged file makes a parser raise.
+    except Exception as error:
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise NotebookRunError(
+            f"{path} is no notebook ({reason}): `git restore` it, or save it anew"
+        ) from None
+    cells = [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    return {one.name: one._asdict() for cell in cells[:1] for one in PythonTranslator.inspect(cell)}
 
 
 def _empty(manager: "AsyncKernelManager") -> None:
@@ -91,7 +129,7 @@ def _empty(manager: "AsyncKernelManager") -> None:
 def parameters(known: dict[str, dict[str, str]], given: dict[str, str]) -> dict[str, Any]:
     """The values of `given` in the types that the parameters cell annotates.
 
-    `known` is what papermill.inspect_notebook returns. Raises NotebookRunError where one does not fit.
+    `known` is what `declared` returns. Raises NotebookRunError where one does not fit.
     """
     for name in given:
         if name not in known:

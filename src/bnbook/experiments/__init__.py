@@ -13,7 +13,7 @@ import importlib
 from types import ModuleType
 from typing import Any
 
-from bnbook.config import RunConfig
+from bnbook.config import ConfigError, RunConfig
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +44,15 @@ class Experiment:
     @property
     def figures(self) -> ModuleType:
         return self._part("figures")
+
+    def sizes(self, profile: str, data: str = "") -> Any:
+        """The sizes of `profile`; with `data`, on that data set where the experiment can be run on it, hence
+        with run ids of their own. Raises ConfigError on a profile that is not there."""
+        profiles = self.protocol.PROFILES
+        if profile not in profiles:
+            raise ConfigError(f"profile is {profile!r}; it must be one of {', '.join(profiles)}")
+        known = data in getattr(self.protocol, "DATA", ())
+        return dataclasses.replace(profiles[profile], data=data) if known else profiles[profile]
 
     def _part(self, name: str) -> ModuleType:
         """A module of the experiment's room, read when it is asked for."""

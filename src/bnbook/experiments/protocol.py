@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from bnbook import records
 from bnbook.config import RunConfig
+from bnbook.experiments.knobs import Knob
 from bnbook.records import Record
 
 Job = tuple[RunConfig, int]  # a configuration and a seed
@@ -31,6 +32,7 @@ class ExperimentProtocol(Protocol):
 
     EXPERIMENT: str  # its name, in every configuration and as the folder of its records
     DATA: tuple[str, ...]  # data sets, where a reader may choose
+    KNOBS: tuple[Knob, ...]  # what a reader may turn
     STAGES: tuple[
         str, ...
     ]  # in the order in which they are made: later ones may rest on earlier ones' records

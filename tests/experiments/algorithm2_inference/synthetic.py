@@ -69,10 +69,11 @@ def followed(config: protocol.Config, steps: np.ndarray, seed: int) -> tuple[dic
     right = 0.1 + (end - 0.1) * np.linspace(0, 1, len(steps))
     columns = {"step": steps.tolist()}
     if config.part == "lag":
+        right = np.linspace(min(0.4, end), end, len(steps))  # what is missed fits below it
         columns[f"population_{config.population_batches}_accuracy"] = right.tolist()
         for mode, points in LAG.items():
             own = right - points / 100 * config.lr / LEARNED - 0.001 * (seed - 1)
-            columns[f"{mode}_accuracy"] = own.tolist()
+            columns[f"{mode}_accuracy"] = own.clip(0, 1).tolist()
     else:
         for count in protocol.COUNTS:
             behind = SHIFTED * (count < max(protocol.COUNTS))

@@ -223,7 +223,7 @@ def test_where_no_rate_works_growth_is_that_at_all(synthetic):
 
 def grown(record, more):
     """The record with a ||w||^2 that ends `more` above its start."""
-    norms = {"step": [0, 1]} | {layer: [1.0, 1 + more] for layer in measures.LAYERS}
+    norms = {"step": [0, 1]} | {f"layer_{layer}": [1.0, 1 + more] for layer in (1, 2, 3)}
     return dataclasses.replace(record, curves={"norms": norms})
 
 

@@ -15,10 +15,10 @@ from typing import Any
 from bnbook import records
 from bnbook.experiments.accelerating_ablation import protocol as first
 from bnbook.experiments.inception_second import protocol as inception
-from bnbook.experiments.inception_second.protocol import ARMS, DATA, PROFILES, Choice, Profile, choose
+from bnbook.experiments.inception_second.protocol import ARMS, DATA, KNOBS, PROFILES, Choice, Profile, choose
 from bnbook.records import Record
 
-__all__ = ["CHANGES", "DATA", "PROFILES", "STAGES", "choose", "jobs", "main", "plan", "results"]
+__all__ = ["CHANGES", "DATA", "KNOBS", "PROFILES", "STAGES", "choose", "jobs", "main", "plan", "results"]
 
 EXPERIMENT = first.EXPERIMENT
 STAGES = ("main",)

@@ -12,11 +12,12 @@ import dataclasses
 from typing import Any
 
 from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import BASELINE, DATA, PROFILES, Choice, Profile
+from bnbook.experiments.inception_speedups.protocol import BASELINE, DATA, KNOBS, PROFILES, Choice, Profile
 from bnbook.experiments.protocol import BuiltOn
 
 __all__ = [
     "DATA",
+    "KNOBS",
     "PROFILES",
     "STAGES",
     "choose",
@@ -66,9 +67,8 @@ def main(profile: Profile, choice: Choice) -> dict[str, inception.Config]:
     """The configurations by name; BN-x5 and the baseline are runs of `inception_speedups`."""
     known = inception.main(profile, choice)
     full = {field: value for field, value in known[FULL].to_dict().items() if field != "experiment"}
-    changed = {
-        change: Config(**(full | {"variant": change} | fields)) for change, fields in undone(choice).items()
-    }
+    back = undone(choice.but_for(profile))
+    changed = {change: Config(**(full | {"variant": change} | fields)) for change, fields in back.items()}
     return {BASELINE: known[BASELINE], FULL: known[FULL]} | changed
 
 

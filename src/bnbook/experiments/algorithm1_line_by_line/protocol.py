@@ -11,6 +11,7 @@ Three parts, none of which trains anything or looks at any data: mini-batches ar
 import dataclasses
 
 from bnbook.config import RunConfig
+from bnbook.experiments import knobs
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "algorithm1_line_by_line"
@@ -65,6 +66,7 @@ class Profile:
     seeds: int
     batch_size: int
     channels: int
+    eps: float = 1e-5
 
 
 PROFILES = {
@@ -72,6 +74,13 @@ PROFILES = {
     "cpu": Profile(data="digits", seeds=5, batch_size=60, channels=100),
     "paper": Profile(data="digits", seeds=20, batch_size=60, channels=400),
 }
+
+KNOBS = (
+    knobs.batch_size("values of each channel in a mini-batch"),
+    knobs.Knob("channels", 1, 5000, "channels of a mini-batch"),
+    knobs.Knob("eps", 1e-12, 1.0, "what is added to the variance"),
+    knobs.seeds("mini-batches of each kind"),
+)
 
 
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:
@@ -82,6 +91,7 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
             variant=variant,
             batch_size=profile.batch_size,
             channels=profile.channels,
+            eps=profile.eps,
             part=part,
             mean=mean,
             std=std,

@@ -20,6 +20,7 @@ m / 60 of that learning rate.
 import dataclasses
 
 from bnbook.config import NO_DATA, NO_RATE, TrainingConfig
+from bnbook.experiments import knobs
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "algorithm2_inference"
@@ -87,7 +88,10 @@ class Profile:
     lag_seeds: int
     steps: int
     lag_steps: int
+    lr: float = LR  # for mini-batches of LR_BATCH; the lag has a grid of its own
+    init_std: float = 0.1
     hidden: int = 100
+    depth: int = 3
     batch_size: int = 60
     population_batches: int
     lag_batches: int  # Algorithm 2's in the lag
@@ -135,6 +139,18 @@ PROFILES = {
     ),
 }
 
+KNOBS = (
+    knobs.learning_rate("learning rate for mini-batches of 60; the lag has its own"),
+    knobs.init_std(),
+    knobs.batch_size(),
+    knobs.hidden(),
+    knobs.depth(),
+    knobs.Knob("population_batches", 2, 5000, "mini-batches that Algorithm 2 averages over"),
+    knobs.seeds("runs of each", turn=knobs.at_once("seeds", "net_seeds", "lag_seeds")),
+    knobs.steps("of every training but that of the lag"),
+    knobs.steps("of the lag's training", "lag_steps"),
+)
+
 
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:
     """The configurations by part and what it varies: ("net", "bn"), ("small", m), ("lag", lr),
@@ -147,8 +163,10 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
             batch_size=m,
             steps=profile.steps,
             part=part,
-            lr=LR * m / LR_BATCH,
+            lr=profile.lr * m / LR_BATCH,
+            init_std=profile.init_std,
             hidden=profile.hidden,
+            depth=profile.depth,
             population_batches=profile.population_batches,
         )
 
@@ -172,6 +190,7 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
             steps=profile.repetitions,
             part="fold",
             hidden=profile.hidden,
+            depth=profile.depth,
         )
         for images in profile.fold_batches
     }

@@ -26,8 +26,12 @@ LEAST = 20  # images that a bin must have to be drawn: the share of right answer
 
 
 def labels(records: Sequence[Record]) -> np.ndarray:
-    """(N,) the test images' classes, from the first network that did not diverge."""
-    return next(record.arrays["labels"] for record in records if not record.diverged).astype(int)
+    """(N,) the test images' classes, from the first network that did not diverge. Raises ConfigError where all
+    of them did."""
+    found = [record for record in records if not record.diverged]
+    if not found:
+        raise ConfigError("every network diverged, so there is nothing to average; try a lower learning rate")
+    return found[0].arrays["labels"].astype(int)
 
 
 def probabilities(records: Sequence[Record], crops: str) -> np.ndarray:
@@ -38,14 +42,14 @@ def probabilities(records: Sequence[Record], crops: str) -> np.ndarray:
     return np.stack([silent if r.diverged else r.arrays[crops].astype(float) for r in records])
 
 
-def choose(members: str, count: int) -> list[int]:
-    """The places, from 0, that "1,3,6" names among `count` networks; "all" names every one.
+def choose(members: str | int, count: int) -> list[int]:
+    """The places, from 0, that "1,3,6" (or a number alone) names among `count` networks; "all" names every one.
 
     Raises ConfigError on anything else.
     """
     if members == "all":
         return list(range(count))
-    named = [part.strip() for part in members.split(",")]
+    named = [part.strip() for part in str(members).split(",")]
     if not all(part.isdecimal() and 1 <= int(part) <= count for part in named):
         raise ConfigError(f"members is {members!r}; it must be all, or numbers from 1 to {count} such as 1,2")
     return sorted({int(part) - 1 for part in named})

@@ -33,6 +33,8 @@ __all__ = [
 
 EXPERIMENT = "bn_ensemble"
 STAGES = (*inception.STAGES[:2], "main")
+# Each member is a run of its own, so there are no seeds to ask for.
+KNOBS = tuple(knob for knob in inception.KNOBS if knob.name != "seeds")
 LARGER = 2.0  # times the initial standard deviation of the convolutions
 
 # What each member has that BN-x30 has not.
@@ -68,15 +70,16 @@ PROFILES = {
 
 def main(profile: Profile, choice: Choice) -> dict[str, Config]:
     """The configurations by name: "member_1" and so on, and "control"."""
-    known = unprotected.slowed(inception.main(profile, choice)["bn_x30"], choice, "slow_both").to_dict()
-    bn_x30 = {
+    bn_x30 = inception.main(profile, choice)["bn_x30"]
+    known = unprotected.slowed(bn_x30, choice.but_for(profile), "slow_both").to_dict()
+    fields = {
         field: value for field, value in known.items() if field not in ("experiment", "variant", "watched")
     }
     members = {
-        name: Config(**(bn_x30 | {"variant": name} | MEMBERS[number]))
+        name: Config(**(fields | {"variant": name} | MEMBERS[number]))
         for number, name in enumerate(names(profile))
     }
-    return members | {"control": Config(**bn_x30, variant="control")}
+    return members | {"control": Config(**fields, variant="control")}
 
 
 def names(profile: Profile) -> list[str]:

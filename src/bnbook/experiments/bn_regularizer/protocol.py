@@ -27,6 +27,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from bnbook.config import TrainingConfig
+from bnbook.experiments import knobs
 from bnbook.experiments import protocol as grid
 from bnbook.records import Record
 
@@ -133,6 +134,21 @@ PROFILES = {
     ),
 }
 
+KNOBS = (
+    knobs.learning_rate(
+        "the only learning rate of the networks that overfit",
+        "those of the profile",
+        lambda profile, lr: dataclasses.replace(profile, lrs=dict.fromkeys(NETWORKS, (lr,))),
+    ),
+    knobs.hidden(),
+    knobs.Knob("images", 120, 50_000, "training images of the networks that overfit"),
+    knobs.seeds("runs of each"),
+    knobs.seeds("of what was chosen, but for the next", "new_seeds"),
+    knobs.seeds("of the network with nearly no noise", "new_seeds_company"),
+    knobs.steps("of the networks that overfit"),
+    knobs.steps("of the network that the noise is measured in", "noise_steps"),
+)
+
 
 def larger_group(profile: Profile) -> int:
     """The images that statistics with nearly no noise are taken over: no more than there are."""
@@ -235,10 +251,23 @@ def select(results: grid.Results) -> dict[str, Key]:
 
 
 def confirm(profile: Profile, choice: dict[str, Key]) -> dict[Key, tuple[Config, int]]:
-    """The configurations by ("new", name), and by how many new seeds they are run."""
+    """The configurations by ("new", name), and by how many new seeds they are run: those of `choice`, as
+    `profile` has them."""
     configs = main(profile)
     seeds = {"company": profile.new_seeds_company}
-    return {("new", name): (configs[key], seeds.get(name, profile.new_seeds)) for name, key in choice.items()}
+    return {
+        ("new", name): (configs[_within(profile, name, key)], seeds.get(name, profile.new_seeds))
+        for name, key in choice.items()
+    }
+
+
+def _within(profile: Profile, name: str, key: Key) -> Key:
+    """The key of the same network in `profile`, which may have fewer images, or one learning rate alone."""
+    *network, lr = key
+    if name == "company":
+        network = ["statistics", str(larger_group(profile))]
+    rates = [f"{rate:g}" for rate in profile.lrs["bn"]]
+    return (*network, lr if lr in rates else rates[0])
 
 
 GRID = grid.Confirmed(main, select, confirm)

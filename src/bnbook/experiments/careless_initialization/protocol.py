@@ -16,6 +16,7 @@ weights, those of the output layer too but for the controls, are `scale` times a
 import dataclasses
 
 from bnbook.config import TrainingConfig
+from bnbook.experiments import knobs
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "careless_initialization"
@@ -92,6 +93,23 @@ PROFILES = {
         data="mnist", seeds=5, steps=5000, batch_size=60, hidden=100, depths=(1, 2, 5, 10, 20), per_decade=4
     ),
 }
+
+KNOBS = (
+    knobs.learning_rate(
+        "the only learning rate of each cell",
+        "those of the profile",
+        lambda profile, lr: dataclasses.replace(profile, lrs=(lr,)),
+    ),
+    knobs.depth(
+        "one depth more, in hidden layers",
+        "none more",
+        lambda profile, depth: dataclasses.replace(profile, depths=tuple(sorted({*profile.depths, depth}))),
+    ),
+    knobs.batch_size(),
+    knobs.hidden(),
+    knobs.seeds("runs of each"),
+    knobs.steps("of each cell's training"),
+)
 
 
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:

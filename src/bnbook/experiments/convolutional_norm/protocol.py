@@ -17,6 +17,7 @@ import dataclasses
 import numpy as np
 
 from bnbook.config import TrainingConfig
+from bnbook.experiments import knobs
 from bnbook.experiments import protocol as grid
 from bnbook.records import Record
 
@@ -126,6 +127,29 @@ PROFILES = {
     ),
 }
 
+KNOBS = (
+    knobs.learning_rate(
+        "the only learning rate, with the larger mini-batches",
+        "those of the profile",
+        lambda profile, lr: dataclasses.replace(profile, lrs=(lr,)),
+    ),
+    knobs.learning_rate(
+        "the only learning rate, with the smaller ones",
+        "those of the profile",
+        lambda profile, lr: dataclasses.replace(profile, small_batch_lrs=(lr,)),
+        "small_batch_lr",
+    ),
+    # Their bounds keep the two sizes apart.
+    knobs.batch_size("images in the larger mini-batches", low=20),
+    knobs.Knob("small_batch", 2, 16, "images in the smaller mini-batches"),
+    knobs.Knob("maps", 1, 64, "maps of the first layer; the second has twice as many"),
+    knobs.Knob("shift", 1, 4, "pixels by which the test images are moved"),
+    knobs.seeds("runs of each"),
+    knobs.seeds("of the two places that new seeds compare", "new_seeds"),
+    knobs.steps("of training with the larger mini-batches"),
+    knobs.steps("of training with the smaller ones", "small_batch_steps"),
+)
+
 Key = tuple[str, str, str]
 
 
@@ -196,8 +220,11 @@ def select(results: grid.Results) -> dict[str, float]:
 
 
 def confirm(profile: Profile, choice: dict[str, float]) -> dict[Key, tuple[Config, int]]:
-    """What new seeds run, by ("new", variant, learning rate), and how many of them."""
+    """What new seeds run, by ("new", variant, learning rate), and how many of them: at the rate of `choice`,
+    or at the profile's only one."""
     configs, batch = main(profile), str(profile.batch_size)
+    if len(profile.lrs) == 1:
+        choice = dict.fromkeys(choice, profile.lrs[0])
     return {
         ("new", name, str(lr)): (configs[name, batch, str(lr)], profile.new_seeds)
         for name, lr in choice.items()

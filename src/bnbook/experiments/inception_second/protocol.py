@@ -47,6 +47,7 @@ STAGES_THAT_CHOOSE = ("precision", "initial", "survival", "pilot")
 STAGES = (*STAGES_THAT_CHOOSE, "main", "instrument")
 BESIDE = ("initial", "survival")
 DATA = first.DATA
+KNOBS = ()  # a reader's runs are still those of the first registration
 BASELINE = "inception"
 
 LEARNS = 0.2  # validation accuracy after an epoch: twice chance

@@ -33,6 +33,7 @@ import numpy as np
 
 from bnbook import records
 from bnbook.config import TrainingConfig
+from bnbook.experiments import knobs
 from bnbook.records import MissingRecord, Record
 
 EXPERIMENT = "inception_speedups"
@@ -134,6 +135,10 @@ class Profile:
     weight_decays: tuple[float, ...]
     precision: str = "auto"
     population_batches: int = 100
+    # x1, r and lambda of the main runs; 0: as they are tuned.
+    lr: float = 0.0
+    lr_decay: float = 0.0
+    weight_decay: float = 0.0
 
     @property
     def changed_epochs(self) -> int:
@@ -189,6 +194,17 @@ PROFILES = {
     ),
 }
 
+TUNED = "as tuned"
+KNOBS = (
+    knobs.learning_rate("learning rate x1; the variants have multiples of it", TUNED),
+    knobs.Knob("lr_decay", 0.01, 1.0, "what the baseline's learning rate is multiplied by each epoch", TUNED),
+    knobs.Knob("weight_decay", 1e-7, 1.0, "weight of L2 in the baseline", TUNED),
+    knobs.Knob("width", 1 / 32, 1.0, "of the network: 1 is the full number of maps"),
+    knobs.batch_size(),
+    knobs.seeds("runs of each variant"),
+    knobs.Knob("epochs", 1, 300, "of the baseline; the changed variants train a third of them"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -197,6 +213,14 @@ class Choice:
     lr: float
     lr_decay: float
     weight_decay: float
+
+    def but_for(self, profile: Profile) -> "Choice":
+        """The same, but for what `profile` sets by itself."""
+        return Choice(
+            profile.lr or self.lr,
+            profile.lr_decay or self.lr_decay,
+            profile.weight_decay or self.weight_decay,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -305,6 +329,7 @@ def tuning(profile: Profile, lr: float) -> list[Config]:
 
 def main(profile: Profile, choice: Choice) -> dict[str, Config]:
     """The main configurations by variant."""
+    choice = choice.but_for(profile)
     return {
         name: config(
             profile,

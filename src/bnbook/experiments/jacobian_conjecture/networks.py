@@ -11,6 +11,7 @@ standard deviation that standardising afterwards divides by: the same quantity i
 
 import dataclasses
 import itertools
+import math
 from collections.abc import Iterator
 
 import torch
@@ -57,7 +58,8 @@ def gradient_gain(model: MLP, passed: list[Layer], x: Tensor, y: Tensor, example
     for before, after in reversed(list(itertools.pairwise(passed))):
         following, gradient = gradient, (gradient[:, None] @ jacobians(before, after, examples))[:, 0]
         gains.append(gradient.norm(dim=1) / following.norm(dim=1))
-    return torch.stack(gains).clamp(min=TINY).log().nanmean().exp().item()
+    mean = torch.stack(gains).clamp(min=TINY).log().nanmean().exp().item()
+    return TINY if math.isnan(mean) else mean  # of no example is any gradient left
 
 
 def layers(model: MLP, x: Tensor, eps: float = 1e-5) -> list[Layer]:
@@ -88,4 +90,5 @@ def directions(x: Tensor) -> float:
     """How many directions (N, C) values of unit variance fill: C where they are uncorrelated, 1 where all go
     together. (sum of eigenvalues)^2 / sum of their squares, of the correlation matrix."""
     correlation = torch.corrcoef(x.T).nan_to_num(0.0)
-    return (correlation.trace() ** 2 / correlation.square().sum()).item()
+    squares = correlation.square().sum()
+    return (correlation.trace() ** 2 / squares).item() if squares else 0.0  # nothing varies

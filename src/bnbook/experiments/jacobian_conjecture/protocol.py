@@ -17,6 +17,7 @@ Two parts, none of which has to choose anything:
 import dataclasses
 
 from bnbook.config import NO_DATA, NO_RATE, TrainingConfig
+from bnbook.experiments import knobs
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "jacobian_conjecture"
@@ -29,7 +30,7 @@ NEAR = (0.5, 2.0)  # a singular value between these is near 1: no direction is h
 LEVELS = tuple(level / 40 for level in range(41))  # of the spectra's quantiles, which the records keep
 
 LINEAR = {"null": "rows", "bn": "bn", "whiten": "whiten"}  # normalization by name
-ACTIVATIONS = {"sigmoid": 1.0, "relu": 0.1}  # learning rates
+ACTIVATIONS = {"sigmoid": 1.0, "relu": 0.1}  # learning rates, times the profile's
 NORMALIZATIONS = {"plain": "none", "bn": "bn"}
 
 
@@ -69,8 +70,11 @@ class Profile:
     data: str
     seeds: int
     steps: int
+    lr: float = 1.0  # of sigmoids
+    init_std: float = 0.1
     hidden: int
     depth: int
+    net_depth: int = 3
     batch_size: int = 60
     reference: int = 1000
     examples: int
@@ -81,6 +85,17 @@ PROFILES = {
     "cpu": Profile(data="mnist", seeds=5, steps=10_000, hidden=100, depth=10, examples=50),
     "paper": Profile(data="mnist", seeds=20, steps=50_000, hidden=100, depth=10, examples=200),
 }
+
+KNOBS = (
+    knobs.learning_rate("learning rate with sigmoids; ReLUs have a tenth of it"),
+    knobs.init_std("standard deviation of the networks' initial weights"),
+    knobs.batch_size(),
+    knobs.Knob("hidden", 2, 300, "units in each layer"),
+    knobs.Knob("depth", 2, 50, "layers of the linear networks"),
+    knobs.Knob("net_depth", 2, 20, "hidden layers of the others"),
+    knobs.seeds("runs of each"),
+    knobs.steps("of the networks' training"),
+)
 
 
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:
@@ -109,9 +124,10 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
             part="net",
             activation=activation,
             normalization=normalization,
-            lr=lr,
+            lr=lr * profile.lr,
+            init_std=profile.init_std,
             hidden=profile.hidden,
-            depth=3,
+            depth=profile.net_depth,
             reference=profile.reference,
             examples=profile.examples,
             probe_growth=1.5,

@@ -25,12 +25,16 @@ Drawn = tuple[Canvas, pd.DataFrame]
 
 TITLES = {"tuned": "Each at its own best setting", "shared": "Both at one shared setting"}
 ONE_SETTING = "Both at the setting that is best for each"
+OWN_SETTING = "Both at your setting"
 PAPER = paper.numbers()
 
 
 def title(results: Results, setting: str) -> str:
     """What the panel of a setting is called."""
-    return TITLES[setting] if len(mnist.settings(results)) > 1 else ONE_SETTING
+    own = results.profile.lr or results.profile.init_std
+    if len(mnist.settings(results)) > 1:
+        return TITLES[setting] + (", but for yours" if own else "")
+    return OWN_SETTING if own else ONE_SETTING
 
 
 def setting_words(results: Results, setting: str, variants: Sequence[str] = VARIANTS) -> str:
@@ -582,7 +586,9 @@ def _heat(
 
 
 def _mark(ax: Axes, results: Results, cell: mnist.Cell) -> None:
-    """A frame around the cell that the main runs use."""
+    """A frame around the cell that the main runs use, where it is one of them."""
+    if cell[0] not in results.profile.lrs or cell[1] not in results.profile.init_stds:
+        return
     x, y = results.profile.lrs.index(cell[0]), results.profile.init_stds.index(cell[1])
     ax.add_patch(Rectangle((x - 0.47, y - 0.47), 0.94, 0.94, fill=False, ec=INK, lw=1.8, zorder=4))
 

@@ -23,6 +23,7 @@ import numpy as np
 
 from bnbook import records
 from bnbook.config import TrainingConfig
+from bnbook.experiments import knobs
 from bnbook.records import Record
 
 EXPERIMENT = "mnist_activation_shift"
@@ -70,6 +71,10 @@ class Profile:
     steps: int
     batch_size: int = 60
     hidden: int = 100
+    depth: int = 3
+    # Of the main runs; 0: as the multiverse chooses.
+    lr: float = 0.0
+    init_std: float = 0.0
     lrs: tuple[float, ...]
     init_stds: tuple[float, ...]
     multiverse_seeds: int  # of each cell; the first of them, which choose the settings
@@ -117,6 +122,17 @@ PROFILES = {
     ),
 }
 
+KNOBS = (
+    knobs.learning_rate("learning rate of both networks", knobs.AS_CHOSEN),
+    knobs.init_std(zero=knobs.AS_CHOSEN),
+    knobs.batch_size(),
+    knobs.hidden(),
+    knobs.depth(),
+    knobs.seeds("main runs of each kind"),
+    knobs.seeds("runs of the pilot, which sets the target of the speed", "pilot_seeds"),
+    knobs.steps("training steps of the pilot and the main runs"),
+)
+
 
 @dataclasses.dataclass(frozen=True)
 class Choice:
@@ -128,11 +144,19 @@ class Choice:
     def of(self, setting: str, variant: str) -> tuple[float, float]:
         return self.shared if setting == "shared" else self.tuned[variant]
 
+    def but_for(self, profile: Profile) -> "Choice":
+        """The same, but for what `profile` sets by itself."""
+
+        def own(cell: tuple[float, float]) -> tuple[float, float]:
+            return profile.lr or cell[0], profile.init_std or cell[1]
+
+        return Choice({variant: own(cell) for variant, cell in self.tuned.items()}, own(self.shared))
+
 
 @dataclasses.dataclass(frozen=True)
 class Results:
-    """The records of one profile: `main[setting, variant]` and `pilot[variant]` by seed, `multiverse` in the
-    order of its configurations."""
+    """The records of one profile: `main[setting, variant]` and `pilot[variant]` by seed, made at `choice`;
+    `multiverse` in the order of its configurations."""
 
     profile: Profile
     choice: Choice
@@ -161,6 +185,7 @@ def multiverse(profile: Profile) -> list[Config]:
             steps=profile.multiverse_steps,
             binarise=binarise,
             hidden=profile.hidden,
+            depth=profile.depth,
             init_std=init_std,
             lr=lr,
             evaluate_growth=1.5,
@@ -176,7 +201,7 @@ def multiverse(profile: Profile) -> list[Config]:
 
 def main(profile: Profile, choice: Choice) -> dict[tuple[str, str], Config]:
     """The main configurations by (setting, variant)."""
-    configs = {}
+    configs, choice = {}, choice.but_for(profile)
     for setting, variant in itertools.product(SETTINGS, VARIANTS):
         lr, init_std = choice.of(setting, variant)
         configs[setting, variant] = Config(
@@ -187,6 +212,7 @@ def main(profile: Profile, choice: Choice) -> dict[tuple[str, str], Config]:
             batch_size=profile.batch_size,
             steps=profile.steps,
             hidden=profile.hidden,
+            depth=profile.depth,
             init_std=init_std,
             lr=lr,
             evaluate_growth=profile.evaluate_growth,
@@ -276,7 +302,7 @@ def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | Non
     cells = (records.load(folders, config, cell_seeds(profile, config)) for config in multiverse(profile))
     return Results(
         profile=sizes,
-        choice=choice,
+        choice=choice.but_for(sizes),
         main={
             key: records.load(folders, config, main_seeds(sizes))
             for key, config in main(sizes, choice).items()

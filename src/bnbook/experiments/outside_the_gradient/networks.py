@@ -4,7 +4,8 @@ know of, and whitening. All take and give (N, C), without gamma and beta.
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
+
+from bnbook.nn.gradient import once_differentiable
 
 NORMALIZATIONS = ("none", "mean", "mean_std", "whiten")
 
@@ -51,7 +52,10 @@ class InverseRoot(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx, matrix: Tensor) -> Tensor:
-        values, vectors = torch.linalg.eigh(matrix)
+        try:
+            values, vectors = torch.linalg.eigh(matrix)
+        except torch.linalg.LinAlgError:  # of numbers that have run away: so does the loss
+            values, vectors = torch.full_like(matrix[0], torch.nan), torch.full_like(matrix, torch.nan)
         root = values.sqrt()
         ctx.save_for_backward(root, vectors)
         return vectors @ (vectors / root).T

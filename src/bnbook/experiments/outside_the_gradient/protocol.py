@@ -12,6 +12,7 @@ Three parts:
 import dataclasses
 
 from bnbook.config import NO_DATA, NO_RATE, TrainingConfig
+from bnbook.experiments import knobs
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "outside_the_gradient"
@@ -66,6 +67,10 @@ class Profile:
     batch_size: int
     widths: tuple[int, ...]
     repetitions: int
+    lr: float = 0.5
+    toy_lr: float = 0.1
+    depth: int = 3
+    init_std: float = 0.1
 
 
 PROFILES = {
@@ -101,6 +106,18 @@ PROFILES = {
     ),
 }
 
+KNOBS = (
+    knobs.learning_rate("learning rate of the network"),
+    knobs.learning_rate("learning rate of the toy", name="toy_lr"),
+    knobs.init_std("standard deviation of the network's initial weights"),
+    knobs.batch_size("images in a mini-batch of the network"),
+    knobs.hidden("units in each hidden layer of the network"),
+    knobs.depth("hidden layers of the network"),
+    knobs.seeds("runs of each"),
+    knobs.steps("of the network's training"),
+    knobs.steps("of the toy's training", "toy_steps"),
+)
+
 
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:
     """The configurations by ("toy", variant), ("net", variant) and ("cost", variant, width)."""
@@ -112,7 +129,7 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
             part="toy",
             normalization=normalization,
             ignored=ignored,
-            lr=0.1,
+            lr=profile.toy_lr,
             hidden=1,
             depth=1,
         )
@@ -127,9 +144,10 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
             part="net",
             normalization=normalization,
             ignored=ignored,
-            lr=0.5,
+            lr=profile.lr,
             hidden=profile.hidden,
-            depth=3,
+            depth=profile.depth,
+            init_std=profile.init_std,
         )
         for name, (normalization, ignored) in NET_VARIANTS.items()
     }

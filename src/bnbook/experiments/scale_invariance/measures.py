@@ -16,7 +16,6 @@ QUANTITIES = ("output", "input_gradient", "weight_gradient")
 TOLERANCE = 0.01  # a relation holds where its two sides differ by no more than this, relatively
 WORKS = 90.0  # percent of validation accuracy from which a learning rate is said to work
 STRICT = 95.0  # the same, asked more strictly: does the answer hang on the threshold?
-LAYERS = ("layer_1", "layer_2", "layer_3")
 
 
 # The relations
@@ -96,7 +95,9 @@ def working_decades(results: Results, variant: str) -> np.ndarray:
 def square_norm(record: Record) -> np.ndarray:
     """(rows,): ||w||^2 of a unit's weights, averaged over a layer's units and geometrically over layers; the
     first before training. NaN where it is not finite."""
-    columns = np.array([record.curves["norms"][name] for name in LAYERS], dtype=float)
+    norms = record.curves["norms"]
+    layers = [name for name in norms if name.startswith("layer_")]
+    columns = np.array([norms[name] for name in layers], dtype=float)
     return np.exp(np.log(columns).mean(0))
 
 

@@ -9,6 +9,7 @@ Section 4.1, so that neither is handicapped; nothing is chosen here.
 import dataclasses
 
 from bnbook.config import NO_RATE, TrainingConfig
+from bnbook.experiments import knobs
 from bnbook.experiments import protocol as grid
 
 EXPERIMENT = "scale_invariance"
@@ -33,7 +34,7 @@ class Config(TrainingConfig):
     eps: float
     hidden: int
     depth: int
-    init_std: float = 0.1  # Section 4.1's choice
+    init_std: float = 0.1
     scale_decades: int = 4  # a goes from 10^-4 to 10^4
     population_batches: int = 100  # that the end point's statistics are averaged over
 
@@ -54,6 +55,8 @@ class Profile:
     steps: int
     batch_size: int
     hidden: int
+    depth: int = 3
+    init_std: float = 0.1  # Section 4.1's choice
     lrs: tuple[float, ...]
 
 
@@ -68,6 +71,20 @@ PROFILES = {
     "paper": Profile(data="mnist", seeds=10, steps=20_000, batch_size=60, hidden=100, lrs=rates(8)),
 }
 
+KNOBS = (
+    knobs.learning_rate(
+        "one learning rate more",
+        "none more",
+        lambda profile, lr: dataclasses.replace(profile, lrs=tuple(sorted({*profile.lrs, lr}))),
+    ),
+    knobs.init_std(),
+    knobs.batch_size(),
+    knobs.hidden(),
+    knobs.depth(),
+    knobs.seeds("runs of each"),
+    knobs.steps("of training at each learning rate"),
+)
+
 
 def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]:
     """The configurations by ("relations", name of eps) and ("sweep", variant, learning rate)."""
@@ -81,6 +98,7 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
             eps=eps,
             hidden=profile.hidden,
             depth=1,
+            init_std=profile.init_std,
         )
         for name, eps in EPSILONS.items()
     }
@@ -94,7 +112,8 @@ def main(profile: Profile, choice: None = None) -> dict[tuple[str, ...], Config]
             lr=lr,
             eps=EPSILONS["usual"],
             hidden=profile.hidden,
-            depth=3,
+            depth=profile.depth,
+            init_std=profile.init_std,
         )
         for lr in profile.lrs
         for variant in VARIANTS

@@ -29,6 +29,8 @@ __all__ = [
 
 EXPERIMENT = "unprotected_parameters"
 STAGES = (*inception.STAGES[:2], "main")
+# Of an epoch each, so there are no epochs to ask for.
+KNOBS = tuple(knob for knob in inception.KNOBS if knob.name != "epochs")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,7 +64,7 @@ VARIANTS = {
 
 def main(profile: Profile, choice: Choice) -> dict[str, Config]:
     """The configurations by variant: an epoch each, evaluated at its end."""
-    networks = inception.main(profile, choice)
+    networks, choice = inception.main(profile, choice), choice.but_for(profile)
     return {
         name: slowed(
             dataclasses.replace(networks[variant.network], steps=profile.steps_per_epoch), choice, name

@@ -7,6 +7,7 @@ the width of a phone; most tests then ask what was seen on that walk.
 import functools
 import gzip
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 from bs4 import BeautifulSoup
 
+from bnbook import paths
 from bnbook.sphinxext.korean_search import SearchKorean, root
 from tests.conftest import DESK
 
@@ -23,6 +25,7 @@ Page = sync_api.Page
 
 EDITIONS = ("ko", "en", "ko-en")
 PHONE = {"width": 375, "height": 740}
+PLACEHOLDER = "https://ADDRESS-OF-THE-PUBLISHED-BOOK"
 FIRST_PAGE_LIMIT = 300_000  # bytes after gzip, everything the page asks for
 # Pages read by axe: between them the claims, a table of choices, figures with their boxes, math, the search.
 CHECKED = (
@@ -276,14 +279,66 @@ def test_copy_buttons_copy_the_citation_with_the_address(open_page, html: Path) 
         button.click()
         page.wait_for_function("document.querySelector('.bn-live').textContent === '복사했습니다'")
         assert page.evaluate("navigator.clipboard.readText()") == shown.rstrip("\n")
-        assert "{{address}}" not in shown
         page.evaluate("document.querySelector('.bn-live').textContent = ''")
-    unset = soup(html, "ko/figures/fig1a-test-accuracy.html").select(".bn-cite-text[data-bn-address]")
-    if unset:
-        assert (
-            f"{(html / 'ko').as_uri()}/figures/fig1a-test-accuracy"
-            in items.first.locator("pre").text_content()
-        )
+
+
+REACHABLE = ("https://bn.example.org", "http://bn.example.org:8000", "https://198.51.100.7")
+UNREACHABLE = (
+    *(
+        "file:",
+        "http://localhost:8000",
+        "http://127.0.0.1:8000",
+        "http://[::1]:8000",
+        "http://book.localhost",
+    ),
+    *("http://192.168.0.7", "http://10.1.2.3", "http://172.20.0.2", "http://169.254.1.1", "http://0.0.0.0"),
+    *("http://macbook.local", "http://nas", "http://[fe80::1]", "http://[fd00::1]"),
+)
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_a_citation_never_holds_an_address_that_others_cannot_open(open_served, html, edition) -> None:
+    name = "figures/fig1a-test-accuracy"
+    if not soup(html, f"{edition}/{name}.html").select(".bn-cite-unreachable"):
+        pytest.skip("html.baseurl is set in _config.yml")
+    # One edition tries all addresses, the others one of each kind.
+    tried = REACHABLE + UNREACHABLE if edition == "ko" else REACHABLE[:1] + UNREACHABLE[:1]
+    for site in tried:
+        page = open_served(site, f"{edition}/{name}.html")
+        page.evaluate("document.querySelector('details.bn-cite').open = true")
+        texts = page.locator(".bn-cite-text").all_text_contents()
+        address = f"{site if site in REACHABLE else PLACEHOLDER}/{edition}/{name}"
+        assert texts and all(address in text for text in texts), site
+        words = page.locator(".bn-cite-unreachable")
+        assert words.count() == (0 if site in REACHABLE else len(edition.split("-"))), site
+        if site in UNREACHABLE:
+            assert not any(urlsplit(site).netloc in text for text in texts if urlsplit(site).netloc)
+            assert words.first.is_visible() and PLACEHOLDER in words.first.text_content()
+
+
+@pytest.mark.parametrize("refusal", ["no clipboard", "refused"])
+@pytest.mark.parametrize(("edition", "said"), [("ko", "Ctrl+C를 누르십시오"), ("en", "press Ctrl+C")])
+def test_where_the_clipboard_is_refused_the_text_is_selected(open_served, refusal, edition, said) -> None:
+    site = "http://bn.example.org" if refusal == "no clipboard" else "https://bn.example.org"
+    page = open_served(site, f"{edition}/figures/fig1a-test-accuracy.html")
+    assert page.evaluate("Boolean(navigator.clipboard)") == (refusal == "refused")
+    if refusal == "refused":
+        page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('refused')) }")
+    page.evaluate("document.querySelector('details.bn-cite').open = true")
+    item = page.locator(".bn-cite-item").nth(2)
+    item.locator("button.bn-copy").click()
+    page.wait_for_function("said => document.querySelector('.bn-live').textContent.includes(said)", arg=said)
+    assert said in item.locator("button.bn-copy").text_content()
+    selected = page.evaluate("getSelection().toString()")
+    assert selected.split() == item.locator("pre").text_content().split()
+
+
+def test_a_link_to_a_citation_opens_its_box(open_page) -> None:
+    page = open_page("en/figures/fig1-drift.html#cite-fig1-drift")
+    box = page.locator("details#cite-fig1-drift")
+    assert box.evaluate("box => box.open") and box.locator("pre").first.is_visible()
+    box.evaluate("box => { box.open = false; location.hash = ''; location.hash = '#cite-fig1-drift' }")
+    page.wait_for_function("document.querySelector('#cite-fig1-drift').open")
 
 
 def test_code_can_be_copied(open_page) -> None:
@@ -295,6 +350,46 @@ def test_code_can_be_copied(open_page) -> None:
     block.locator("button.bn-copy").click()
     page.wait_for_function("document.querySelector('.bn-live').textContent === 'Copied'")
     assert page.evaluate("navigator.clipboard.readText()") == code.rstrip("\n")
+
+
+# Served
+
+
+@pytest.fixture
+def open_served(html: Path, open_page) -> Callable[..., Page]:
+    """Opens an address as if the site lay at the root of another one; without `only`, which names folders of
+    it, all of it."""
+
+    def opener(site: str, address: str, only: tuple[str, ...] = ("",)) -> Page:
+        page = open_page("index.html")
+        if site == "file:":
+            page.goto(f"{html.as_uri()}/{address}")
+            return page
+
+        def answer(route) -> None:
+            asked = unquote(urlsplit(route.request.url).path).lstrip("/")
+            there = asked.startswith(only) and (html / asked).is_file()
+            route.fulfill(path=html / asked) if there else route.fulfill(status=404)
+
+        page.route("http*://**/*", answer)
+        page.goto(f"{site}/{address}")
+        return page
+
+    return opener
+
+
+def test_the_switch_says_where_an_edition_is_not_there(open_served) -> None:
+    page = open_served("https://bn.example.org", "ko/mnist.html", only=("ko/",))
+    page.locator("a.bn-edition[data-edition=en]").click()
+    page.wait_for_function("document.querySelector('.bn-live').textContent === '이 판은 여기에 없습니다'")
+    assert page.url.endswith("/ko/mnist.html")
+    assert page.locator("a.bn-edition[aria-disabled]").get_attribute("data-edition") == "en"
+
+
+def test_the_switch_leads_to_an_edition_that_is_there(open_served) -> None:
+    page = open_served("https://bn.example.org", "ko/mnist.html")
+    page.locator("a.bn-edition[data-edition=en]").click()
+    page.wait_for_url("https://bn.example.org/en/mnist.html")
 
 
 # Searching
@@ -326,6 +421,26 @@ def test_each_edition_finds_its_languages(open_page) -> None:
     assert not results(open_page, "ko", "qzxjv")
 
 
+def test_the_search_works_where_nothing_may_be_stored(open_served) -> None:
+    """In a sandbox the browser itself denies localStorage, as it does to readers who block cookies."""
+    page = open_served("https://bn.example.org", "index.html")
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.evaluate(
+        """() => {
+          const frame = document.createElement("iframe");
+          frame.setAttribute("sandbox", "allow-scripts");
+          frame.src = "en/search.html?q=distribution";
+          document.body.append(frame);
+        }"""
+    )
+    frame = page.wait_for_selector("iframe").content_frame()
+    frame.wait_for_function("document.querySelector('.search-summary')?.textContent")
+    assert frame.evaluate("self.origin") == "null"
+    assert frame.locator("#search-results ul.search a").count() > 0
+    assert not [problem for problem in problems if "localStorage" in problem]
+
+
 @pytest.mark.parametrize(
     ("text", "query"),
     [
@@ -347,6 +462,24 @@ def test_korean_terms_keep_other_words_apart() -> None:
     terms = SearchKorean({}).split("학습률을 낮춘다. SGD의 step")
     assert "규제" not in terms and "의" not in terms
     assert {"SGD", "step", "학습률"} <= set(terms)
+
+
+def test_nothing_names_the_machine_that_built_it(html: Path) -> None:
+    """Neither the checkout's folder nor the user's, in no file whatever."""
+    local = [str(place).encode() for place in (paths.ROOT, Path.home()) if place != Path("/")]
+    files = [file for file in html.rglob("*") if file.is_file()]
+    assert len(files) > 1000
+    found = [file.relative_to(html) for file in files if any(word in file.read_bytes() for word in local)]
+    assert found == []
+    assert {file.name for file in html.iterdir()} == {"index.html", *EDITIONS}
+
+
+def test_no_page_has_event_handlers_in_its_markup(html: Path) -> None:
+    for page in (
+        "index.html",
+        *(f"{edition}/{name}" for edition in EDITIONS for name in pages(html, edition)),
+    ):
+        assert not re.search(r"<[a-z][^<>]*\son[a-z]+\s*=", (html / page).read_text(encoding="utf-8")), page
 
 
 def test_no_markup_is_left_in_the_text(html):

@@ -1,12 +1,20 @@
 """The export kit on synthetic records: same bytes every time, whole tables, texts with their numbers."""
 
+import codecs
 import dataclasses
+import errno
+import io
 import json
+import os
+import shutil
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure as Canvas
 
 from bnbook import claims, figures, paths
 from bnbook.drawing import style
@@ -36,6 +44,99 @@ def test_the_same_bytes_again(name, exported, all_synthetic, tmp_path):
     again = figures.export(name, tmp_path, all_synthetic)
     for file in (again.svg, again.png, again.csv):
         assert file.read_bytes() == (folder / file.name).read_bytes(), file.name
+
+
+# Pictures whose clipping paths were once named by the last digits of a layout.
+TOUCHY = (
+    *("pic-saturation", "algorithm2-training", "fig1-multiverse", "algorithm1-precision"),
+    *("initialization-signal", "pic-stepper"),
+)
+EXPORT = """
+import sys
+from pathlib import Path
+from bnbook import claims, figures
+results = claims.results()
+for name in sys.argv[2:]:
+    figures.export(name, Path(sys.argv[1]), results)
+"""
+
+
+def test_the_same_bytes_in_another_process(tmp_path):
+    """With another order of sets and other memory addresses."""
+    running = [
+        subprocess.Popen(
+            [sys.executable, "-c", EXPORT, tmp_path / seed, *TOUCHY],
+            env=os.environ | {"PYTHONHASHSEED": seed, "PYTHONMALLOC": allocator},
+        )
+        for seed, allocator in (("1", "pymalloc"), ("2", "malloc"))
+    ]
+    assert [process.wait() for process in running] == [0, 0]
+    for file in (tmp_path / "1").iterdir():
+        assert file.read_bytes() == (tmp_path / "2" / file.name).read_bytes(), file.name
+    assert len(list((tmp_path / "1").iterdir())) == 3 * len(TOUCHY)
+
+
+def test_the_last_digits_of_the_layout_do_not_show(monkeypatch, tmp_path, exported):
+    """The layout is solved in an order that follows memory addresses: other digits at the end."""
+    lay_out = Canvas.draw_without_rendering
+
+    def otherwise(canvas):
+        lay_out(canvas)
+        for ax in canvas.axes:
+            box = ax.get_position(original=True)
+            ax.set_position([box.x0 * (1 + 3e-16), box.y0 + 2e-16, box.width - 1e-16, box.height + 1e-16])
+
+    monkeypatch.setattr(Canvas, "draw_without_rendering", otherwise)
+    for name in ("pic-saturation", "pic-stepper"):
+        figures.export(name, tmp_path, {})
+        for kind in ("svg", "png"):
+            file = f"{name}.{kind}"
+            assert (tmp_path / file).read_bytes() == (exported[0] / file).read_bytes(), file
+
+
+def test_an_svg_has_no_styles_that_reach_the_page_around_it(exported):
+    """It may stand in a page, as the outputs of notebooks do."""
+    for file in exported[0].glob("*.svg"):
+        text = file.read_text(encoding="utf-8")
+        assert "<style" not in text, file.name
+        assert '<svg stroke-linejoin="round" stroke-linecap="butt" ' in text, file.name
+
+
+def test_a_csv_opens_in_excel_too(exported):
+    """Where its bytes are not ASCII, they begin with the mark by which Excel knows UTF-8."""
+    marked = [file for file in exported[0].glob("*.csv") if not file.read_bytes().isascii()]
+    assert marked
+    for file in exported[0].glob("*.csv"):
+        assert file.read_bytes().startswith(codecs.BOM_UTF8) == (file in marked), file.name
+    table = pd.DataFrame({"γ": [1.5], "name": ["8×8"]})
+    assert figures._csv(table) == codecs.BOM_UTF8 + "γ,name\n1.5,8×8\n".encode()
+    assert pd.read_csv(io.BytesIO(figures._csv(table))).columns.tolist() == ["γ", "name"]
+    assert figures._csv(table.rename(columns={"γ": "gamma"}).assign(name="8x8")) == b"gamma,name\n1.5,8x8\n"
+
+
+@pytest.mark.parametrize("which", [1, 2, 3])
+def test_a_full_disk_leaves_the_old_figure(which, exported, all_synthetic, tmp_path, monkeypatch):
+    folder = Path(shutil.copytree(exported[0], tmp_path / "figures"))
+    for kind in ("svg", "png", "csv"):
+        (folder / f"pic-sgd.{kind}").write_text("old")
+    synced, calls = os.fsync, []
+
+    def fsync(descriptor):
+        if not stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            calls.append(1)
+            if len(calls) == which:
+                raise OSError(errno.ENOSPC, "No space left on device")
+        synced(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    before = {file.name for file in folder.iterdir()}
+    with pytest.raises(OSError, match="No space left"):
+        figures.export("pic-sgd", folder, all_synthetic)
+    assert {file.name for file in folder.iterdir()} == before
+    for number, kind in enumerate(("svg", "png", "csv"), start=1):
+        content = (folder / f"pic-sgd.{kind}").read_bytes()
+        whole = (exported[0] / f"pic-sgd.{kind}").read_bytes()
+        assert content == (whole if number < which else b"old"), kind
 
 
 def test_what_is_up_to_date_is_left_alone(exported, all_synthetic):

@@ -202,7 +202,17 @@ def test_the_processes_of_the_editions_end_with_a_killed_build(source: Path) -> 
 def test_jupyter_book_leaves_nothing_old_either(source: Path) -> None:
     """It knows nothing of the folders of `bnbook book`: what Sphinx has stored must be right by itself."""
     conf = book.write_conf(source, source / "build" / "conf")
-    arguments = ["-b", "html", "-q", "-c", conf, "-d", source / "build" / "trees", source, source / "build" / "html"]
+    arguments = [
+        "-b",
+        "html",
+        "-q",
+        "-c",
+        conf,
+        "-d",
+        source / "build" / "trees",
+        source,
+        source / "build" / "html",
+    ]
 
     def build(number: int, prepare: Callable[[], None] = lambda: None) -> int | None:
         def run() -> None:

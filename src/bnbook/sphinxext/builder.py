@@ -64,8 +64,8 @@ def _canonical(app: Sphinx, pagename: str, _template: str, context: dict[str, An
 
 
 def _refuse_others(app: Sphinx) -> None:
-    """Other builders know neither the figures' files nor the addresses, and would make dead links. The process
-    ends here: jupyter-book puts a long traceback around every error."""
+    """Other builders know neither the figures' files nor the addresses, and would make dead links. The
+    process ends here: jupyter-book puts a long traceback around every error."""
     if app.builder.name != BookBuilder.name:
         sys.exit(f"bnbook: the book has no builder {app.builder.name!r}; `make book` builds it as html")
 

@@ -211,7 +211,7 @@ def test_board(synthetic):
     assert sigmoid.verdict == "not reproduced"
     assert "+0.00 decades" in sigmoid.text["en"] and "+0.00자릿수" in sigmoid.text["ko"]
     # A rerun in decades can be compared with the committed one.
-    assert claims.agreement([sigmoid], [sigmoid])[0].agreement == "too small to say"
+    assert claims.agreement([sigmoid], [sigmoid])[0].agreement == "too small at this scale"
 
 
 def test_the_rule_says_what_is_measured():

@@ -26,8 +26,8 @@ LEAST = 20  # images that a bin must have to be drawn: the share of right answer
 
 
 def labels(records: Sequence[Record]) -> np.ndarray:
-    """(N,) the test images' classes, from the first network that did not diverge. Raises ConfigError where all
-    of them did."""
+    """(N,) the test images' classes, from the first network that did not diverge. Raises ConfigError where
+    all of them did."""
     found = [record for record in records if not record.diverged]
     if not found:
         raise ConfigError("every network diverged, so there is nothing to average; try a lower learning rate")
@@ -43,7 +43,8 @@ def probabilities(records: Sequence[Record], crops: str) -> np.ndarray:
 
 
 def choose(members: str | int, count: int) -> list[int]:
-    """The places, from 0, that "1,3,6" (or a number alone) names among `count` networks; "all" names every one.
+    """The places, from 0, that "1,3,6" (or a number alone) names among `count` networks; "all" names every
+    one.
 
     Raises ConfigError on anything else.
     """

@@ -27,7 +27,7 @@ import sphinx.cmd.build
 import yaml
 from jupyter_book.config import get_final_config
 
-from bnbook import files, parent, paths
+from bnbook import examples, files, parent, paths
 from bnbook.sphinxext import claims, numbers, theme
 from bnbook.sphinxext.editions import EDITIONS
 from bnbook.sphinxext.figures import export_figures
@@ -58,6 +58,8 @@ def build(
             execute_notebooks(source / "notebooks", work / "notebooks")
         with step("figures exported"):
             export_figures(work / "figures")
+        with step("examples run"):
+            examples.run(source)
         made = [Edition(edition, source) for edition in editions]
         options = ["-n", "-q", "-N", *(["-W", "--keep-going"] if warnings_are_errors else [])]
         with step(f"editions {', '.join(editions)}"):

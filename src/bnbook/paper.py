@@ -8,11 +8,13 @@ from typing import Any
 
 import yaml
 
+from bnbook import josa
+
 Text = dict[str, str]  # {"ko", "en"}
 Number = float | int | str | list
 
 LANGUAGES = ("ko", "en")
-PLACEHOLDER = re.compile(r"\[\[(?:(\w+):)?([^\]|]+)(?:\|([^\]]*))?\]\]")
+PLACEHOLDER = re.compile(r"\[\[(?:(\w+):)?([^\]|]+)(?:\|([^\]|]*))?(?:\|([^\]]*))?\]\]")
 
 
 @functools.cache
@@ -49,22 +51,27 @@ def numbers() -> dict[str, Number]:
 
 
 def fill(text: str, sources: dict[str, dict[str, Number]]) -> str:
-    """`text` with `[[key]]`, `[[key|.2f]]` and `[[name:key]]` replaced by numbers.
+    """`text` with `[[key]]`, `[[key|.2f]]` and `[[name:key]]` replaced by numbers; `[[key|.2f|은]]` by a
+    number and the Korean particle that goes with it.
 
-    A key without a name is looked up in sources[""]. Raises KeyError where it is not there.
+    A key without a name is looked up in sources[""]. Raises KeyError where it is not there, and ValueError on
+    a particle that is none.
     """
 
     def number(match: re.Match) -> str:
         name, key, form = match[1] or "", match[2].strip(), match[3]
         if key not in sources.get(name, {}):
             raise KeyError(f"no number {match[0]} in: {text[:60]}")
-        return shown(sources[name][key], form or "")
+        return shown(sources[name][key], form or "", match[4] or "")
 
     return PLACEHOLDER.sub(number, text)
 
 
-def shown(value: Number, form: str = "") -> str:
-    """A number as text; without a format 50000 is "50,000" and 0.98341 is "0.9834"."""
+def shown(value: Number, form: str = "", particle: str = "") -> str:
+    """A number as text; without a format 50000 is "50,000" and 0.98341 is "0.9834". With a Korean `particle`
+    that is written to it in its right form (`bnbook.josa`)."""
     if isinstance(value, list):
-        return ", ".join(shown(item, form) for item in value)
-    return format(value, form or {int: ",d", float: ",.4g"}.get(type(value), ""))
+        text = ", ".join(shown(item, form) for item in value)
+    else:
+        text = format(value, form or {int: ",d", float: ",.4g"}.get(type(value), ""))
+    return josa.with_particle(text, particle) if particle else text

@@ -9,7 +9,7 @@ from docutils import nodes
 from sphinx import addnodes
 from sphinx.application import Sphinx
 from sphinx.util import logging
-from sphinx.util.docutils import SphinxDirective
+from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from bnbook import claims
 from bnbook.paper import LANGUAGES, Text
@@ -157,6 +157,23 @@ class BoardDirective(SphinxDirective):
         return tag("details", tag("summary", *pair(RULE)), *blocks(self, claim.rule), classes="bn-claim-rule")
 
 
+class VerdictRole(SphinxRole):
+    """``{verdict}`c-4.1-speed` ``: the claim's verdict as it stands today, in its colour; in the claim's own
+    chapter a link to its row."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        numbers.note_dependency(self.env)
+        claim = next((one for one in board() if one.id == self.text), None)
+        if claim is None:
+            log.warning("no claim %r", self.text, location=self.get_location())
+            return [nodes.Text("?")], []
+        name, words = VERDICTS[claim.verdict]
+        shown = tag("span", *pair(words), classes=f"bn-verdict bn-verdict-{name}")
+        if claim.chapter != self.env.docname:
+            return [shown], []
+        return [tag("a", shown, href=f"#{claim.id}", classes="bn-verdict-link")], []
+
+
 class UnstatedDirective(SphinxDirective):
     """```` ```{unstated} <experiment> ``` ````: what book/protocols.yml says of the experiment, as a table.
 
@@ -238,3 +255,4 @@ def table(name: str, columns: dict[str, dict[str, str]], rows: Iterable[Tag]) ->
 def setup(app: Sphinx) -> None:
     app.add_directive("claims", BoardDirective)
     app.add_directive("unstated", UnstatedDirective)
+    app.add_role("verdict", VerdictRole())

@@ -61,17 +61,18 @@ def configs(found: AllResults) -> dict[str, paper.Number]:
     return known
 
 
-def number(source: str, key: str, form: str = "") -> str:
-    """The number `key` of `source` ("result" or "paper") as text, by the format specification `form` if any.
+def number(source: str, key: str, form: str = "", particle: str = "") -> str:
+    """The number `key` of `source` ("result" or "paper") as text, by the format specification `form` if any,
+    with a Korean `particle` if any.
 
-    Raises UnknownNumber, and ValueError where the format does not fit the number.
+    Raises UnknownNumber, and ValueError where the format does not fit the number or the particle is none.
     """
     known = sources()[source]
     if key not in known:
         raise UnknownNumber(
             f"no number {key!r} among the {'results' if source == 'result' else 'numbers of the paper'}"
         )
-    return paper.shown(known[key], form)
+    return paper.shown(known[key], form, particle)
 
 
 def fill(text: str, markdown: bool = False) -> str:
@@ -104,13 +105,14 @@ def note_dependency(env: BuildEnvironment) -> None:
 
 class NumberRole(SphinxRole):
     """``{result}`mnist_activation_shift.main.tuned.bn.accuracy|.2f` ``; the format after the bar may be left
-    out."""
+    out. After a second bar a Korean particle, in any form, which takes the one that the number asks for:
+    ``{result}`bench.book_seconds|.0f|은` ``."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         note_dependency(self.env)
-        key, _, form = self.text.partition("|")
+        key, form, particle = (*(part.strip() for part in self.text.split("|", 2)), "", "")[:3]
         try:
-            text = number(self.name, key.strip(), form.strip())
+            text = number(self.name, key, form, particle)
         except ValueError as error:
             log.warning("{%s}`%s`: %s", self.name, self.text, error, location=self.get_location())
             text = "?"

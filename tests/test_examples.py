@@ -1,0 +1,69 @@
+"""The code that chapters show: every piece runs, prints, is plain, short, and is shown."""
+
+import ast
+import re
+
+import pytest
+
+from bnbook import examples, paths
+from bnbook.examples import ExampleError
+
+FILES = sorted((paths.ROOT / examples.FOLDER).glob("*.py"))
+SHOWN = re.compile(r"^```\{example\} (\w+)$", re.MULTILINE)
+LINES = 30  # a reader on a phone reads no more in one piece
+PLAIN = {"torch", "torchvision", "sklearn", "numpy", "matplotlib", "math", "copy", "itertools"}
+each = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
+
+
+@pytest.fixture(scope="module")
+def printed():
+    """All of them, run now where they have changed."""
+    examples.run()
+    return {file.stem: examples.output(file.stem) for file in FILES}
+
+
+@pytest.mark.slow
+@each
+def test_it_runs_and_prints(file, printed):
+    assert printed[file.stem].strip(), "an example without output shows nothing"
+
+
+@each
+def test_it_is_plain_and_short(file):
+    text = file.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= LINES and max(map(len, text.splitlines())) <= 88
+    imported = {
+        name.partition(".")[0]
+        for node in ast.walk(ast.parse(text))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([one.name for one in node.names] if isinstance(node, ast.Import) else [node.module])
+    }
+    assert imported <= PLAIN, "a reader pastes it without this book"
+    assert text.isascii(), "the same in every edition"
+
+
+def test_each_is_shown_once_and_nothing_else():
+    """In a chapter."""
+    shown = [name for page in paths.BOOK.glob("*.md") for name in SHOWN.findall(page.read_text("utf-8"))]
+    assert sorted(shown) == [file.stem for file in FILES]
+
+
+def test_one_that_fails_is_named_with_its_error(tmp_path):
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "broken.py").write_text("print(1)\nraise ValueError('of no use')\n")
+    with pytest.raises(ExampleError, match=r"^examples/broken.py: ValueError: of no use$"):
+        examples.run(tmp_path)
+    with pytest.raises(ExampleError, match="no example 'other'; there is broken"):
+        examples.output("other", tmp_path)
+
+
+def test_it_runs_again_when_it_has_changed(tmp_path):
+    (tmp_path / "examples").mkdir()
+    file = tmp_path / "examples" / "one.py"
+    file.write_text("print(1)\n")
+    assert examples.run(tmp_path) == [file] and examples.run(tmp_path) == []
+    assert examples.output("one", tmp_path) == "1\n"
+    file.write_text("print(2)\n")
+    with pytest.raises(ExampleError, match="has not run"):
+        examples.output("one", tmp_path)
+    assert examples.run(tmp_path) == [file] and examples.output("one", tmp_path) == "2\n"

@@ -5,6 +5,17 @@ from pathlib import Path
 
 from bnbook import records
 
+# What every record says of how it was made.
+PROVENANCE = {
+    "code_commit": "0" * 40,
+    "data_sha256": "0" * 64,
+    "versions": {"torch": "0"},
+    "hardware": "a processor, 1 thread",
+    "precision": "float32",
+    "seconds": 1.0,
+    "finished": "2026-01-01T00:00:00+00:00",
+}
+
 
 def write_finished(
     runs: Path,
@@ -25,7 +36,7 @@ def write_finished(
         curves=curves,
         final=final,
         first_losses=list(first_losses),
-        provenance={"seconds": 1.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        provenance=PROVENANCE,
         arrays_sha256=None,
         path=records.path(runs, config, seed),
     )

@@ -20,6 +20,7 @@ from bnbook.notebooks import NotebookRunError
 from bnbook.records import Record, RecordError
 from bnbook.runs import obtain as runs
 from bnbook.runs import plans
+from tests.records import PROVENANCE
 
 EXPERIMENT = "mnist_activation_shift"
 SMOKE = protocol.PROFILES["smoke"]
@@ -55,7 +56,7 @@ def record_of(config, seed, folder) -> Record:
         curves={},
         final={"test_accuracy": accuracy, "validation_accuracy": accuracy, "chance_accuracy": 0.1},
         first_losses=[],
-        provenance={"seconds": 1.0},
+        provenance=PROVENANCE,
         arrays_sha256=None,
         path=records.path(folder, config, seed),
     )

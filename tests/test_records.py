@@ -16,6 +16,7 @@ from bnbook.experiments import EXPERIMENTS
 from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.files import FileError
 from bnbook.records import DamagedRecord, MissingRecord, Record, RecordError
+from tests.records import PROVENANCE
 
 CONFIG = protocol.multiverse(protocol.PROFILES["smoke"])[0]
 ARRAYS = {"percentile_step": np.arange(3), "input_percentiles": np.linspace(-1, 1, 12).reshape(2, 3, 2)}
@@ -31,7 +32,7 @@ def record(folder, seed=0, **changes) -> Record:
         curves={"evaluation": {"step": [1, 2], "test_accuracy": [0.1, 0.9]}},
         final={"chance_accuracy": 0.1, "test_accuracy": 0.9},
         first_losses=[2.3],
-        provenance={"seconds": 1.0},
+        provenance=PROVENANCE,
         arrays_sha256=None,
         path=records.path(folder, CONFIG, seed),
     )
@@ -69,7 +70,7 @@ def test_never_overwritten_the_one_that_is_there_is_as_good(tmp_path):
 
 
 def test_what_could_not_be_read_again_is_not_written(tmp_path):
-    for changes in ({"provenance": {"hardware": "<b>"}}, {"final": {"test_accuracy": 1.5}}):
+    for changes in ({"provenance": PROVENANCE | {"hardware": "<b>"}}, {"final": {"test_accuracy": 1.5}}):
         with pytest.raises((RecordError, FileError), match=r"seed-0\.json"):
             records.write(record(tmp_path, **changes), {})
     assert not list(tmp_path.rglob("*.json"))
@@ -110,10 +111,11 @@ def test_a_nan_leaves_nothing_behind(tmp_path):
         ({"final": {"loss": True}}, "final must be"),
         ({"first_losses": [[]]}, "first_losses must be"),
         ({"first_losses": "2.3"}, "first_losses must be"),
-        ({"provenance": {"versions": "torch"}}, "provenance must be"),
-        ({"provenance": {"seconds": [1.0]}}, "provenance must be"),
-        ({"provenance": {"hardware": "<script>"}}, "it has '<'"),
-        ({"provenance": {"hardware": "two\nlines"}}, "it has"),
+        ({"provenance": PROVENANCE | {"versions": "torch"}}, "provenance must be"),
+        ({"provenance": PROVENANCE | {"seconds": [1.0]}}, "provenance must be"),
+        ({"provenance": {"seconds": 1.0}}, "provenance must be"),
+        ({"provenance": PROVENANCE | {"hardware": "<script>"}}, "it has '<'"),
+        ({"provenance": PROVENANCE | {"hardware": "two\nlines"}}, "it has"),
         ({"arrays_sha256": "../../etc"}, "arrays_sha256 must be"),
     ],
 )

@@ -303,11 +303,17 @@ def _is_config(config: Any) -> bool:
     )
 
 
+PROVENANCE = {"code_commit", "data_sha256", "versions", "hardware", "precision", "seconds", "finished"}
+
+
 def _is_provenance(provenance: Any) -> bool:
-    if not isinstance(provenance, dict):
-        return False
-    versions = provenance.get("versions", {})
-    return _are_settings(versions) and _are_settings(provenance | {"versions": None})
+    return (
+        isinstance(provenance, dict)
+        and provenance.keys() >= PROVENANCE
+        and _are_settings(provenance["versions"])
+        and _are_settings(provenance | {"versions": None})
+        and _are_numbers([provenance["seconds"]])
+    )
 
 
 def _is_outcome(outcome: Any) -> bool:
@@ -339,7 +345,7 @@ SOUND: dict[str, tuple[Callable[[Any], bool], str]] = {
     ),
     "final": (_is_final, "numbers by name; accuracies from 0 to 1"),
     "first_losses": (lambda losses: type(losses) is list and _are_numbers(losses), "numbers"),
-    "provenance": (_is_provenance, "numbers and texts by name"),
+    "provenance": (_is_provenance, "numbers and texts by name, as this code writes them"),
     "arrays_sha256": (
         lambda value: value is None or _is_hash(value, 64),
         "64 hexadecimal digits, or null",

@@ -7,6 +7,7 @@ import numpy as np
 
 from bnbook import records
 from bnbook.experiments.inception_speedups import protocol
+from tests.records import PROVENANCE
 
 # The truth of Section 4.2's records: where each variant ends, and the step at which it is halfway there.
 SPEEDS = {
@@ -69,7 +70,7 @@ def write_record(
         },
         final=final,
         first_losses=[2.3],
-        provenance={"seconds": 36.0, "hardware": "a processor, 1 thread", "precision": "float32"},
+        provenance=PROVENANCE | {"seconds": 36.0},
         arrays_sha256=None,
         path=records.path(runs, config, seed),
     )

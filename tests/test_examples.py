@@ -67,3 +67,12 @@ def test_it_runs_again_when_it_has_changed(tmp_path):
     with pytest.raises(ExampleError, match="has not run"):
         examples.output("one", tmp_path)
     assert examples.run(tmp_path) == [file] and examples.output("one", tmp_path) == "2\n"
+
+
+@pytest.mark.slow
+def test_what_one_sets_does_not_reach_the_next(tmp_path):
+    (tmp_path / "examples").mkdir()
+    (tmp_path / "examples" / "a.py").write_text("import torch\ntorch.set_default_dtype(torch.float64)\n")
+    (tmp_path / "examples" / "b.py").write_text("import torch\nprint(torch.zeros(1).dtype)\n")
+    examples.run(tmp_path)
+    assert examples.output("b", tmp_path) == "torch.float32\n"

@@ -24,6 +24,7 @@ import torch
 torch.set_num_threads(1)
 printed = {}
 for name in json.loads(sys.argv[1]):
+    torch.set_default_dtype(torch.float32)  # whatever the one before has set
     out = io.StringIO()
     try:
         with contextlib.redirect_stdout(out):

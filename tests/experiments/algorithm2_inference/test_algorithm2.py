@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-import re
+import runpy
 
 import numpy as np
 import pytest
@@ -271,18 +271,19 @@ def test_a_run_of_each_part():
 
 def test_the_chapters_few_lines_are_algorithm_2():
     """What a reader may copy from book/inference.md does what `population_statistics` does."""
-    (code,) = re.findall(r"```python\n(.*?)```", (paths.BOOK / "inference.md").read_text("utf-8"), re.DOTALL)
+    shown = runpy.run_path(str(paths.ROOT / "examples" / "inference_algorithm2.py"))["population_statistics"]
     batches = list(images(30).float().split(10))
     torch.manual_seed(0)
     layers = nn.Linear(12, 8), nn.BatchNorm1d(8), nn.Dropout(), nn.Linear(8, 4), nn.BatchNorm1d(4)
     theirs = nn.Sequential(*layers)
     ours = copy.deepcopy(theirs)
-    exec(code, {"nn": nn, "torch": torch, "model": theirs, "training_batches": batches})
+    shown(theirs, batches)
     population_statistics(ours, batches)
     for number in (1, 4):
         torch.testing.assert_close(theirs[number].running_mean, ours[number].running_mean)
         torch.testing.assert_close(theirs[number].running_var, ours[number].running_var)
     assert not any(module.training for module in theirs.modules())
+
 
 
 # Measures

@@ -161,7 +161,6 @@ def _run(commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     from bnbook.config import ConfigError
-    from bnbook.runs import plans
 
     protocol = PLANNED[arguments.experiment].protocol
     if arguments.data and arguments.data not in protocol.DATA:
@@ -174,6 +173,8 @@ def run(arguments: argparse.Namespace) -> None:
     stages = protocol.STAGES
     if arguments.stage not in (None, *stages):
         raise ConfigError(f"stage is {arguments.stage!r}; {arguments.experiment} has {', '.join(stages)}")
+    from bnbook.runs import plans  # with torch: what cannot be is said before
+
     number = plans.make_missing(
         arguments.experiment,
         arguments.profile,
@@ -195,7 +196,6 @@ def _run_own(arguments: argparse.Namespace) -> None:
     """Main runs at the reader's own values, and how to see them."""
     from bnbook.config import ConfigError
     from bnbook.experiments import knobs
-    from bnbook.runs import notebook
 
     experiment = PLANNED[arguments.experiment]
     known = experiment.protocol.KNOBS
@@ -209,6 +209,8 @@ def _run_own(arguments: argparse.Namespace) -> None:
             raise ConfigError(
                 f"{words} goes with a whole plan; with --set all main runs are made: leave it out"
             )
+    from bnbook.runs import notebook  # with pandas: what cannot be is said before
+
     data = arguments.data or "auto"
     notebook.results(
         experiment.name, arguments.profile, data, arguments.force, processes=arguments.jobs, **values

@@ -187,14 +187,22 @@ NOTEBOOK = paths.NOTEBOOKS / "12_algorithm1_line_by_line.ipynb"
             {"batch_size": 1},
             "batch_size is 1; it must be a whole number from 2 to 1000, or 0: as the profile",
         ),
-        ({"seeds": None}, "seeds is None; it must be a whole number from 1 to 1000"),
-        ({"force": "two"}, "force is 'two'; it must be True or False"),
     ],
 )
 def test_papermill_is_as_strict(tmp_path, given, message):
     with pytest.raises(PapermillExecutionError) as refused:
         papermill.execute_notebook(NOTEBOOK, tmp_path / "out.ipynb", given, progress_bar=False)
     assert refused.value.ename == "ConfigError" and refused.value.evalue.startswith(message)
+
+
+def test_what_papermill_hands_on_is_looked_at():
+    """Values that its command line can give, of kinds that annotations rule out."""
+    with pytest.raises(ConfigError, match="seeds is None; it must be a whole number from 1 to 1000"):
+        results("algorithm1_line_by_line", "smoke", seeds=None)
+    with pytest.raises(ConfigError, match="force is 'two'; it must be True or False"):
+        results("algorithm1_line_by_line", "smoke", force="two")
+    with pytest.raises(ConfigError, match="data is None; it must be auto"):
+        results("algorithm1_line_by_line", "smoke", data=None)
 
 
 @pytest.mark.slow

@@ -15,10 +15,10 @@ from typing import Any
 
 import numpy as np
 
-from bnbook import benchmarks, durations, paper, paths, stats
+from bnbook import benchmarks, durations, josa, paper, paths, stats
 from bnbook.config import digest
 from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
-from bnbook.measures import UNITS, Estimate, amount, excluded, prefixed, quantity
+from bnbook.measures import UNITS, Estimate, amount, excluded, in_korean, prefixed, quantity
 from bnbook.paper import LANGUAGES, Number, Text
 from bnbook.records import MissingRecord
 from bnbook.stats import CONFIDENCE
@@ -108,7 +108,8 @@ def numbers(results: AllResults) -> dict[str, Number]:
     """Our numbers by key, each with its experiment's name first:
     "mnist_activation_shift.main.tuned.bn.accuracy".
 
-    An experiment without results has only its sizes: those of the profile that is to be committed. How many
+    An experiment without results has only its sizes: those of the profile that is to be committed. The name
+    of its data set is "data", and "data_ko" in Korean sentences. How many
     claims got which verdict has the name "board".
     """
     found: dict[str, Number] = prefixed("board", tally(board(results)))
@@ -116,6 +117,8 @@ def numbers(results: AllResults) -> dict[str, Number]:
         own, module = results.get(name), experiment.measures
         profile = own.profile if own else experiment.protocol.PROFILES["cpu"]
         known = module.sizes(profile) | (module.numbers(own) if own else {})
+        if "data" in known:  # a data set's name, which has a Korean one
+            known["data_ko"] = in_korean(known["data"])
         found |= prefixed(name, known)
     return {key: value.item() if isinstance(value, np.generic) else value for key, value in found.items()}
 
@@ -304,7 +307,8 @@ def _headline(entry: dict[str, Any], estimate: Estimate, outcome: str) -> Text:
     if outcome in VERDICTS["definition"]:  # what was checked, and no interval: nothing is left to chance
         found, asked = estimate.interval.estimate, entry["effect"]
         return {
-            "ko": f"확인한 값은 {amount(found, unit, 'ko')}로, {amount(asked, unit, 'ko')}를 넘어야 한다.",
+            "ko": f"확인한 값은 {josa.with_particle(amount(found, unit, 'ko'), '이다')}. "
+            f"{josa.with_particle(amount(asked, unit, 'ko'), '을')} 넘어야 한다.",
             "en": f"Checked: {amount(found, unit, 'en')}; it has to exceed {amount(asked, unit)}.",
         }
     over = estimate.over or {"ko": f"시드 {n}개", "en": f"{n} seeds"}
@@ -313,8 +317,8 @@ def _headline(entry: dict[str, Any], estimate: Estimate, outcome: str) -> Text:
 
 # Holm's procedure decides more than simultaneous intervals show, see `stats.Compared`.
 BY_HOLM = {
-    "ko": "판정은 홀름의 방법으로 보정한 p값이 내린다. 구간은 한 묶음에 든 주장을 모두 한꺼번에 담도록 "
-    "넓게 잡았으므로 판정과 어긋나 보일 수 있다.",
+    "ko": "판정은 홀름의 방법으로 보정한 p값으로 한다. 구간은 한 무리의 주장에 동시에 성립하도록 "
+    "넓게 잡았으므로 판정과 달라 보일 수 있다.",
     "en": "The verdict is by Holm's adjusted p-values. The interval, made to hold together with those of the "
     "family's other claims, need not show the same.",
 }
@@ -334,7 +338,7 @@ def headline(board: Sequence[ClaimResult]) -> Text:
     waiting = {"ko": "", "en": ""}
     if n["measured_again"]:
         waiting = {
-            "ko": f" 4.2절의 {n['measured_again']}개는 재는 방법이 잘못되어 다시 재고 있습니다.",
+            "ko": f" 4.2절의 {n['measured_again']}개는 측정 방법이 잘못되어 다시 재고 있습니다.",
             "en": f" {n['measured_again']}, of Section 4.2, were measured wrongly and are measured again.",
         }
     if n["not_run_yet"]:
@@ -344,7 +348,7 @@ def headline(board: Sequence[ClaimResult]) -> Text:
         "ko": f"**측정한 주장 {n['measured']}개 가운데 {n['reproduced']}개가 재현되었고, "
         f"{n['not_reproduced']}개는 재현되지 않았으며, {n['inconclusive']}개는 결론이 나지 않았습니다.**"
         f"{waiting['ko']} 정의에서 따라 나오는 {n['definition']}개는 이 책의 구현이 정의대로 움직이는지만 "
-        f"확인했고, 나머지 {n['shown']}개는 판정하지 않고 논문 옆에 적었습니다.",
+        f"확인했고, 나머지 {n['shown']}개는 판정하지 않고 논문과 나란히 적었습니다.",
         "en": f"**Of {n['measured']} measured claims {n['reproduced']} are reproduced, "
         f"{n['not_reproduced']} are not, and {n['inconclusive']} are inconclusive.**{waiting['en']} "
         f"{n['definition']} more hold by definition: there only our implementation was checked. "
@@ -417,8 +421,8 @@ README_BLOCK = re.compile(r"(?<=held by a test -->\n).*?(?=<!-- /claims -->)", r
 
 KIND_TITLES = {
     "measured": "측정한 주장 · measured",
-    "definition": "정의에서 따라 나오는 것 · holds by definition",
-    "shown": "논문 옆에 적어 둔 것 · shown beside the paper",
+    "definition": "정의에서 따라 나오는 주장 · holds by definition",
+    "shown": "판정하지 않고 논문과 나란히 적은 것 · shown beside the paper",
 }
 
 

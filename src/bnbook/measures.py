@@ -15,11 +15,11 @@ from bnbook.paper import LANGUAGES, Number, Text
 from bnbook.records import Record
 from bnbook.stats import Compared, Interval
 
-DATA_NAMES = {
-    "mnist": "MNIST",
-    "cifar10": "CIFAR-10",
-    "cifar10-jpeg": "CIFAR-10 (JPEG copy)",
-    "digits": "8×8 digits (scikit-learn)",
+DATA_NAMES: dict[str, Text] = {
+    "mnist": {"ko": "MNIST", "en": "MNIST"},
+    "cifar10": {"ko": "CIFAR-10", "en": "CIFAR-10"},
+    "cifar10-jpeg": {"ko": "CIFAR-10 사본(JPEG)", "en": "CIFAR-10 (JPEG copy)"},
+    "digits": {"ko": "scikit-learn의 8×8 숫자 이미지", "en": "8×8 digits (scikit-learn)"},
 }
 TEST_IMAGES = {"mnist": 10_000, "cifar10": 10_000, "cifar10-jpeg": 10_000, "digits": 360}
 
@@ -82,9 +82,14 @@ class Crossing:
     previous: int | None = None
 
 
-def data_name(records: Sequence[Record]) -> str:
-    """The data set's name as figures show it."""
-    return DATA_NAMES[records[0].config["data"]]
+def data_name(records: Sequence[Record], lang: str = "en") -> str:
+    """The data set's name as figures and sentences in `lang` have it."""
+    return DATA_NAMES[records[0].config["data"]][lang]
+
+
+def in_korean(name: str) -> str:
+    """The Korean name of the data set whose English one is `name`; `name` itself where it is none of ours."""
+    return next((names["ko"] for names in DATA_NAMES.values() if names["en"] == name), name)
 
 
 def one_image(records: Sequence[Record]) -> float:

@@ -31,22 +31,22 @@ VERDICTS = {
 KINDS = {
     "measured": (
         {"ko": "측정한 주장", "en": "Measured"},
-        {"ko": "실험으로 가릴 수 있는 것들이다.", "en": "What experiments can decide."},
+        {"ko": "실험으로 판정할 수 있는 주장이다.", "en": "What experiments can decide."},
     ),
     "definition": (
-        {"ko": "정의에서 따라 나오는 것", "en": "Holds by definition"},
+        {"ko": "정의에서 따라 나오는 주장", "en": "Holds by definition"},
         {
-            "ko": "수식에서 따라 나오므로 실험으로 가릴 것이 없다. "
-            "이 책의 구현이 수식대로 움직이는지만 확인했다.",
+            "ko": "수식에서 바로 따라 나오므로 실험으로 판정하지 않는다. "
+            "이 책의 구현이 수식대로 작동하는지만 확인했다.",
             "en": "These follow from the definitions, which leaves an experiment nothing to decide. "
             "What was checked is our implementation.",
         },
     ),
     "shown": (
-        {"ko": "논문 옆에 적어 둔 것", "en": "Shown beside the paper"},
+        {"ko": "판정하지 않고 논문과 나란히 적은 것", "en": "Shown beside the paper"},
         {
-            "ko": "몇 배인가는 네트워크와 데이터의 규모에 딸린 값이고, ImageNet의 기록은 여기서 잴 수 없다. "
-            "판정하지 않는다.",
+            "ko": "몇 배인지는 네트워크와 데이터의 규모에 따라 다르고, ImageNet의 기록은 여기서 잴 수 없다. "
+            "그래서 판정하지 않는다.",
             "en": "How many times depends on the scale of network and data, and the record on ImageNet "
             "is out of reach here. No verdicts.",
         },
@@ -59,16 +59,16 @@ CLAIM_COLUMNS = {
     "verdict": {"ko": "판정", "en": "Verdict"},
 }
 UNSTATED_COLUMNS = {
-    "what": {"ko": "무엇", "en": "What"},
+    "what": {"ko": "항목", "en": "What"},
     "paper": {"ko": "논문", "en": "Paper"},
     "ours": {"ko": "이 책", "en": "This book"},
-    "why": {"ko": "까닭", "en": "Why"},
+    "why": {"ko": "이유", "en": "Why"},
 }
 SILENT = {"ko": "언급 없음", "en": "not stated"}
 CHAPTER = {"ko": "자세히", "en": "details"}
 RULE = {"ko": "판정 규칙", "en": "The rule"}
 MEASURED_AGAIN = {
-    "ko": "값은 첫 등록의 것이다. 재는 방법이 잘못되어 규칙을 새로 등록했다.",
+    "ko": "값은 첫 등록의 것이다. 측정 방법이 잘못되어 규칙을 새로 등록했다.",
     "en": "The value is the first registration's. It was measured wrongly, and another rule is registered.",
 }
 WHY_AGAIN = {"ko": "무엇이 틀렸나", "en": "what was wrong"}

@@ -66,7 +66,7 @@ def identity(results: Results) -> Estimate:
     return Estimate(
         stats.mean_interval(digits(finals(results, EASY, "identity"))),
         {
-            "ko": f"표준 편차가 0.01이면 분산이 ε에 가까워 폭의 {missed:.0f}%까지 어긋난다. "
+            "ko": f"표준 편차가 0.01이면 분산이 ε에 가까워 표준 편차의 {missed:.0f}%까지 어긋난다. "
             f"γ = √(Var[x] + ε)로 두면 {helped:.1f}자리가 맞는다.",
             "en": f"Where the standard deviation is 0.01 the variance is near ε, and x is missed by up to "
             f"{missed:.0f}% of its spread; with γ = √(Var[x] + ε), {helped:.1f} digits are right.",
@@ -84,7 +84,7 @@ def deviations(results: Results) -> Estimate:
         stats.paired_difference(own, naive),
         {
             "ko": f"편차로 구하면 {own.mean():.1f}자리, E[x²] − E[x]²은 {naive.mean():.1f}자리. "
-            f"뒤의 것은 채널의 {negative:.0f}%에서 음수다.",
+            f"E[x²] − E[x]²은 채널의 {negative:.0f}%에서 음수가 된다.",
             "en": f"{own.mean():.1f} digits from the deviations, {naive.mean():.1f} from E[x²] − E[x]², "
             f"which is negative in {negative:.0f}% of the channels.",
         },
@@ -96,8 +96,8 @@ def normalized(results: Results) -> Estimate:
     return Estimate(
         stats.mean_interval(digits(worst_moments(results, "ours", "float32"))),
         {
-            "ko": f"적힌 그대로 float32로 하면 {shown['printed']:.1f}자리, torch는 {shown['torch']:.1f}자리, "
-            f"E[x²] − E[x]²으로는 {shown['naive']:.1f}자리.",
+            "ko": f"논문의 식 그대로 float32로 계산하면 {shown['printed']:.1f}자리, "
+            f"torch는 {shown['torch']:.1f}자리, E[x²] − E[x]²으로는 {shown['naive']:.1f}자리.",
             "en": f"As printed, in float32: {shown['printed']:.1f} digits; torch: {shown['torch']:.1f}; with "
             f"E[x²] − E[x]²: {shown['naive']:.1f}.",
         },
@@ -109,7 +109,7 @@ def gradient(results: Results) -> Estimate:
     return Estimate(
         stats.mean_interval(digits(at(results, "differences", "float64", STRIDE))),
         {
-            "ko": f"평균과 분산을 상수로 보는 그래디언트는 {ignored:.0f}% 어긋난다.",
+            "ko": f"평균과 분산을 상수로 취급한 그래디언트는 {ignored:.0f}% 어긋난다.",
             "en": f"The gradient that takes mean and variance for constants is off by {ignored:.0f}%.",
         },
     )

@@ -89,7 +89,7 @@ def test_batch_loss(results: Results) -> Estimate:
             resolution=one_image(net(results)),
         ),
         {
-            "ko": f"테스트 배치를 다르게 짜기만 해도 이미지의 {company:.1f}%가 다른 답을 받는다.",
+            "ko": f"테스트 배치의 구성만 바꾸어도 이미지의 {company:.1f}%에서 답이 달라진다.",
             "en": f"Other company in the test batch alone changes the answer to {company:.1f}% of images.",
         },
     )
@@ -222,7 +222,7 @@ def folding(results: Results) -> Estimate:
         stats.mean_interval([-share for share in otherwise]),
         {
             "ko": f"로짓의 차이는 많아야 가장 큰 로짓의 {1e6 * worst:.1f}ppm이다. "
-            f"한 번에 {images}장씩 답하면 접지 않은 쪽이 {faster:.2f}배 걸린다.",
+            f"한 번에 {images}장씩 추론하면 합치지 않은 쪽이 {faster:.2f}배 걸린다.",
             "en": f"Logits differ by at most {1e6 * worst:.1f} millionths of the largest. "
             f"Unfolded, an answer to {images} at once takes {faster:.2f} times as long.",
         },

@@ -152,7 +152,7 @@ def _over_images(found: Interval, ko: str, en: str, networks: int) -> Estimate:
     return Estimate(
         found,
         {
-            "ko": f"{ko} 이 네트워크 {networks}개에 대한 구간이며, 다른 네트워크로 넓혀 읽을 수 없다.",
+            "ko": f"{ko} 이 네트워크 {networks}개에 대한 구간이며, 다른 네트워크로 일반화할 수 없다.",
             "en": f"{en} The interval holds for these {networks} networks, not for others.",
         },
         over={"ko": f"테스트 이미지 {found.n:,}장", "en": f"{found.n:,} test images"},

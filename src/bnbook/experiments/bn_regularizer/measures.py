@@ -115,7 +115,8 @@ def company_changes_answers(results: Results) -> Estimate:
     return Estimate(
         stats.mean_interval(changed(results)[place]),
         {
-            "ko": f"미니배치 {size}에서 정규화한 값의 퍼짐은 층의 순서대로 {shown}이다.",
+            "ko": f"미니배치가 {size}장이면 정규화한 값은 미니배치에 따라 층 순서대로 {shown}만큼 "
+            "달라진다(표준 편차).",
             "en": f"In mini-batches of {size} the normalized values spread by {shown}, layer by layer.",
         },
     )
@@ -135,8 +136,8 @@ def noise_gain(results: Results) -> Estimate:
     return Estimate(
         stats.mean_interval(gains, resolution=one_image(quiet)),
         {
-            "ko": f"테스트 정확도는 통계량을 {batch}장에서 내면 {a:.2f}%, {group:,}장에서 내면 "
-            f"{b:.2f}%다. {group:,}장에서 낸 쪽의 훈련 정확도는 {train:.1f}%다.",
+            "ko": f"테스트 정확도는 통계량을 {batch}장에서 구하면 {a:.2f}%, {group:,}장에서 구하면 "
+            f"{b:.2f}%다. {group:,}장에서 구한 쪽의 훈련 정확도는 {train:.1f}%다.",
             "en": f"Test accuracy {a:.2f}% with the statistics of {batch} images, {b:.2f}% "
             f"with those of {group:,}; {train:.1f}% on the training images with the latter.",
         },

@@ -62,7 +62,7 @@ def placement_gain(results: Results) -> Estimate:
     return Estimate(
         stats.paired_difference(wu[both], u[both], resolution=one_image(new(results, PLACES[0]))),
         {
-            "ko": f"{means} 새 시드 {len(wu)}개 가운데 학습되지 않은 것: Wu {lost[0]}개, u {lost[1]}개.",
+            "ko": f"{means} 새 시드 {len(wu)}개 가운데 학습되지 않은 시드: Wu {lost[0]}개, u {lost[1]}개.",
             "en": f"{means} Of {len(wu)} new seeds {lost[0]} do not learn with Wu, {lost[1]} with u.",
         },
     )
@@ -85,7 +85,7 @@ def bias_dropped(results: Results) -> Estimate:
     return Estimate(
         stats.paired_difference(without, biased),
         {
-            "ko": f"편향은 학습하는 동안 평균 {moved:.1g} 넘게 움직이지 않았다.",
+            "ko": f"편향은 학습하는 동안 평균 {moved:.1g} 넘게 변하지 않았다.",
             "en": f"While training, the biases moved by no more than {moved:.1g} on average.",
         },
     )
@@ -96,7 +96,8 @@ def shift_gap(results: Results) -> Estimate:
     return Estimate(
         stats.paired_difference(activation, each_map),
         {
-            "ko": f"값마다 {activation.mean():.1f}%, 맵마다 {each_map.max():.5f}% 이하.",
+            "ko": f"활성화 값마다 정규화하면 {activation.mean():.1f}%, "
+            f"맵마다 정규화하면 {each_map.max():.5f}% 이하.",
             "en": f"Per activation {activation.mean():.1f}%, per map no more than {each_map.max():.5f}%.",
         },
     )
@@ -108,8 +109,8 @@ def image_worth(results: Results) -> Estimate:
     return Estimate(
         stats.paired_ratio(np.minimum(first, second), np.ones(len(first))),
         {
-            "ko": f"첫 층 {np.median(first):.0f}(자리 {places[0]}곳), 둘째 층 {np.median(second):.0f}"
-            f"(자리 {places[1]}곳), 시드의 중앙값.",
+            "ko": f"첫 층 {np.median(first):.0f}(위치 {places[0]}곳), 둘째 층 {np.median(second):.0f}"
+            f"(위치 {places[1]}곳), 시드의 중앙값.",
             "en": f"First layer {np.median(first):.0f} ({places[0]} places), second layer "
             f"{np.median(second):.0f} ({places[1]} places), medians over seeds.",
         },
@@ -126,7 +127,8 @@ def per_map_gain(results: Results) -> Estimate:
             each_map, activation, resolution=one_image(chosen(results, "per_map", small))
         ),
         {
-            "ko": f"미니배치 {small}에서 맵마다 {each_map.mean():.2f}%, 값마다 {activation.mean():.2f}%.",
+            "ko": f"미니배치 {small}장에서 맵마다 정규화하면 {each_map.mean():.2f}%, "
+            f"활성화 값마다 정규화하면 {activation.mean():.2f}%.",
             "en": f"With mini-batches of {small}, per map {each_map.mean():.2f}%, per activation "
             f"{activation.mean():.2f}%.",
         },

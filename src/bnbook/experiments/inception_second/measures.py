@@ -175,7 +175,7 @@ def gain(results: Results, higher: str, lower: str) -> Estimate:
     return Estimate(
         stats.paired_difference(*tops, resolution=2 * one_image(pairs[0])),
         {
-            "ko": f"{names[0]} {means[0]:.2f}%, {names[1]} {means[1]:.2f}%. 배운 시드는 {shares[0]}과 "
+            "ko": f"{names[0]} {means[0]:.2f}%, {names[1]} {means[1]:.2f}%. 학습된 시드는 {shares[0]}, "
             f"{shares[1]}. 학습하는 동안의 최고 정확도로는 {highest[0]:.2f}%와 {highest[1]:.2f}%.",
             "en": f"{names[0]} {means[0]:.2f}%, {names[1]} {means[1]:.2f}%; {shares[0]} and {shares[1]} of "
             f"the seeds learn. By the highest accuracy in training {highest[0]:.2f}% and {highest[1]:.2f}%.",

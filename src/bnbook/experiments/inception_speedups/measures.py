@@ -242,7 +242,7 @@ def usable_rates(results: Results) -> Estimate:
         stats.paired_ratio(np.maximum(bn, floor), np.maximum(plain, floor), resolution=step),
         {
             "ko": f"배치 정규화 {bn.max():g}까지, 기준 모델 {plain.max():g}까지(격자의 끝 {top:g}). "
-            f"Inception-x5: 시드 {n}개 가운데 {at_chance}개가 우연 수준에서 끝나고, "
+            f"Inception-x5: 시드 {n}개 가운데 {at_chance}개가 무작위 수준에서 끝나고, "
             f"그 가운데 {diverged}개는 발산했다.",
             "en": f"Up to {bn.max():g} with, {plain.max():g} without (the grid ends at {top:g}). "
             f"Inception-x5: {at_chance} of {n} seeds end at chance, {diverged} of them by diverging.",

@@ -116,7 +116,7 @@ def nearness_gain(results: Results) -> Estimate:
     return dataclasses.replace(
         found,
         detail={
-            "ko": f"{found.detail['ko']} 도중에 정확도가 {level}%일 때는 {bn:.1f}%와 {other:.1f}%다.",
+            "ko": f"{found.detail['ko']} 학습 도중 정확도가 {level}%일 때는 {bn:.1f}%와 {other:.1f}%다.",
             "en": f"{found.detail['en']} On the way, at an accuracy of {level}%, {bn:.1f}% and {other:.1f}%.",
         },
     )

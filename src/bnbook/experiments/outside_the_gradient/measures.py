@@ -67,7 +67,7 @@ def bias_growth(results: Results) -> Estimate:
     return Estimate(
         stats.paired_ratio([growth(r) for r in found], [1.0] * len(found)),
         {
-            "ko": f"편향은 평균 {last:.1f}까지 자랐고, 그동안 손실은 많아야 {moved:.3f}% 변했다.",
+            "ko": f"편향은 평균 {last:.1f}까지 커졌고, 그동안 손실은 많아야 {moved:.3f}% 변했다.",
             "en": f"The bias grew to {last:.1f} on average, while the loss changed by at most {moved:.3f}%.",
         },
     )
@@ -86,11 +86,11 @@ def loss_leap(results: Results) -> Estimate:
     return Estimate(
         stats.paired_ratio(both, mean),
         {
-            "ko": f"표준 편차까지 모르면 손실이 많게는 {worst:.1f}배까지 뛴다.",
+            "ko": f"표준 편차까지 상수로 취급하면 손실이 최대 {worst:.1f}배까지 커진다.",
             "en": f"With the standard deviation ignored too, the loss leaps by up to {worst:.1f} times.",
         },
         caveat={
-            "ko": f"작은 예제에서 잰 것이다. 4.1절의 네트워크에서는 시드 {n}개 가운데 {diverged}개가 "
+            "ko": f"작은 예에서 잰 것이다. 4.1절의 네트워크에서는 시드 {n}개 가운데 {diverged}개가 "
             f"발산했고, 정확도는 {ignored:.1f}%였다(통계량까지 역전파하면 {through:.1f}%).",
             "en": f"Measured in a small example. In the network of Section 4.1, {diverged} of {n} seeds "
             f"diverged, and accuracy was {ignored:.1f}% ({through:.1f}% with the gradient through).",
@@ -104,8 +104,8 @@ def whitening_cost(results: Results) -> Estimate:
     return Estimate(
         stats.paired_ratio(whiten, units),
         {
-            "ko": f"유닛 {width}개인 층. 맨몸의 층에 견주어 화이트닝 {np.median(whiten):.1f}배, "
-            f"유닛별 정규화 {np.median(units):.1f}배.",
+            "ko": f"유닛 {width}개인 층. 정규화하지 않은 층에 비해 화이트닝은 {np.median(whiten):.1f}배, "
+            f"유닛별 정규화는 {np.median(units):.1f}배의 시간이 걸린다.",
             "en": f"A layer of {width} units: {np.median(whiten):.1f} times the bare layer's time for "
             f"whitening, {np.median(units):.1f} times for normalizing each unit.",
         },

@@ -132,8 +132,9 @@ def relation_reach(results: Results) -> Estimate:
     return Estimate(
         stats.paired_ratio(factors, [1.0] * len(factors)),
         {
-            "ko": f"깨지는 것은 가중치를 줄일 때다. 10,000배로 키워도 어긋남은 {upward:.4f}%를 넘지 않는다. "
-            f"ε이 0이면 어디서나 반올림({exact:.0e}) 안에서 성립한다.",
+            "ko": "식이 성립하지 않는 것은 가중치를 줄일 때다. "
+            f"10,000배로 키워도 오차는 {upward:.4f}%를 넘지 않는다. "
+            f"ε이 0이면 항상 반올림 오차({exact:.0e}) 안에서 성립한다.",
             "en": f"It is with smaller weights that they break; with weights 10,000 times as large they are "
             f"off by {upward:.4f}% at most. With ε = 0 they hold everywhere to within rounding "
             f"({exact:.0e}).",
@@ -153,8 +154,10 @@ def usable_rates(results: Results) -> Estimate:
     return Estimate(
         stats.paired_ratio(bn, plain, resolution=step),
         {
-            "ko": f"되는 학습률은 배치 정규화 {_range(bn, tried)}, 기준 모델 {_range(plain, tried)}까지다. "
-            f"그 폭은 각각 평균 {wide[0]:.2f}자릿수와 {wide[1]:.2f}자릿수다. 격자의 한 칸은 {step:.2f}배다. "
+            "ko": f"학습이 되는 학습률은 배치 정규화 {_range(bn, tried)}, "
+            f"기준 모델 {_range(plain, tried)}까지다. "
+            f"그 범위는 각각 평균 {wide[0]:.2f}자릿수, {wide[1]:.2f}자릿수다. "
+            f"격자의 한 칸은 {step:.2f}배다. "
             "3.2절의 합성곱 네트워크는 가장 높은 학습률에서 반대로 배치 정규화가 없는 쪽이 학습된다.",
             "en": f"Rates up to {_range(bn, tried)} work with, {_range(plain, tried)} without; "
             f"{wide[0]:.2f} and {wide[1]:.2f} decades of them on average. "
@@ -202,7 +205,7 @@ def steadied_growth(results: Results) -> Estimate:
         growth_ratio(results, usable(results, "bn")),
         {
             "ko": f"학습률 1에서 ‖w‖²은 배치 정규화를 쓰면 {bn:.1f}배, 쓰지 않으면 {plain:.1f}배, "
-            f"학습률 {FAST:g}에서는 각각 {bn_fast:.0f}배와 {plain_fast:.1f}배가 된다.",
+            f"학습률 {FAST:g}에서는 각각 {bn_fast:.0f}배, {plain_fast:.1f}배가 된다.",
             "en": f"At the rate 1, ‖w‖² becomes {bn:.1f} times as large with batch normalization and "
             f"{plain:.1f} without; at the rate {FAST:g}, {bn_fast:.0f} and {plain_fast:.1f} times.",
         },

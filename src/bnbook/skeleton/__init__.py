@@ -32,16 +32,16 @@ def create(name: str, section: str) -> list[Path]:
         for source, target in _places(number, words).items()
     }
     row = f'        Experiment({number}, "{name}", "{section}"),\n'
-    pages = f"  - file: book/{name}\n  - file: notebooks/{number:02d}_{name}\n"
-    figure = f"      - file: book/figures/{words['figure']}\n"
+    lines = {  # what goes before which line of the contents
+        "- caption: 그 뒤 · Afterwards\n": f"  - file: book/{name}\n",
+        "  - file: book/figures/index\n": f"      - file: notebooks/{number:02d}_{name}\n",
+        "      - file: book/figures/pic-sgd\n": f"      - file: book/figures/{words['figure']}\n",
+    }
     names, contents = paths.ROOT / "src/bnbook/experiments/__init__.py", paths.BOOK / "_toc.yml"
     # All of the new texts first, so that nothing is written where one cannot be made.
     changed = {
         names: _with(names, {"    ]\n}\n": row}),
-        contents: _with(
-            contents,
-            {"  - file: book/first-registration\n": pages, "      - file: book/figures/pic-sgd\n": figure},
-        ),
+        contents: _with(contents, lines),
     }
     packages = {file.parent / "__init__.py": "" for file in made if file.suffix == ".py"}
     for file, text in (packages | made | changed).items():

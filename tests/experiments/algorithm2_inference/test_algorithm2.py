@@ -285,7 +285,6 @@ def test_the_chapters_few_lines_are_algorithm_2():
     assert not any(module.training for module in theirs.modules())
 
 
-
 # Measures
 
 

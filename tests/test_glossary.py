@@ -179,7 +179,7 @@ KOREAN_TIPS = [
     ("스텝", "glossary.html#term-step", "한 번의 갱신"),
 ]
 ENGLISH_TIPS = [
-    ("Gradient", "glossary.html#term-gradient", "a derivative"),
+    ("Gradients", "glossary.html#term-gradient", "a derivative"),
     ("learning rate", "glossary.html#term-learning-rate", "a factor"),
 ]
 

@@ -94,6 +94,7 @@ def test_the_words_in_the_code_keep_to_it():
         ("통계를 상수로 둔다.", "통계를 "),
         ("통계를\n상수로 둔다.", "통계를 "),
         ("시드(seed)를 바꾼다.", "(seed)"),
+        ("인셉션(Inception)을 쓴다.", "(Inception)"),
         ("가장 큰 값은 보폭, 곧 학습률이다.", ", 곧 "),
         ("값마다 다르고, 값마다 정규화한다.", " 값마다"),
     ],
@@ -110,6 +111,7 @@ def test_the_reviews_words_are_found(text, bad):
         "곧바로 확인한다.",
         "배치 정규화(BN)와 그림 1(a)는 그대로다.",
         "정답률이 높다(`accuracy`).",
+        "튜닝한 기준 모델(Inception)이다.",
     ],
 )
 def test_plain_words_are_left_alone(text):

@@ -57,7 +57,6 @@ WAITING = frozenset(
         "book/limits",
         "book/reproduce",
         "book/transform",
-        "book/figures/fig2-test-accuracy",
         "book/figures/first-epoch-precision",
         "book/figures/pic-averaging",
         "book/figures/unprotected-first-epoch",
@@ -112,12 +111,13 @@ def mistakes(text: str, glossary: Path, page: str = "") -> Iterator[tuple[int, s
         if word in instead:
             yield checked.count("\n", 0, match.start()) + 1, word, instead[word]
     glossed = {term["en"].lower() for term in data.read(glossary) if page and term.get("gloss") == page}
-    names = {term["en"] for term in data.read(glossary) if "en" in term}
+    names = {term["en"]: term["ko"] for term in data.read(glossary) if "en" in term}
     for match in DOUBLED.finditer(checked):
         english = match[1].strip()
         if english.lower() in glossed:
             glossed.remove(english.lower())
-        elif english in names or english.islower():
+        # A capital is most often a name's: 기준 모델(Inception) is right, 인셉션(Inception) is not.
+        elif english.islower() or checked.endswith(names.get(english, "\0"), 0, match.start() + 1):
             yield checked.count("\n", 0, match.start()) + 1, f"({english})", "the Korean alone"
 
 

@@ -1,4 +1,8 @@
-"""Notebooks: thin, stripped, explained, run with other parameters, and strict about them."""
+"""Notebooks: thin, stripped, explained, run with other parameters, and strict about them.
+
+One is of no experiment: FIRST, the way in, which has a network and a loop of its own, and uses nothing of
+this book.
+"""
 
 import ast
 import json
@@ -15,8 +19,10 @@ from bnbook import notebooks, paths
 from bnbook.config import ConfigError
 from bnbook.experiments import EXPERIMENTS
 from bnbook.notebooks import NotebookRunError
+from bnbook.runs import notebook as runs
 
-NOTEBOOKS = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+ALL = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
+FIRST, *NOTEBOOKS = ALL
 # As a reader would try each: a knob turned, few seeds, little training, on the embedded digits.
 SHORT = {
     "01_mnist_activation_shift": {"data": "digits", "lr": 0.3, "depth": 2, "seeds": 2, "steps": 40},
@@ -47,6 +53,7 @@ SHORT = {
     "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},
 }
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+each_and_the_first = pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)
 
 
 def code_cells(path):
@@ -55,9 +62,10 @@ def code_cells(path):
 
 def test_one_notebook_for_each_experiment():
     assert [path.stem for path in NOTEBOOKS] == [e.notebook for e in EXPERIMENTS.values()]
+    assert FIRST.stem == "00_from_scratch"
 
 
-@each
+@each_and_the_first
 def test_outputs_are_stripped(path):
     assert all(not cell.outputs and cell.execution_count is None for cell in code_cells(path))
 
@@ -70,7 +78,18 @@ def test_no_classes_functions_or_training_code(path):
         assert "torch" not in cell.source
 
 
-@each
+def test_the_first_uses_nothing_of_this_book():
+    imported = {
+        name.partition(".")[0]
+        for cell in code_cells(FIRST)
+        for node in ast.walk(ast.parse(cell.source))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for name in ([one.name for one in node.names] if isinstance(node, ast.Import) else [node.module])
+    }
+    assert imported == {"torch", "sklearn", "matplotlib", "matplotlib_inline", "IPython"}
+
+
+@each_and_the_first
 def test_every_cell_is_introduced_in_both_languages(path):
     """Markdown comes in pairs, ko then en, and no more than two code cells follow one another."""
     kinds = [cell.metadata.get("tags", [cell.cell_type])[0] for cell in nbformat.read(path, 4).cells]
@@ -80,6 +99,42 @@ def test_every_cell_is_introduced_in_both_languages(path):
 
 
 @each
+def test_the_network_and_its_loop_are_shown(path):
+    """After the parameters, before anything runs; in the book folded, and without PyTorch."""
+    experiment = path.stem.partition("_")[2]
+    parameters, shown = code_cells(path)[:2]
+    assert parameters.metadata.tags == ["parameters"] and shown.metadata.tags == ["hide-output"]
+    assert shown.source.endswith(f'notebook.source("{experiment}")')
+
+
+@pytest.mark.parametrize("experiment", EXPERIMENTS)
+def test_what_is_shown_is_the_source(experiment):
+    pieces = re.findall(r"`(\S+):(\d+)`\n\n```python\n(.*?)\n```", runs.source(experiment).data, re.DOTALL)
+    assert len(pieces) == len(runs.SOURCES[experiment])
+    for file, line, code in pieces:
+        lines = (paths.ROOT / file).read_text(encoding="utf-8").splitlines()
+        assert lines[int(line) - 1 :][: code.count("\n") + 1] == code.splitlines()
+        assert len(ast.parse(code).body) == 1
+    if experiment != "algorithm1_line_by_line":  # where nothing is trained
+        assert any(code.startswith("def train(") for _, _, code in pieces)
+
+
+def test_showing_source_needs_no_torch():
+    program = (
+        "import sys; from bnbook.runs import notebook; from bnbook.experiments import EXPERIMENTS\n"
+        "[notebook.source(name) for name in EXPERIMENTS]\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_definition_that_is_gone_is_named(monkeypatch):
+    monkeypatch.setitem(runs.SOURCES, "bn_regularizer", ("training.networks",))
+    with pytest.raises(LookupError, match=r"bn_regularizer/training.py defines no networks$"):
+        runs.source("bn_regularizer")
+
+
+@each_and_the_first
 def test_parameters_are_typed_and_explained(path):
     known = notebooks.declared(path)
     assert known and known == papermill.inspect_notebook(str(path))
@@ -148,6 +203,53 @@ def elsewhere(tmp_path_factory):
 def test_other_parameters_in_another_folder(path, tmp_path, elsewhere):
     given = {name: str(value) for name, value in SHORT[path.stem].items()}
     check_shown(notebooks.run(path, given, tmp_path / "out.ipynb", running=elsewhere))
+
+
+def outputs(executed, kind):
+    """What the cells of an executed notebook show of this kind: text ("stream") or a MIME type's data."""
+    found = [o for cell in nbformat.read(executed, 4).cells for o in cell.get("outputs", [])]
+    return [
+        o["text"] if kind == "stream" else o["data"][kind]
+        for o in found
+        if kind in (o.output_type, *o.get("data", {}))
+    ]
+
+
+def test_the_first_trains_before_the_readers_eyes(tmp_path, elsewhere):
+    """With the values as given; what it says of them in words holds."""
+    out = notebooks.run(FIRST, {}, tmp_path / "out.ipynb", running=elsewhere)
+    pictures = outputs(out, "image/svg+xml")
+    assert len(pictures) == 2  # the digits, and the last state of what was drawn as it trained
+    found = re.findall(r"85% at step (\w+), ([\d.]+)% at the end", "".join(outputs(out, "stream")))
+    (plain, plain_end), (bn, bn_end) = found
+    assert int(bn) < 200 < int(plain) and 85 < float(plain_end) < float(bn_end)
+    plain, bn = re.findall(r"median of all 100 ([\d.]+)", "".join(outputs(out, "stream")))
+    assert float(bn) < float(plain)
+
+
+TRIED = {"lr": "10.0", "init_std": "0.01", "batch_size": "4"}
+
+
+@pytest.mark.parametrize(("name", "value"), TRIED.items())
+def test_what_it_says_of_the_three_things_to_try(name, value, tmp_path, elsewhere):
+    assert f"`{name} = {value}`" in FIRST.read_text(encoding="utf-8")
+    out = notebooks.run(FIRST, {name: value, "steps": "400"}, tmp_path / "out.ipynb", running=elsewhere)
+    found = re.findall(r"([\d.]+)% at the end", "".join(outputs(out, "stream")))
+    plain, bn = map(float, found)
+    assert plain < 30 and bn > 65
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("lr", "-1", "lr is -1.0; it must be a number from 1e-05 to 100"),
+        ("batch_size", "1", "batch_size is 1; it must be a whole number from 2 to 1437"),
+        ("stepz", "5", "unknown parameter 'stepz'; there is lr, init_std, batch_size, steps, seed"),
+    ],
+)
+def test_the_first_refuses_what_cannot_be(name, value, message, tmp_path, elsewhere):
+    with pytest.raises(NotebookRunError, match=re.escape(message)):
+        notebooks.run(FIRST, {name: value}, tmp_path / "out.ipynb", running=elsewhere)
 
 
 def test_plain_papermill(tmp_path):

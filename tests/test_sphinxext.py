@@ -609,18 +609,52 @@ def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypa
         target.write_text(source.read_text())
 
     monkeypatch.setattr(notebooks, "run", execute)
-    write(tmp_path, {"notebooks/01_x.ipynb": notebook(cell("code", "1"))})
+    parameters = cell("code", 'profile: str = "smoke"', "parameters")
+    write(tmp_path, {"notebooks/01_x.ipynb": notebook(parameters, cell("code", "1"))})
     folders = tmp_path / "notebooks", tmp_path / "build"
     notebooks.execute_notebooks(*folders)
     notebooks.execute_notebooks(*folders)
     assert runs == [{"profile": "cpu"}]
-    write(tmp_path, {"notebooks/01_x.ipynb": notebook(cell("code", "2"))})
+    write(tmp_path, {"notebooks/01_x.ipynb": notebook(parameters, cell("code", "2"))})
     notebooks.execute_notebooks(*folders)
     assert len(runs) == 2
     executed = tmp_path / "build" / "01_x.ipynb"
     executed.write_text(executed.read_text()[:40])  # damaged, or cut by a kill
     notebooks.execute_notebooks(*folders)
     assert len(runs) == 3 and json.loads(executed.read_text())
+
+
+def test_one_that_uses_nothing_of_the_book_runs_again_only_when_it_has_changed(tmp_path, monkeypatch):
+    """It has no profile, and trains: not at every change of this book."""
+    runs = []
+
+    def execute(source, given, target, running):
+        runs.append(given)
+        target.parent.mkdir(exist_ok=True)
+        target.write_text(source.read_text())
+
+    monkeypatch.setattr(notebooks, "run", execute)
+    alone, using = notebook(cell("code", "import torch")), notebook(cell("code", "from bnbook import paths"))
+    write(tmp_path, {"notebooks/00_x.ipynb": alone, "notebooks/01_x.ipynb": using})
+    folders = tmp_path / "notebooks", tmp_path / "build"
+    notebooks.execute_notebooks(*folders)
+    assert runs == [{}, {}]
+    monkeypatch.setattr(data, "_state", lambda: "another state of the package")
+    notebooks.execute_notebooks(*folders)
+    assert len(runs) == 3
+    write(tmp_path, {"notebooks/00_x.ipynb": notebook(cell("code", "import math"))})
+    notebooks.execute_notebooks(*folders)
+    assert len(runs) == 4
+
+
+def test_a_picture_of_a_notebooks_own_has_a_text_in_the_editions_language(tmp_path, monkeypatch):
+    picture = {"output_type": "display_data", "data": {"image/svg+xml": "<svg/>"}, "metadata": {}}
+    code = {**cell("code", "draw()"), "outputs": [picture], "execution_count": 1}
+    code["metadata"]["alt"] = {"ko": "두 선", "en": "Two lines"}
+    page = pages_of(tmp_path, monkeypatch, cell("markdown", "# {ko}`공책` {en}`Notebook`"), code).page(
+        "notebooks/01_x"
+    )
+    assert 'alt="Two lines"' in page and "두 선" not in page
 
 
 def test_a_notebook_without_its_records_is_not_run_by_a_build(tmp_path, monkeypatch):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 from IPython import get_ipython
+from IPython.display import Markdown
 
 from bnbook import claims, experiments, measures, paths, records
 from bnbook.config import ConfigError
@@ -17,6 +18,70 @@ from bnbook.records import MissingRecord
 
 COMMITTED = paths.runs(paths.RESULTS)
 OWN = paths.runs(paths.BUILD_RESULTS)  # what a notebook trains goes here
+# What `source` shows: definitions by the name of their module below bnbook; "protocol", "networks" and
+# "training" are those of the experiment's room.
+LOOP = "train.loop.train"
+MLP = "nn.mlp.MLP"
+BUILT_AND_TRAINED = ("training.network", "training.train_run", LOOP)
+INCEPTION = tuple(f"nn.inception.{name}" for name in ("Conv", "Module", "Inception"))
+INCEPTION_TRAINING = "experiments.inception_speedups.training"
+SOURCES = {
+    "mnist_activation_shift": ("nn.mlp.HiddenLayer", MLP, *BUILT_AND_TRAINED),
+    "inception_speedups": (*INCEPTION, "training.network", "training.train_inception", LOOP),
+    "accelerating_ablation": (
+        "protocol.undone",
+        f"{INCEPTION_TRAINING}.network",
+        f"{INCEPTION_TRAINING}.train_inception",
+        LOOP,
+    ),
+    "bn_ensemble": (
+        "training.network",
+        "training.train_run",
+        "training.answers",
+        "training.probabilities",
+        f"{INCEPTION_TRAINING}.train_inception",
+        LOOP,
+    ),
+    "unprotected_parameters": (
+        f"{INCEPTION_TRAINING}.parameter_groups",
+        f"{INCEPTION_TRAINING}.lr_factors",
+        "training.train_run",
+        f"{INCEPTION_TRAINING}.train_inception",
+        LOOP,
+    ),
+    "outside_the_gradient": (
+        "networks.Normalization",
+        "training.toy",
+        "training.network",
+        "training.net",
+        LOOP,
+    ),
+    "algorithm1_line_by_line": (
+        "networks.printed",
+        "networks.naive",
+        "nn.batchnorm.BatchNormFunction",
+        "networks.forward_backward",
+        "networks.differences",
+    ),
+    "algorithm2_inference": (
+        "training.network",
+        "nn.batchnorm.population_statistics",
+        "networks.fold",
+        "training.train_run",
+        LOOP,
+    ),
+    "convolutional_norm": ("networks.norm", "networks.ConvLayer", "networks.ConvNet", *BUILT_AND_TRAINED),
+    "scale_invariance": ("training.layer", "training.network", "training.sweep", LOOP),
+    "jacobian_conjecture": (
+        "training.linear_jacobians",
+        "networks.jacobians",
+        "training.network",
+        "training.net",
+        LOOP,
+    ),
+    "bn_regularizer": ("networks.GhostBatchNorm", "training.loss", *BUILT_AND_TRAINED),
+    "careless_initialization": ("training.network", "training.train_cell", "training.train_run", LOOP),
+}
 INJECTED = "# Parameters"  # the first line of the cell in which papermill puts what was given
 
 
@@ -81,6 +146,28 @@ def _judged(experiment: str, results: Any) -> pd.DataFrame:
     """The claims that `results` can judge, by id."""
     rows = pd.DataFrame([vars(claim) for claim in claims.board({experiment: results})])
     return rows[rows["estimate"].notna()].set_index("id").round(3)
+
+
+def source(experiment: str) -> Markdown:
+    """The code that builds and trains the networks of `experiment`, each definition under the file and the
+    line where it stands. It is read, not imported, so that no PyTorch is needed to show it."""
+    shown = SOURCES.get(experiment, BUILT_AND_TRAINED)
+    return Markdown("\n\n".join(_definition(experiment, name) for name in shown))
+
+
+def _definition(experiment: str, name: str) -> str:
+    """A function or class as Markdown. Raises LookupError where its module has none of that name."""
+    module, _, wanted = name.rpartition(".")
+    room = module in ("protocol", "networks", "training")
+    parts = ["experiments", experiment, module] if room else module.split(".")
+    file = paths.ROOT.joinpath("src", "bnbook", *parts).with_suffix(".py")
+    text = file.read_text(encoding="utf-8")
+    for node in ast.parse(text).body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name == wanted:
+            first = min(one.lineno for one in (node, *node.decorator_list))
+            code = "\n".join(text.splitlines()[first - 1 : node.end_lineno])
+            return f"`{file.relative_to(paths.ROOT)}:{first}`\n\n```python\n{code}\n```"
+    raise LookupError(f"{file} defines no {wanted}")
 
 
 def refuse_unknown_parameters() -> None:

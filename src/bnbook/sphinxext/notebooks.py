@@ -16,7 +16,7 @@ from sphinx.util import logging
 
 from bnbook import figures, files, paths
 from bnbook.experiments import EXPERIMENTS
-from bnbook.notebooks import NotebookRunError, kernel, run
+from bnbook.notebooks import NotebookRunError, declared, kernel, run
 from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.data import contents, fingerprint
@@ -25,6 +25,7 @@ from bnbook.sphinxext.figures import texts
 
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 SHOWN = re.compile(r'figures\.show\("([^"]+)"')  # in a cell: its output is that figure
+USES_BOOK = re.compile(r"\b(from|import) bnbook\b")
 KERNELS = 2
 FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})")
 
@@ -35,7 +36,8 @@ def execute_notebooks(source: Path = paths.NOTEBOOKS, target: Path = paths.BUILD
     """Executes the notebooks of `source` from the committed records into `target`, where out of date.
 
     The notebook of an experiment whose records are not complete is left out: it would train for hours in the
-    middle of a build. Returns the executed notebooks. Raises NotebookRunError on the first that fails.
+    middle of a build. One that uses nothing of this book trains, within seconds, and again only when it has
+    changed itself. Returns the executed notebooks. Raises NotebookRunError on the first that fails.
     """
     finished = numbers.results()
     drawn = figures.available(finished)
@@ -60,19 +62,23 @@ def _is_up_to_date(path: Path, target: Path) -> bool:
     executed = target / path.name
     stamp = _stamp(executed)
     return (
-        executed.exists()
-        and stamp.exists()
-        and stamp.read_text() == contents(executed, begun=fingerprint(path))
+        executed.exists() and stamp.exists() and stamp.read_text() == contents(executed, begun=_state(path))
     )
+
+
+def _state(path: Path) -> str:
+    """That of the notebook, and of this book where it uses any of it."""
+    return fingerprint(path) if USES_BOOK.search(path.read_text(encoding="utf-8")) else contents(path)
 
 
 def _execute(queue: list[Path], target: Path) -> None:
     """Execute the notebooks of `queue` into the folder `target`, one after another, in one kernel."""
     with kernel() as running:
         for path in queue:
-            executed, state = target / path.name, fingerprint(path)
+            executed, state = target / path.name, _state(path)
             _stamp(executed).unlink(missing_ok=True)
-            run(path, {"profile": "cpu"}, executed, running=running)
+            given = {"profile": "cpu"} if "profile" in declared(path) else {}
+            run(path, given, executed, running=running)
             check(json.loads(executed.read_text(encoding="utf-8")), path.name)
             files.write(_stamp(executed), contents(executed, begun=state))
 
@@ -195,10 +201,12 @@ def _swap(app: Sphinx, docname: str, source: list[str]) -> None:
     check(notebook, path.name)
     notebook["cells"] = paired(notebook["cells"], docname)
     for cell in notebook["cells"]:
+        alt = cell["metadata"].get("alt")  # by language, where the cell draws a picture of its own
         if shown := SHOWN.search(cell["source"]):
             numbers.note_dependency(app.env)
-            alt = joined(texts(Path(app.srcdir), shown[1]).alt, app.config.edition)
-            cell["metadata"]["mystnb"] = {"image": {"alt": alt}}
+            alt = texts(Path(app.srcdir), shown[1]).alt
+        if alt:
+            cell["metadata"]["mystnb"] = {"image": {"alt": joined(alt, app.config.edition)}}
     source[0] = json.dumps(notebook, ensure_ascii=False)
 
 

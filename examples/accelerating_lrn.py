@@ -12,5 +12,5 @@ x = torch.randn(32, 24, 28, 28).relu()                # as after batch norm and 
 for precision in torch.float32, torch.bfloat16:
     for alpha in (1e-4, 0.3):
         u = x.to(precision)
-        changed = (local_response_norm(u, alpha) != u)[u > 0].float().mean()
-        print(f"{str(precision):>14}, alpha {alpha:<6}: {changed:.0%} of values change")
+        changed = (local_response_norm(u, alpha) != u).any().item()
+        print(f"{str(precision):>14}, alpha {alpha:<6}: any value changed {changed}")

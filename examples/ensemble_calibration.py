@@ -12,7 +12,7 @@ def calibration_error(probs, labels, bins=15):        # probs: (images, classes)
     return error
 
 torch.manual_seed(0)
-logits = 2 * torch.randn(20_000, 10)
+logits = 2 * torch.randn(100_000, 10)
 labels = torch.multinomial(logits.softmax(1), 1)[:, 0]   # as often as the logits say
 for scale in (2.0, 1.0, 0.5):             # too sure, as sure as right, not sure enough
     probs = (scale * logits).softmax(1)

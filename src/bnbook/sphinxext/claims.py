@@ -158,8 +158,7 @@ class BoardDirective(SphinxDirective):
 
 
 class VerdictRole(SphinxRole):
-    """``{verdict}`c-4.1-speed` ``: the claim's verdict as it stands today, in its colour; in the claim's own
-    chapter a link to its row."""
+    """``{verdict}`c-4.1-speed` ``: the claim's verdict as it stands today, in its colour."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         numbers.note_dependency(self.env)
@@ -168,10 +167,7 @@ class VerdictRole(SphinxRole):
             log.warning("no claim %r", self.text, location=self.get_location())
             return [nodes.Text("?")], []
         name, words = VERDICTS[claim.verdict]
-        shown = tag("span", *pair(words), classes=f"bn-verdict bn-verdict-{name}")
-        if claim.chapter != self.env.docname:
-            return [shown], []
-        return [tag("a", shown, href=f"#{claim.id}", classes="bn-verdict-link")], []
+        return [tag("span", *pair(words), classes=f"bn-verdict bn-verdict-{name}")], []
 
 
 class UnstatedDirective(SphinxDirective):

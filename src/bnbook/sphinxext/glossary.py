@@ -47,15 +47,6 @@ NO_TIPS = (
     *(nodes.title, nodes.reference, addnodes.pending_xref, nodes.literal, nodes.math, nodes.raw),
     *(nodes.table, nodes.figure, nodes.citation),
 )
-# Pages that do not keep to the glossary yet. To be emptied.
-WAITING = frozenset(
-    [
-        "book/transform",
-        "notebooks/11_outside_the_gradient",
-        "notebooks/12_algorithm1_line_by_line",
-    ]
-)
-
 log = logging.getLogger(__name__)
 
 
@@ -222,8 +213,6 @@ class GlossaryTableDirective(SphinxDirective):
 def _check_page(app: Sphinx, docname: str, source: list[str]) -> None:
     path = app.env.doc2path(docname)
     app.env.note_dependency(str(_glossary(app)))
-    if docname in WAITING:
-        return
     if not path.endswith(".ipynb"):
         check(source[0], path, _glossary(app), address(docname))
         return

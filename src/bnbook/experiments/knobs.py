@@ -79,6 +79,16 @@ def learning_rate(
     return Knob(name, 1e-5, 100.0, help, zero, turn)
 
 
+def only_learning_rate(help: str, field: str = "lrs", name: str = "lr") -> Knob:
+    """One rate in the place of all those of the profile's `field`."""
+    return learning_rate(
+        help,
+        "those of the profile",
+        lambda profile, lr: dataclasses.replace(profile, **{field: (lr,)}),
+        name,
+    )
+
+
 def seeds(help: str, name: str = "seeds", turn: Callable[[Any, Any], Any] | None = None) -> Knob:
     return Knob(name, 1, 1000, help, turn=turn)
 

@@ -95,11 +95,7 @@ PROFILES = {
 }
 
 KNOBS = (
-    knobs.learning_rate(
-        "the only learning rate of each cell",
-        "those of the profile",
-        lambda profile, lr: dataclasses.replace(profile, lrs=(lr,)),
-    ),
+    knobs.only_learning_rate("the only learning rate of each cell"),
     knobs.depth(
         "one depth more, in hidden layers",
         "none more",

@@ -128,16 +128,9 @@ PROFILES = {
 }
 
 KNOBS = (
-    knobs.learning_rate(
-        "the only learning rate, with the larger mini-batches",
-        "those of the profile",
-        lambda profile, lr: dataclasses.replace(profile, lrs=(lr,)),
-    ),
-    knobs.learning_rate(
-        "the only learning rate, with the smaller ones",
-        "those of the profile",
-        lambda profile, lr: dataclasses.replace(profile, small_batch_lrs=(lr,)),
-        "small_batch_lr",
+    knobs.only_learning_rate("the only learning rate, with the larger mini-batches"),
+    knobs.only_learning_rate(
+        "the only learning rate, with the smaller ones", "small_batch_lrs", "small_batch_lr"
     ),
     # Their bounds keep the two sizes apart.
     knobs.batch_size("images in the larger mini-batches", low=20),

@@ -600,7 +600,8 @@ def test_an_exception_that_papermill_noted_fails_the_build(tmp_path, monkeypatch
         pages_of(tmp_path, monkeypatch, failed, papermill={"exception": True})
 
 
-def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypatch):
+def runs_noted(monkeypatch):
+    """The parameters of every execution from now on, which only copies the notebook."""
     runs = []
 
     def execute(source, given, target, running):
@@ -609,6 +610,11 @@ def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypa
         target.write_text(source.read_text())
 
     monkeypatch.setattr(notebooks, "run", execute)
+    return runs
+
+
+def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypatch):
+    runs = runs_noted(monkeypatch)
     parameters = cell("code", 'profile: str = "smoke"', "parameters")
     write(tmp_path, {"notebooks/01_x.ipynb": notebook(parameters, cell("code", "1"))})
     folders = tmp_path / "notebooks", tmp_path / "build"
@@ -626,14 +632,7 @@ def test_an_executed_notebook_is_kept_until_something_changes(tmp_path, monkeypa
 
 def test_one_that_uses_nothing_of_the_book_runs_again_only_when_it_has_changed(tmp_path, monkeypatch):
     """It has no profile, and trains: not at every change of this book."""
-    runs = []
-
-    def execute(source, given, target, running):
-        runs.append(given)
-        target.parent.mkdir(exist_ok=True)
-        target.write_text(source.read_text())
-
-    monkeypatch.setattr(notebooks, "run", execute)
+    runs = runs_noted(monkeypatch)
     alone, using = notebook(cell("code", "import torch")), notebook(cell("code", "from bnbook import paths"))
     write(tmp_path, {"notebooks/00_x.ipynb": alone, "notebooks/01_x.ipynb": using})
     folders = tmp_path / "notebooks", tmp_path / "build"

@@ -109,8 +109,8 @@ def numbers(results: AllResults) -> dict[str, Number]:
     "mnist_activation_shift.main.tuned.bn.accuracy".
 
     An experiment without results has only its sizes: those of the profile that is to be committed. The name
-    of its data set is "data", and "data_ko" in Korean sentences. How many
-    claims got which verdict has the name "board".
+    of its data set is "data", and "data_ko" in Korean sentences. How many claims got which verdict has the
+    name "board".
     """
     found: dict[str, Number] = prefixed("board", tally(board(results)))
     for name, experiment in known_by_records().items():

@@ -110,7 +110,7 @@ def test_the_network_and_its_loop_are_shown(path):
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_what_is_shown_is_the_source(experiment):
     pieces = re.findall(r"`(\S+):(\d+)`\n\n```python\n(.*?)\n```", runs.source(experiment).data, re.DOTALL)
-    assert len(pieces) == len(runs.SOURCES[experiment])
+    assert len(pieces) == len(EXPERIMENTS[experiment].protocol.SHOWN)
     for file, line, code in pieces:
         lines = (paths.ROOT / file).read_text(encoding="utf-8").splitlines()
         assert lines[int(line) - 1 :][: code.count("\n") + 1] == code.splitlines()
@@ -129,7 +129,7 @@ def test_showing_source_needs_no_torch():
 
 
 def test_a_definition_that_is_gone_is_named(monkeypatch):
-    monkeypatch.setitem(runs.SOURCES, "bn_regularizer", ("training.networks",))
+    monkeypatch.setattr(EXPERIMENTS["bn_regularizer"].protocol, "SHOWN", ("training.networks",))
     with pytest.raises(LookupError, match=r"bn_regularizer/training.py defines no networks$"):
         runs.source("bn_regularizer")
 

@@ -33,6 +33,9 @@ class ExperimentProtocol(Protocol):
     EXPERIMENT: str  # its name, in every configuration and as the folder of its records
     DATA: tuple[str, ...]  # data sets, where a reader may choose
     KNOBS: tuple[Knob, ...]  # what a reader may turn
+    # Functions and classes that its notebook shows, by the name of their module below bnbook; "protocol",
+    # "networks" and "training" are those of its room.
+    SHOWN: tuple[str, ...]
     STAGES: tuple[
         str, ...
     ]  # in the order in which they are made: later ones may rest on earlier ones' records

@@ -18,70 +18,6 @@ from bnbook.records import MissingRecord
 
 COMMITTED = paths.runs(paths.RESULTS)
 OWN = paths.runs(paths.BUILD_RESULTS)  # what a notebook trains goes here
-# What `source` shows: definitions by the name of their module below bnbook; "protocol", "networks" and
-# "training" are those of the experiment's room.
-LOOP = "train.loop.train"
-MLP = "nn.mlp.MLP"
-BUILT_AND_TRAINED = ("training.network", "training.train_run", LOOP)
-INCEPTION = tuple(f"nn.inception.{name}" for name in ("Conv", "Module", "Inception"))
-INCEPTION_TRAINING = "experiments.inception_speedups.training"
-SOURCES = {
-    "mnist_activation_shift": ("nn.mlp.HiddenLayer", MLP, *BUILT_AND_TRAINED),
-    "inception_speedups": (*INCEPTION, "training.network", "training.train_inception", LOOP),
-    "accelerating_ablation": (
-        "protocol.undone",
-        f"{INCEPTION_TRAINING}.network",
-        f"{INCEPTION_TRAINING}.train_inception",
-        LOOP,
-    ),
-    "bn_ensemble": (
-        "training.network",
-        "training.train_run",
-        "training.answers",
-        "training.probabilities",
-        f"{INCEPTION_TRAINING}.train_inception",
-        LOOP,
-    ),
-    "unprotected_parameters": (
-        f"{INCEPTION_TRAINING}.parameter_groups",
-        f"{INCEPTION_TRAINING}.lr_factors",
-        "training.train_run",
-        f"{INCEPTION_TRAINING}.train_inception",
-        LOOP,
-    ),
-    "outside_the_gradient": (
-        "networks.Normalization",
-        "training.toy",
-        "training.network",
-        "training.net",
-        LOOP,
-    ),
-    "algorithm1_line_by_line": (
-        "networks.printed",
-        "networks.naive",
-        "nn.batchnorm.BatchNormFunction",
-        "networks.forward_backward",
-        "networks.differences",
-    ),
-    "algorithm2_inference": (
-        "training.network",
-        "nn.batchnorm.population_statistics",
-        "networks.fold",
-        "training.train_run",
-        LOOP,
-    ),
-    "convolutional_norm": ("networks.norm", "networks.ConvLayer", "networks.ConvNet", *BUILT_AND_TRAINED),
-    "scale_invariance": ("training.layer", "training.network", "training.sweep", LOOP),
-    "jacobian_conjecture": (
-        "training.linear_jacobians",
-        "networks.jacobians",
-        "training.network",
-        "training.net",
-        LOOP,
-    ),
-    "bn_regularizer": ("networks.GhostBatchNorm", "training.loss", *BUILT_AND_TRAINED),
-    "careless_initialization": ("training.network", "training.train_cell", "training.train_run", LOOP),
-}
 INJECTED = "# Parameters"  # the first line of the cell in which papermill puts what was given
 
 
@@ -149,9 +85,9 @@ def _judged(experiment: str, results: Any) -> pd.DataFrame:
 
 
 def source(experiment: str) -> Markdown:
-    """The code that builds and trains the networks of `experiment`, each definition under the file and the
-    line where it stands. It is read, not imported, so that no PyTorch is needed to show it."""
-    shown = SOURCES.get(experiment, BUILT_AND_TRAINED)
+    """The code that builds and trains the networks of `experiment` (`protocol.SHOWN`), each definition under
+    the file and the line where it stands. It is read, not imported: no PyTorch is needed to show it."""
+    shown = experiments.EXPERIMENTS[experiment].protocol.SHOWN
     return Markdown("\n\n".join(_definition(experiment, name) for name in shown))
 
 

@@ -19,6 +19,7 @@ __all__ = [
     "DATA",
     "KNOBS",
     "PROFILES",
+    "SHOWN",
     "STAGES",
     "choose",
     "jobs",
@@ -30,6 +31,13 @@ __all__ = [
 
 EXPERIMENT = "accelerating_ablation"
 STAGES = (*inception.STAGES[:2], "main")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "protocol.undone",
+    "experiments.inception_speedups.training.network",
+    "experiments.inception_speedups.training.train_inception",
+    "train.loop.train",
+)
 FULL = "bn_x5"  # with all seven changes
 
 

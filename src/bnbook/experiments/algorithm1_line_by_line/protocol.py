@@ -17,6 +17,14 @@ from bnbook.experiments import protocol as grid
 EXPERIMENT = "algorithm1_line_by_line"
 STAGES = grid.STAGES
 DATA = ("digits",)
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "networks.printed",
+    "networks.naive",
+    "nn.batchnorm.BatchNormFunction",
+    "networks.forward_backward",
+    "networks.differences",
+)
 
 # Mean and standard deviation of the input, by name, from easy to badly scaled.
 INPUTS = {

@@ -26,6 +26,14 @@ from bnbook.experiments import protocol as grid
 EXPERIMENT = "algorithm2_inference"
 STAGES = grid.STAGES
 DATA = ("mnist", "digits")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "training.network",
+    "nn.batchnorm.population_statistics",
+    "networks.fold",
+    "training.train_run",
+    "train.loop.train",
+)
 
 # Moving averages by name; the number is that of the mini-batches that they look back on, 1 / momentum.
 MOVING = {"moving_10": 0.1, "moving_100": 0.01, "moving_1000": 0.001, "moving_all": None}

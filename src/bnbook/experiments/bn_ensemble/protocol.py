@@ -22,6 +22,7 @@ from bnbook.experiments.unprotected_parameters import protocol as unprotected
 __all__ = [
     "DATA",
     "PROFILES",
+    "SHOWN",
     "STAGES",
     "choose",
     "jobs",
@@ -33,6 +34,15 @@ __all__ = [
 
 EXPERIMENT = "bn_ensemble"
 STAGES = (*inception.STAGES[:2], "main")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "training.network",
+    "training.train_run",
+    "training.answers",
+    "training.probabilities",
+    "experiments.inception_speedups.training.train_inception",
+    "train.loop.train",
+)
 # Each member is a run of its own, so there are no seeds to ask for.
 KNOBS = tuple(knob for knob in inception.KNOBS if knob.name != "seeds")
 LARGER = 2.0  # times the initial standard deviation of the convolutions

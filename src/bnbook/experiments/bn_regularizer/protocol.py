@@ -34,6 +34,14 @@ from bnbook.records import Record
 EXPERIMENT = "bn_regularizer"
 STAGES = grid.CONFIRMED_STAGES
 DATA = ("mnist", "digits")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "networks.GhostBatchNorm",
+    "training.loss",
+    "training.network",
+    "training.train_run",
+    "train.loop.train",
+)
 NETWORKS = ("plain", "bn")
 
 

@@ -22,6 +22,13 @@ from bnbook.experiments import protocol as grid
 EXPERIMENT = "careless_initialization"
 STAGES = grid.STAGES
 DATA = ("mnist", "digits")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "training.network",
+    "training.train_cell",
+    "training.train_run",
+    "train.loop.train",
+)
 
 ACTIVATIONS = ("relu", "sigmoid")
 VARIANTS = ("plain", "bn")

@@ -24,6 +24,15 @@ from bnbook.records import Record
 EXPERIMENT = "convolutional_norm"
 STAGES = grid.CONFIRMED_STAGES
 DATA = ("mnist", "digits")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "networks.norm",
+    "networks.ConvLayer",
+    "networks.ConvNet",
+    "training.network",
+    "training.train_run",
+    "train.loop.train",
+)
 SIDES = {"mnist": 28, "digits": 8}
 
 # What the statistics are taken over, where BN stands, and whether the convolutions have a bias.

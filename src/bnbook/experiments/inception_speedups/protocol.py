@@ -43,6 +43,15 @@ BASELINE = "inception"
 # Images that remain to train on once a tenth of each class is held out (bnbook.data.datasets.load_colour).
 TRAINING_IMAGES = {"cifar10-jpeg": 45_000, "cifar10": 45_000, "digits": 1_295}
 DATA = tuple(TRAINING_IMAGES)  # what it can be trained on, the best first
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "nn.inception.Conv",
+    "nn.inception.Module",
+    "nn.inception.Inception",
+    "training.network",
+    "training.train_inception",
+    "train.loop.train",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

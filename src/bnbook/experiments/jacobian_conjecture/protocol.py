@@ -24,6 +24,14 @@ EXPERIMENT = "jacobian_conjecture"
 STAGES = grid.STAGES
 # A share of singular values counts them: one more or less within bounds, and it jumps. Held loosely, then.
 DATA = ("mnist", "digits")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "training.linear_jacobians",
+    "networks.jacobians",
+    "training.network",
+    "training.net",
+    "train.loop.train",
+)
 
 POPULATION_BATCHES = 20  # training mini-batches beyond a run's own, for Algorithm 2's statistics
 NEAR = (0.5, 2.0)  # a singular value between these is near 1: no direction is halved or doubled

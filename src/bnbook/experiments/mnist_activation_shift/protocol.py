@@ -31,6 +31,14 @@ VARIANTS = ("plain", "bn")
 SETTINGS = ("tuned", "shared")
 STAGES = ("multiverse", "main")
 DATA = ("mnist", "digits")  # what it can be trained on, the best first
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "nn.mlp.HiddenLayer",
+    "nn.mlp.MLP",
+    "training.network",
+    "training.train_run",
+    "train.loop.train",
+)
 PERCENTILES = (15, 50, 85)  # of the input of a sigmoid: Figure 1b, 1c
 # Training mini-batches, those after the run's own, that Algorithm 2 averages over at each evaluation along
 # the curve, by recipe. The first has curves by moving averages alone; else nothing differs.

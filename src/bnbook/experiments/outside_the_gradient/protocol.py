@@ -18,6 +18,14 @@ from bnbook.experiments import protocol as grid
 EXPERIMENT = "outside_the_gradient"
 STAGES = grid.STAGES
 DATA = ("mnist", "digits")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "networks.Normalization",
+    "training.toy",
+    "training.network",
+    "training.net",
+    "train.loop.train",
+)
 
 # How the statistics enter the gradient, by the variants' names.
 TOY_VARIANTS = {

@@ -15,6 +15,13 @@ from bnbook.experiments import protocol as grid
 EXPERIMENT = "scale_invariance"
 STAGES = grid.STAGES
 DATA = ("mnist", "digits")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "training.layer",
+    "training.network",
+    "training.sweep",
+    "train.loop.train",
+)
 
 VARIANTS = ("plain", "bn")
 EPSILONS = {"none": 0.0, "tiny": 1e-8, "usual": 1e-5, "large": 1e-3}

@@ -18,6 +18,7 @@ from bnbook.experiments.protocol import BuiltOn
 __all__ = [
     "DATA",
     "PROFILES",
+    "SHOWN",
     "STAGES",
     "choose",
     "jobs",
@@ -29,6 +30,14 @@ __all__ = [
 
 EXPERIMENT = "unprotected_parameters"
 STAGES = (*inception.STAGES[:2], "main")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "experiments.inception_speedups.training.parameter_groups",
+    "experiments.inception_speedups.training.lr_factors",
+    "training.train_run",
+    "experiments.inception_speedups.training.train_inception",
+    "train.loop.train",
+)
 # Of an epoch each, so there are no epochs to ask for.
 KNOBS = tuple(knob for knob in inception.KNOBS if knob.name != "epochs")
 

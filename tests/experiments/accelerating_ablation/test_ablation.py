@@ -1,11 +1,12 @@
 """Section 4.2.1: one change undone at a time, its family, and what is measured; truth as in synthetic."""
 
 import dataclasses
+import runpy
 
 import numpy as np
 import pytest
 
-from bnbook import claims, stats
+from bnbook import claims, examples, paths, stats
 from bnbook.experiments.accelerating_ablation import figures as ablation_figures
 from bnbook.experiments.accelerating_ablation import measures, protocol
 from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL
@@ -135,3 +136,24 @@ def test_numbers(synthetic):
     assert numbers["runs"] == 7 * 3 and numbers["dropout.gain"] == pytest.approx(3.02)
     assert numbers["regained"] == pytest.approx(0.08)  # local response normalization, which UNDOING has help
     assert numbers["bn_x5.best"] - numbers["dropout.best"] == pytest.approx(numbers["dropout.gain"])
+
+
+def test_the_chapters_code_has_what_was_tuned():
+    """Its settings are plain numbers, for a reader to paste; the records have the last word."""
+    profile = PROFILES["cpu"]
+    choice = inception.choose(profile, [paths.runs(paths.RESULTS)])
+    shown = runpy.run_path(str(examples.source("accelerating_config")))
+    assert (shown["lr"], shown["decay"], shown["l2"]) == dataclasses.astuple(choice)
+    configs = inception.main(profile, choice)
+    for name, config in (("bn_baseline", configs["bn_baseline"]), ("bn_x5", configs["bn_x5"])):
+        settings = shown[name]
+        assert settings["learning rate"] == config.lr and settings["dropout"] == config.dropout
+        assert settings["L2"] == pytest.approx(config.weight_decay)
+        assert settings["decay"] == pytest.approx(config.lr_decay, abs=1e-6)
+        assert settings["local response norm"] == config.lrn
+        assert settings["distortion"] == config.photometric
+        assert (settings["mini-batches"] == "reshuffled") != config.fixed_membership
+    rates = runpy.run_path(str(examples.source("accelerating_rates")))
+    assert rates["r"] == choice.lr_decay
+    assert rates["total"].__defaults__ == (profile.steps_per_epoch,)
+    assert f"epochs={profile.changed_epochs})" in examples.source("accelerating_rates").read_text()

@@ -289,7 +289,8 @@ def test_texts_are_whole(all_synthetic):
                 assert text and "[[" not in text
                 figure = figures.FIGURES[name]
                 if field == "caption" and figure.experiment and not figure.data:
-                    assert "8×8 digits" in text  # every figure of a data set names it
+                    # Every figure of a data set names it.
+                    assert {"ko": "8×8 숫자", "en": "8×8 digits"}[lang] in text, name
 
 
 def test_a_missing_number_is_an_error(tmp_path, monkeypatch):

@@ -20,6 +20,7 @@ from bnbook import claims, cli, parent, paths, progress
 from bnbook.config import ConfigError
 from bnbook.runs import reproduce
 from bnbook.runs.reproduce import Progress, Stage, Sweep
+from tests.processes import alive, child, wait_until
 
 NAMES = ("my docs (1)", "논문 [bn] {x} $HOME 'q' & \"r\"")
 JOBS = Path("build") / "rerun" / "smoke" / "jobs"
@@ -165,15 +166,15 @@ def test_finished_records_outlive_whatever_is_killed_and_jobs_do_not(tmp_path):
         return process
 
     process = started(2)
-    (job,) = children(process.pid)
+    job = child(process.pid)
     os.kill(job, signal.SIGKILL)
     assert process.wait() != 0
     assert len(records_of(folder, LONGER)) >= 2
     assert not (folder / done).exists()
 
     process = started(4, command[0], "-c", DRIVER)
-    (workflow,) = children(process.pid)
-    (job,) = children(workflow)
+    workflow = child(process.pid)
+    job = child(workflow)
     process.kill()
     process.wait()
     wait_until(lambda: not alive(workflow) and not alive(job), seconds=5)
@@ -182,26 +183,6 @@ def test_finished_records_outlive_whatever_is_killed_and_jobs_do_not(tmp_path):
     assert (folder / done).exists()
     assert len(records_of(folder, LONGER)) == 16
     assert not list(folder.rglob("*.tmp"))
-
-
-def children(process: int) -> list[int]:
-    tasks = Path(f"/proc/{process}/task").glob("*/children")
-    return [int(word) for task in tasks for word in task.read_text().split()]
-
-
-def alive(process: int) -> bool:
-    """A process that has ended and that nobody waits for is not."""
-    try:
-        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
-def wait_until(true, seconds: float = 300) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end, f"not within {seconds} s"
-        time.sleep(0.05)
 
 
 FOLLOWER = "import time; from bnbook import parent; parent.follow(); print('on', flush=True); time.sleep(60)"

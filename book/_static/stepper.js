@@ -38,7 +38,7 @@
       formula: `${I("μ")} = ${MEAN} Σ ${sub("x")}`,
       result: (now) => [`${I("μ")} =`, now.mean],
       note: {
-        ko: "점을 옮겨 보십시오. 하나를 옮기면 평균은 그 8분의 1만큼 따라갑니다.",
+        ko: "점을 옮겨 보자. 하나를 옮기면 평균은 그 8분의 1만큼 움직인다.",
         en: "Move a point: the mean follows by an eighth of the way.",
       },
     },
@@ -47,7 +47,7 @@
       formula: `${I("σ")}² = ${MEAN} Σ (${sub("x")} − ${I("μ")})²`,
       result: (now) => [`${I("σ")}² =`, now.variance],
       note: {
-        ko: `평균에서 떨어진 거리를 제곱해 평균합니다. 띠는 ${I("μ")} − ${I("σ")}에서 ${I("μ")} + ${I("σ")}까지입니다.`,
+        ko: `평균에서 떨어진 거리를 제곱해 평균한다. 띠는 ${I("μ")} − ${I("σ")}에서 ${I("μ")} + ${I("σ")}까지다.`,
         en: `The mean of the squared distances from the mean. The band reaches from ${I("μ")} − ${I("σ")} to ${I("μ")} + ${I("σ")}.`,
       },
     },
@@ -56,7 +56,7 @@
       formula: `${sub(HAT)} = (${sub("x")} − ${I("μ")}) / ${ROOT}`,
       result: (now) => [`${ROOT} =`, now.std],
       note: {
-        ko: `모든 점을 함께 옮기거나 벌려 보십시오. ${I("ε")}이 작으면 ${I(HAT)}은 그대로입니다.`,
+        ko: `모든 점을 함께 옮기거나 벌려 보자. ${I("ε")}이 작으면 ${I(HAT)}은 그대로다.`,
         en: `Move or spread all points together: while ${I("ε")} is small, ${I(HAT)} stays as it is.`,
       },
     },
@@ -65,7 +65,7 @@
       formula: `${sub("y")} = ${I("γ")} ${sub(HAT)} + ${I("β")},<br>${I("ℓ")} = ½ Σ (${sub("y")} − ${sub("t")})²`,
       result: (now) => [`${I("ℓ")} =`, now.loss],
       note: {
-        ko: `테두리만 있는 표시는 목표 ${I("t")}입니다. 동그라미는 −1, 네모는 +1입니다. ${I("γ")}와 ${I("β")}로 손실 ${I("ℓ")}을 줄여 보십시오.`,
+        ko: `테두리만 있는 표시는 목표 ${I("t")}다. 동그라미는 −1, 네모는 +1이다. ${I("γ")}와 ${I("β")}로 손실 ${I("ℓ")}을 줄여 보자.`,
         en: `Outlined marks are the targets ${I("t")}: −1 for circles, +1 for squares. Make the loss ${I("ℓ")} smaller with ${I("γ")} and ${I("β")}.`,
       },
     },
@@ -75,8 +75,8 @@
         + `${sub(HAT)} · ${MEAN} Σ ${sub("g", "j")} ${sub(HAT, "j")}],<br>${sub("g")} = ${partial("y")} = ${sub("y")} − ${sub("t")}`,
       result: (now) => [`Σ ${partial("x")} =`, sum(now.dX)],
       note: {
-        ko: `화살표는 경사 하강법이 미는 쪽입니다(${I("x")}에서는 {stretch}배 길이, 축 끝에서 자릅니다). ${I("x")}를 미는 힘은 더하면 0이고, ${I("ε")}이 작으면 ${I(HAT)}과 직교합니다. `
-          + `함께 옮기고 벌리는 일은 ${I("β")}와 ${I("γ")}의 몫이기 때문입니다. ${I("β")}를 바꿔도 ${I("x")}의 화살표는 그대로입니다.`,
+        ko: `화살표는 경사 하강법이 값을 옮기는 방향이다(${I("x")}에서는 {stretch}배로 그리고 축 끝에서 자른다). ${I("x")}의 화살표는 모두 더하면 0이고, ${I("ε")}이 작으면 ${I(HAT)}과 직교한다. `
+          + `함께 옮기고 벌리는 일은 ${I("β")}와 ${I("γ")}의 역할이기 때문이다. ${I("β")}를 바꿔도 ${I("x")}의 화살표는 그대로다.`,
         en: `Arrows show where gradient descent pushes (for ${I("x")}, {stretch} times as long, cut at the ends of the axis). The pushes on ${I("x")} add up to zero and, while ${I("ε")} is small, `
           + `are orthogonal to ${I(HAT)}: to move or spread all together is left to ${I("β")} and ${I("γ")}. Change ${I("β")}, and the arrows of ${I("x")} stay as they are.`,
       },
@@ -97,15 +97,15 @@
     lines: { ko: "알고리즘의 줄", en: "Lines of the algorithm" },
     line: { ko: "{of}줄 중 {line}줄", en: "Line {line} of {of}" },
     points: { ko: "미니배치의 값 x", en: "The values x of the mini-batch" },
-    point: { ko: "예제 {i}의 x", en: "x of example {i}" },
-    hint: { ko: "점은 끌거나 화살표 키로 옮깁니다.", en: "Drag the points, or use the arrow keys." },
+    point: { ko: "샘플 {i}의 x", en: "x of example {i}" },
+    hint: { ko: "점은 끌거나 화살표 키로 옮긴다.", en: "Drag the points, or use the arrow keys." },
     all: { ko: "모든 점", en: "All points" },
     narrow: { ko: "폭 ×½", en: "spread ×½" },
     wide: { ko: "폭 ×2", en: "spread ×2" },
-    outside: { ko: "그러면 {low}에서 {high}까지인 축을 벗어납니다.", en: "That would leave the axis, {low} to {high}." },
+    outside: { ko: "그러면 {low}에서 {high}까지인 축을 벗어난다.", en: "That would leave the axis, {low} to {high}." },
     parameters: { ko: "파라미터와 ε", en: "Parameters and ε" },
     numbers: { ko: "모든 값", en: "All the numbers" },
-    example: { ko: "예제", en: "Example" },
+    example: { ko: "샘플", en: "Example" },
     mean: { ko: "평균", en: "mean" },
     variance: { ko: "분산", en: "variance" },
     inner: { ko: "x̂과의 내적", en: "dot with x̂" },

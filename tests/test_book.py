@@ -27,6 +27,7 @@ EDITIONS = ("ko", "en", "ko-en")
 PHONE = {"width": 375, "height": 740}
 PLACEHOLDER = "https://ADDRESS-OF-THE-PUBLISHED-BOOK"
 FIRST_PAGE_LIMIT = 300_000  # bytes after gzip, everything the page asks for
+MATH_PAGE_LIMIT = 200_000  # the same without pictures, of a page with formulas
 # Pages read by axe: between them the claims, a table of choices, figures with their boxes, math, the search.
 CHECKED = (
     *("index.html", "ko/index.html", "ko/figures/fig1a-test-accuracy.html", "ko/search.html"),
@@ -42,7 +43,6 @@ class Visit:
     width: int = 0  # of the page, to be compared with the phone's
     problems: list[str] = field(default_factory=list)  # on the console, exceptions, failed requests
     requests: set[str] = field(default_factory=set)
-    bad_math: int = 0
     typeset: int = 0
 
 
@@ -66,10 +66,8 @@ def walk(html: Path, browser: Browser) -> list[Visit]:
         seen = Visit(address)
         visits.append(seen)
         page.goto(f"{html.as_uri()}/{address}")
-        page.evaluate("window.MathJax?.startup?.promise")
         seen.width = page.evaluate("document.documentElement.scrollWidth")
-        seen.bad_math = page.locator("[data-mml-node=merror], mjx-merror").count()
-        seen.typeset = page.locator("mjx-container").count()
+        seen.typeset = page.locator(".math svg + math").count()
     context.close()
     return visits
 
@@ -144,20 +142,59 @@ def test_switch_keeps_the_page_and_with_javascript_the_anchor(
     open_page, html: Path, javascript: bool
 ) -> None:
     anchor = next(node["id"] for node in soup(html, "ko/mnist.html").select("article section section[id]"))
-    page = open_page(f"ko/mnist.html#{anchor}", java_script_enabled=javascript)
+    page = open_page(f"ko/mnist.html#{anchor}", java_script_enabled=javascript, reduced_motion="reduce")
     for edition in ("en", "ko-en", "ko"):
-        page.locator(f"a.bn-edition[data-edition={edition}]").click()
-        page.wait_for_url(f"**/{edition}/mnist.html*")
+        switch(page, edition)
         if javascript:
             assert urlsplit(page.url).fragment == anchor
         assert page.locator("a.bn-edition[aria-current]").count() == 1
 
 
-def test_the_switch_follows_a_later_anchor(open_page, html: Path) -> None:
-    anchor = [node["id"] for node in soup(html, "ko/mnist.html").select("article section section[id]")][-1]
-    page = open_page("ko/mnist.html")
+def switch(page: Page, edition: str) -> None:
+    """As a reader's pointer does it; the driver's own click would scroll the page."""
+    box = page.locator(f"a.bn-edition[data-edition={edition}]").bounding_box()
+    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.wait_for_url(f"**/{edition}/*")
+    page.wait_for_load_state("load")
+
+
+# The first place that is wholly seen: its number in the page, its distance from the top; the page's scroll.
+FIRST_SEEN = """() => {
+  const top = document.querySelector(".bd-header-article").getBoundingClientRect().bottom;
+  const kinds = "h1, h2, h3, h4, .bn-place, .bn-figure-box, .bn-claim";
+  const places = [...document.querySelectorAll(`article :is(${kinds})`)];
+  const tops = places.map((place) => place.getClientRects().length ? place.getBoundingClientRect().top : -1);
+  const first = tops.findIndex((y) => y >= top);
+  return [first, tops[first], scrollY];
+}"""
+
+
+@pytest.mark.parametrize("viewport", [PHONE, DESK])
+@pytest.mark.parametrize("name", ["mnist", "transform"])
+def test_the_switch_keeps_the_place(open_page, viewport: dict, name: str) -> None:
+    # With an anchor that was left long ago.
+    page = open_page(f"ko/{name}.html#verdicts", viewport=viewport, reduced_motion="reduce")
+    for scrolled in (400, 2000, 4185, 8000):
+        page.evaluate("y => scrollTo({ top: y, behavior: 'instant' })", scrolled)
+        seen = page.evaluate(FIRST_SEEN)
+        for edition in ("en", "ko-en", "ko"):
+            switch(page, edition)
+            first, top, now = page.evaluate(FIRST_SEEN)
+            # What begins in the upper half stays where it was; of what is longer than that, the same part.
+            if seen[1] < viewport["height"] / 2:
+                assert (first, edition) == (seen[0], edition) and abs(top - seen[1]) <= 3
+        assert abs(now - seen[2]) <= 3  # back in the first edition, where it was left
+        assert "#" not in page.url
+
+
+def test_the_switch_stays_at_the_top_and_follows_a_later_anchor(open_page, html: Path) -> None:
+    anchor = [node["id"] for node in soup(html, "ko/mnist.html").select("article section section[id]")][-2]
+    page = open_page("ko/mnist.html", reduced_motion="reduce")
+    switch(page, "en")
+    assert page.evaluate("scrollY") == 0
     page.evaluate("anchor => { location.hash = anchor }", anchor)
-    page.wait_for_function("a => document.querySelector('a.bn-edition').hash === '#' + a", arg=anchor)
+    switch(page, "ko")
+    assert urlsplit(page.url).fragment == anchor
 
 
 def test_entry_page_offers_the_editions(open_page) -> None:
@@ -190,19 +227,61 @@ def test_no_request_to_anywhere_outside(walk: list[Visit]) -> None:
 
 
 def test_all_math_is_typeset(walk: list[Visit], html: Path) -> None:
-    assert {seen.page: seen.bad_math for seen in walk if seen.bad_math} == {}
-    for seen in walk:
-        formulas = facts(html / seen.page).formulas
-        assert (seen.typeset > 0) == (formulas > 0), (
-            f"{seen.page}: {seen.typeset} of {formulas} formulas typeset"
-        )
+    """Drawn when the book was built, and as MathML for who cannot see the drawing."""
+    unlike = {
+        seen.page: (seen.typeset, formulas)
+        for seen in walk
+        if seen.typeset != (formulas := facts(html / seen.page).formulas)
+    }
+    assert unlike == {}
     assert any(seen.typeset for seen in walk)
 
 
-def test_mathjax_is_loaded_only_where_there_is_math(walk: list[Visit], html: Path) -> None:
+def test_a_page_with_formulas_is_light(walk: list[Visit]) -> None:
     for seen in walk:
-        loaded = any("tex-svg-full" in url for url in seen.requests)
-        assert loaded == bool(facts(html / seen.page).formulas), seen.page
+        if seen.typeset:
+            files = [Path(unquote(urlsplit(url).path)) for url in seen.requests if url.startswith("file:")]
+            texts = [file for file in files if file.suffix in (".html", ".css", ".js", ".woff2")]
+            assert sum(len(compressed(file)) for file in texts) <= MATH_PAGE_LIMIT, seen.page
+
+
+@functools.cache
+def compressed(file: Path) -> bytes:
+    return gzip.compress(file.read_bytes())
+
+
+# What of each equation is seen: [its page, what is wrong with it].
+EQUATIONS = """() => [...document.querySelectorAll("div.math")].flatMap((equation) => {
+  const box = equation.querySelector(".bn-formula"), number = equation.querySelector(".eqno");
+  const [drawn, shown] = [box.querySelector("svg"), box].map((one) => one.getBoundingClientRect());
+  const cut = drawn.right > shown.right + 1 || drawn.left < shown.left - 1;
+  const cue = getComputedStyle(box).maskImage !== "none" && box.tabIndex === 0;
+  const below = !number || number.getBoundingClientRect().top >= shown.bottom - 1;
+  return [cut && !cue && "cut without a cue", !below && "number beside it"].filter(Boolean);
+})"""
+
+
+def test_no_equation_is_cut_without_a_cue_on_a_phone(open_page, html: Path) -> None:
+    for viewport in ({"width": 390, "height": 800}, {"width": 240, "height": 800}):
+        page = open_page("index.html", viewport=viewport)
+        cues = 0
+        for name in pages(html, "ko"):
+            if facts(html / "ko" / name).formulas:
+                page.goto(f"{html.as_uri()}/ko/{name}")
+                page.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
+                assert page.evaluate(EQUATIONS) == [], f"{name} at {viewport['width']} px"
+                cues += page.locator(".bn-formula[data-bn-more]").count()
+    assert cues  # at a width at which some do not fit
+
+
+def test_a_long_equation_fades_where_there_is_more_of_it(open_page) -> None:
+    page = open_page("ko/transform.html", viewport={"width": 240, "height": 800})
+    box = page.locator(".bn-formula[data-bn-more]").first
+    assert box.get_attribute("data-bn-more") == "after"
+    box.evaluate("box => box.scrollTo({ left: 20, behavior: 'instant' })")
+    page.wait_for_function("box => box.dataset.bnMore === 'before after'", arg=box.element_handle())
+    box.evaluate("box => box.scrollTo({ left: 9999, behavior: 'instant' })")
+    page.wait_for_function("box => box.dataset.bnMore === 'before'", arg=box.element_handle())
 
 
 def test_no_horizontal_scroll_on_a_phone(walk: list[Visit]) -> None:
@@ -230,9 +309,9 @@ def test_axe_finds_nothing_serious(open_page, address: str) -> None:
 
 
 def serious(page: Page, options: dict) -> set[tuple[str, str]]:
-    """What axe finds serious or critical, as (rule, element and reason); formulas are MathJax's."""
+    """What axe finds serious or critical, as (rule, element and reason)."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
-    found = axe.run(page, context={"exclude": [["mjx-container"]]}, options=options).response["violations"]
+    found = axe.run(page, options=options).response["violations"]
     return {
         (violation["id"], f"{node['html'][:120]} {node['failureSummary'][:200]}")
         for violation in found

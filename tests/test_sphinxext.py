@@ -201,7 +201,7 @@ def test_an_edition_keeps_its_language_only(tmp_path):
 
 def test_side_by_side_keeps_both_in_one_box_and_names_their_languages(tmp_path):
     page = Book(tmp_path, {"book/index.md": PAGE}).page()
-    pair = r'<div class="bn-pair"><div class="bn-ko" lang="ko">\s*<p>우리의 문장.</p>\s*</div>'
+    pair = r'<div class="bn-pair bn-place"><div class="bn-ko" lang="ko">\s*<p>우리의 문장.</p>\s*</div>'
     assert re.search(pair + r'<div class="bn-en" lang="en">\s*<p>Our sentence.</p>\s*</div></div>', page)
     assert words(page).startswith("시작 · Start here")
 

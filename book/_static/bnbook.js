@@ -31,11 +31,42 @@
   openBox();
   addEventListener("hashchange", openBox);
 
-  // The switch stays at the place in the page.
+  // The switch stays at the place in the page: headings, figures, claims and the beginnings of pairs are the same
+  // in all editions, and their number goes along behind the #. So does an anchor while the reader is still at it.
+  const PLACE = /^#place-(\d+)-(\w+)-(-?[\d.]+)$/;
+  const places = [...document.querySelectorAll("article :is(h1, h2, h3, h4, .bn-place, .bn-figure-box, .bn-claim)")];
+  const header = document.querySelector(".bd-header-article");
+  const beginning = () => Math.max(0, header?.getBoundingClientRect().bottom ?? 0);
+  const topOf = (number) => (places[number] ?? document.querySelector("article")).getBoundingClientRect()[places[number] ? "top" : "bottom"];
+  const here = () => {
+    const start = beginning();
+    const anchor = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    const below = anchor && anchor.getBoundingClientRect().top - start;
+    const atEnd = scrollY + innerHeight > document.documentElement.scrollHeight - 2;
+    if (anchor && below > -64 && below < (atEnd ? innerHeight : 64)) return location.hash;
+    if (!places.length || scrollY < 1) return "";
+    const shown = places.map((place, number) => number).filter((number) => places[number].getClientRects().length);
+    const next = shown.find((number) => topOf(number) >= start) ?? places.length;
+    if (topOf(next) < start + (innerHeight - start) / 2) return `#place-${next}-at-${(topOf(next) - start).toFixed(1)}`;
+    const last = shown.filter((number) => number < next).at(-1) ?? 0;
+    return `#place-${last}-part-${((start - topOf(last)) / (topOf(last + 1) - topOf(last))).toFixed(4)}`;
+  };
+  const goThere = (number, how, amount) => {
+    const top = topOf(number);
+    const moved = how === "at" ? top - amount : top + amount * (topOf(number + 1) - top);
+    scrollBy({ top: moved - beginning(), behavior: "instant" });
+  };
+  const arrived = location.hash.match(PLACE);
+  if (arrived) {
+    const place = [Number(arrived[1]), arrived[2], Number(arrived[3])];
+    history.replaceState(null, "", location.pathname + location.search);
+    goThere(...place);
+    // Pictures above may still have moved it.
+    addEventListener("load", () => goThere(...place), { once: true });
+  }
   const switches = document.querySelectorAll("a.bn-edition");
-  const keepAnchor = () => switches.forEach((link) => { link.hash = location.hash; });
-  keepAnchor();
-  addEventListener("hashchange", keepAnchor);
+  switches.forEach((link) => ["pointerdown", "focus", "click"].forEach((moment) =>
+    link.addEventListener(moment, () => { link.hash = here(); })));
 
   // Where an edition was put alone on a server, the switch says so instead of leading to nothing. It asks when it
   // is used: asking on every page would cost all readers two requests. Of local files nobody can ask.
@@ -96,13 +127,19 @@
     }
   });
 
-  // Boxes that scroll sideways can be reached with the keyboard.
-  const focusable = () => document.querySelectorAll(".bn-table-scroll, div.math").forEach((box) => {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
-    else box.removeAttribute("tabindex");
+  // Boxes that scroll sideways can be reached with the keyboard, and fade where there is more.
+  const boxes = document.querySelectorAll(".bn-table-scroll, .bn-formula");
+  const fade = (box) => {
+    const [before, after] = [box.scrollLeft, box.scrollWidth - box.clientWidth - box.scrollLeft];
+    const more = [before > 1 && "before", after > 1 && "after"].filter(Boolean);
+    more.length ? box.dataset.bnMore = more.join(" ") : delete box.dataset.bnMore;
+    more.length ? box.tabIndex = 0 : box.removeAttribute("tabindex");
+  };
+  const watched = new ResizeObserver((changes) => changes.forEach((change) => fade(change.target)));
+  boxes.forEach((box) => {
+    box.addEventListener("scroll", () => fade(box), { passive: true });
+    watched.observe(box);
   });
-  addEventListener("load", focusable);
-  addEventListener("resize", focusable);
 
   // The search page reads each page found for its summary, which browsers refuse in local files.
   if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined")

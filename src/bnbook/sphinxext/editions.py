@@ -37,6 +37,9 @@ class Phrase(nodes.Inline, nodes.TextElement):
     """A phrase in one language (`lang`), as in headings."""
 
 
+# What the switch of editions finds again, by its number in the page (bnbook.js).
+PLACES = (nodes.paragraph, nodes.bullet_list, nodes.enumerated_list, nodes.Admonition)
+
 # Where Korean words may stand outside of pairs.
 UNCHECKED = (Block, Phrase, Tag, nodes.literal, nodes.FixedTextElement, nodes.comment, nodes.raw)
 
@@ -100,7 +103,11 @@ class EditionTransform(SphinxTransform):
             self.check_prose()
         for kind, merge in ((Phrase, merged_phrases), (Block, merged_blocks)):
             for ko, en in self.pairs(kind):
+                is_place = all(isinstance(one.next_node(), PLACES) for one in (ko, en))
                 kept = {"ko": ko.children, "en": en.children, "ko-en": merge(ko, en)}[self.config.edition]
+                # A line of a list would get a paragraph's margin with a class of its own.
+                if is_place and not isinstance(ko.parent, nodes.list_item):
+                    kept[0]["classes"].append("bn-place")
                 parent = ko.parent
                 parent[parent.index(ko) : parent.index(en) + 1] = kept
 

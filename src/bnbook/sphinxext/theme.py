@@ -1,21 +1,17 @@
 """The look of the book: what is put into the theme's pages, and what is taken out of them.
 
 Templates lie in book/_templates, styles and the one script in book/_static. Pages need nothing from outside:
-icons.css draws what the theme's icon script (542 kB) drew, MathJax comes out of an installed package.
+icons.css draws what the theme's icon script (542 kB) drew, formulas.py sets the formulas.
 """
 
 import gettext
-import hashlib
-import importlib.util
 import shutil
 from pathlib import Path
 from typing import Any
 
-from docutils import nodes
 from myst_nb.sphinx_ext import add_global_html_resources
 from sphinx.application import Sphinx
 from sphinx.config import Config
-from sphinx.errors import ExtensionError
 
 from bnbook import paths
 from bnbook.sphinxext.editions import beside
@@ -28,14 +24,12 @@ NAMES = {
     "ko-en": ("나란히 · Side by side", "한·En", "ko"),
 }
 
-MATHJAX = "tex-svg-full.js"
-MATHJAX_INSTALL = "pip install sphinx-mathjax-offline==0.0.2"
-MATHJAX_SHA256 = "a4354ff94fd868aea0cc6eaaa79a57fda0588646fc46ee3700a349ee0a11cbe6"
-
-# Parts of Jupyter Book's extensions without work here: bnbook.js copies, no cell runs live, no tabs are used.
+# Parts of Jupyter Book's extensions without work here: bnbook.js copies, no cell runs live, no tabs and no
+# cards are used.
 UNUSED = {
     *("copybutton.js", "clipboard.min.js", "copybutton_funcs.js", "copybutton.css"),
-    *("sphinx-thebe.js", "sphinx-thebe.css", "togglebutton.js", "togglebutton.css", "design-tabs.js"),
+    *("sphinx-thebe.js", "sphinx-thebe.css", "togglebutton.js", "togglebutton.css"),
+    *("design-tabs.js", "sphinx-design.min.css"),
 }
 
 # What the theme says in English only, or in poor Korean.
@@ -95,7 +89,6 @@ def setup(app: Sphinx) -> None:
 
 
 def _configure(app: Sphinx, config: Config) -> None:
-    config.mathjax_path = MATHJAX
     if config.language == "ko":
         config.nb_code_prompt_show = "코드 보기"
         config.nb_code_prompt_hide = "코드 접기"
@@ -115,37 +108,17 @@ def _words(app: Sphinx) -> Words:
 def _copy_assets(app: Sphinx) -> None:
     if app.builder.format != "html":
         return
-    static = Path(app.outdir, "_static")
-    static.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(mathjax(), static / MATHJAX)
+    Path(app.outdir, "_static").mkdir(parents=True, exist_ok=True)
     # MyST-NB brings its style when all pages are written: those of a first build would lack its checksum, and
     # differ from those of the next.
     add_global_html_resources(app, None)
 
 
-def mathjax() -> Path:
-    """MathJax 3.2.2 out of the installed package sphinx-mathjax-offline.
-
-    Raises: ExtensionError where the package is missing or the file is not the one that was tried.
-    """
-    spec = importlib.util.find_spec("sphinx-mathjax-offline")
-    if spec is None:
-        raise ExtensionError(f"sphinx-mathjax-offline is not installed: {MATHJAX_INSTALL}")
-    path = Path(spec.origin).parent / "static" / "mathjax" / MATHJAX
-    found = hashlib.sha256(path.read_bytes()).hexdigest()
-    if found != MATHJAX_SHA256:
-        raise ExtensionError(f"{path} has sha256 {found}, not {MATHJAX_SHA256}: {MATHJAX_INSTALL}")
-    return path
-
-
 def _complete_page(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
-    # Sphinx would load MathJax (717 kB) on a page whose chapters have math, too.
-    has_math = doctree is not None and any(doctree.findall(_is_math))
-    unused = UNUSED if has_math else UNUSED | {MATHJAX}
     for files in (context["script_files"], context["css_files"]):
-        files[:] = [file for file in files if not _is_among(unused, file)]
+        files[:] = [file for file in files if not _is_unused(file)]
     address = app.builder.get_target_uri(pagename)
     context["bn_edition"] = app.config.edition
     context["bn_editions"] = _editions(app, context["content_root"], address)
@@ -157,15 +130,11 @@ def _complete_page(
         context["theme_search_bar_text"] = KOREAN["Search this book..."]
 
 
-def _is_math(node: nodes.Node) -> bool:
-    return isinstance(node, nodes.math | nodes.math_block)
-
-
-def _is_among(unused: set[str], asset: Any) -> bool:
-    """Whether a script or style is one of `unused`, or an inline script that sets one up (thebe's)."""
+def _is_unused(asset: Any) -> bool:
+    """Whether a script or style is one of UNUSED, or an inline script that sets one up (thebe's)."""
     if not asset.filename:
         return "THEBE_JS_URL" in asset.attributes.get("body", "")
-    return asset.filename.rsplit("/", 1)[-1] in unused
+    return asset.filename.rsplit("/", 1)[-1] in UNUSED
 
 
 def _editions(app: Sphinx, content_root: str, address: str) -> list[dict[str, Any]]:

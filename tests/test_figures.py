@@ -6,18 +6,22 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from matplotlib.figure import Figure as Canvas
+from matplotlib.text import Text
 
-from bnbook import claims, figures, paths
-from bnbook.drawing import style
+from bnbook import claims, figures, measures, paths
+from bnbook.drawing import korean, style
 from bnbook.experiments.mnist_activation_shift.protocol import Choice
 from bnbook.paper import LANGUAGES
 
@@ -260,6 +264,136 @@ def test_no_letter_is_too_small(all_synthetic):
             assert min(sizes) >= 9, name
 
 
+def drawn(name, results, folder, lang, narrow):
+    with style.theme(*([korean.font()] if lang == "ko" else [])), style.narrow() if narrow else nullcontext():
+        return figures._drawn(figures._planned(name, folder, results), results, lang)[0]
+
+
+def shown(canvas):
+    """The texts that a reader sees, ticks as they are drawn."""
+    canvas.draw_without_rendering()
+    return [text for text in canvas.findobj(Text) if text.get_visible() and text.get_text().strip()]
+
+
+def test_every_word_is_korean(all_synthetic, tmp_path):
+    """Of all figures, whatever they are drawn from; a name stays where the catalogue says so."""
+    stay = {
+        english for english, word in yaml.safe_load(korean.CATALOGUE.read_text("utf-8")).items() if not word
+    }
+    for results in (all_synthetic, claims.results()):
+        for name in figures.available(results):
+            for text in shown(drawn(name, results, tmp_path, "ko", narrow=False)):
+                words = korean.FORMULA.sub("", text.get_text().strip())
+                foreign = korean.WORD.search(words) and not korean.HANGUL.search(words)
+                assert not foreign or words in stay, (name, words)
+
+
+def test_a_word_without_translation_is_an_error():
+    assert korean.korean(" 50th") == " 50%"
+    assert korean.korean("target: 97.03% test accuracy") == "목표: 테스트 정확도 97.03%"
+    assert korean.korean("mean of 3\n0.31") == "3개의 평균\n0.31"
+    assert korean.korean("growth of $\\|w\\|^2$ (times)") == "$\\|w\\|^2$ 증가 (배)"
+    for same in ("BN-x5", "0.5", "$x_{mean}$", "", "γ", "가중치"):
+        assert korean.korean(same) == same
+    with pytest.raises(korean.UntranslatedText, match="'a new word'"):
+        korean.korean("a new word")
+
+
+def test_korean_letters_are_those_of_the_font(tmp_path, recwarn):
+    """With a formula beside them, and in bold, too."""
+    with style.theme(korean.font()):
+        canvas = style.figure(1)
+        for row, (words, weight) in enumerate(
+            (("가", "normal"), ("나", "bold"), ("standard of $x$", "normal"))
+        ):
+            canvas.text(0.1, 0.3 * row, words, fontweight=weight)
+        canvas.texts[-1].set_text("x의 $x$")
+        korean.translate(canvas)
+        picture = style.svg(canvas)
+    assert not [warning for warning in recwarn if "missing from font" in str(warning.message)]
+    assert picture.count("NanumGothic-") >= 2 and "NanumGothicBold-" in picture
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lang", LANGUAGES)
+def test_a_phone_shows_all_of_it(lang, all_synthetic, tmp_path):
+    """No letter is under 11 pixels where the picture has 340, and none lies off the canvas."""
+    for name in figures.FIGURES:
+        canvas = drawn(name, all_synthetic, tmp_path, lang, narrow=True)
+        assert canvas.get_figwidth() == style.NARROW_WIDTH
+        scale = 340 / (96 * style.NARROW_WIDTH) * 4 / 3
+        cut = []
+        for text in shown(canvas):
+            assert text.get_fontsize() * scale >= 11, (name, text.get_text())
+            box = text.get_window_extent()
+            inside = (
+                box.x0 > -4 and box.x1 < canvas.bbox.x1 + 4 and box.y0 > -4 and box.y1 < canvas.bbox.y1 + 4
+            )
+            # Numbers may be of ticks that are not drawn.
+            if not inside and korean.WORD.search(korean.FORMULA.sub("", text.get_text())):
+                cut.append(text.get_text())
+        assert not cut, (name, cut)
+
+
+def test_panels_stand_below_one_another_on_a_phone(all_synthetic, tmp_path):
+    left, right = drawn("outside-net", all_synthetic, tmp_path, "en", narrow=True).axes
+    assert left.get_position().y0 > right.get_position().y1
+    left, right = drawn("outside-net", all_synthetic, tmp_path, "en", narrow=False).axes
+    assert left.get_position().x1 < right.get_position().x0
+
+
+def test_what_shows_by_day_shows_by_night(all_synthetic, tmp_path):
+    """Letters and lines have other colours, as the table says, and the ground is the page's."""
+    sheet = (paths.BOOK / "_static" / "bnbook.css").read_text(encoding="utf-8")
+    night = sheet[sheet.index("[data-theme=dark]") :]
+    assert f"--pst-color-background: {style.DARK_GROUND}" in night
+    for colour in (
+        style.PLAIN,
+        style.BN,
+        style.WU,
+        style.GREEN,
+        style.YELLOW,
+        style.INK,
+        style.GREY,
+        style.STAMP,
+    ):
+        assert style.contrast(colour, "#ffffff") >= 4.5
+        assert style.contrast(style.DARK[colour], style.DARK_GROUND) >= 4.5
+    for name in ("fig1-multiverse", "initialization-signal", "pic-inception"):
+        picture = figures.export(name, tmp_path, all_synthetic).svg.read_text(encoding="utf-8")
+        dark = style.dark(picture)
+        assert 'style="fill: #ffffff"' in picture and 'style="fill: none"' in dark
+        assert not [colour for colour in style.DARK if re.search(f"(fill|stroke): {colour}", dark)]
+        for colour in re.findall(r"stroke: (#[0-9a-f]{6})", dark):
+            quiet = (style.DARK[style.PALE], style.DARK_GROUND)
+            assert colour in quiet or style.contrast(colour, style.DARK_GROUND) >= 3, (name, colour)
+    assert f"fill: {style.ON_DARK}" in style.dark(f'<g style="fill: {style.ON_DARK}"/>')
+    assert f"fill: {style.ON_LIGHT}" in style.dark(f'<g style="fill: {style.ON_LIGHT}"/>')
+
+
+def test_versions_are_drawn_where_they_are_out_of_date(all_synthetic, tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "FIGURES", {"pic-scale": figures.FIGURES["pic-scale"]})
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "nothing")
+    figures.export_all(tmp_path, {})
+    figures.export_versions(tmp_path, {})
+    made = {file.name: file.stat().st_mtime_ns for file in tmp_path.glob("pic-scale.*.*svg")}
+    assert len(made) == 8
+    assert (tmp_path / "pic-scale.en.svg").read_bytes() == (tmp_path / "pic-scale.svg").read_bytes()
+    figures.export_versions(tmp_path, {})
+    assert made == {name: (tmp_path / name).stat().st_mtime_ns for name in made}
+    (tmp_path / "pic-scale.ko.narrow.svg").unlink()
+    figures.export_versions(tmp_path, {})
+    assert made != {name: (tmp_path / name).stat().st_mtime_ns for name in made}
+    monkeypatch.setattr(korean, "CATALOGUE", tmp_path / "figures.ko.yml")
+    korean.CATALOGUE.write_text("{}")
+    korean._catalogue.cache_clear(), korean._translated.cache_clear()
+    try:
+        with pytest.raises(korean.UntranslatedText):
+            figures.export_versions(tmp_path, {})
+    finally:
+        korean._catalogue.cache_clear(), korean._translated.cache_clear()
+
+
 def test_diverged_runs_are_drawn(synthetic):
     def diverge(record):
         columns = {name: values[:20] for name, values in record.curves["evaluation"].items()}
@@ -289,8 +423,7 @@ def test_texts_are_whole(all_synthetic):
                 assert text and "[[" not in text
                 figure = figures.FIGURES[name]
                 if field == "caption" and figure.experiment and not figure.data:
-                    # Every figure of a data set names it.
-                    assert {"ko": "8×8 숫자", "en": "8×8 digits"}[lang] in text, name
+                    assert measures.DATA_NAMES["digits"][lang] in text  # every figure of a data set names it
 
 
 def test_a_missing_number_is_an_error(tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import dataclasses
 import html
+import itertools
 import json
 import os
 import re
@@ -59,6 +60,13 @@ Our sentence.
 """
 
 
+def fake_versions(folder, results):
+    for lang, narrow, dark in itertools.product(("ko", "en"), (False, True), (False, True)):
+        width, height = (270, 405) if narrow else (240, 180)
+        svg = f'<svg width="{width}pt" height="{height}pt"/>'
+        (folder / figures.version("pic-one", lang, narrow=narrow, dark=dark)).write_text(svg)
+
+
 def fake_export(folder, results):
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pic-one.svg").write_text("<svg/>")
@@ -106,6 +114,7 @@ def made_up(monkeypatch):
     monkeypatch.setattr(figures, "FIGURES", {"pic-one": figures.Figure("pic-one", draw=dict, stage=None)})
     monkeypatch.setattr(figures, "source", lambda name: Path(__file__))
     monkeypatch.setattr(figures, "export_all", fake_export)
+    monkeypatch.setattr(figures, "export_versions", fake_versions)
     forget()
     yield known
     forget()
@@ -311,11 +320,13 @@ def test_a_figure_has_its_number_texts_files_and_page(tmp_path):
     book = figure_book(tmp_path, "en")
     assert book.warnings == ""
     assert 'href="#pic-one"' in book.page() and "Fig. 1 Accuracy 0.98, batch 60." in words(book.page())
-    assert (
-        'src="figures/pic-one.svg" alt="A line &lt;rising&gt; [up]" width="320" height="240"' in book.page()
-    )
+    for dark in ("", ".dark"):
+        file, alt = f"figures/pic-one.en{dark}.svg", 'alt="A line &lt;rising&gt; [up]"'
+        assert f'src="{file}" {alt} width="320" height="240" loading="lazy"' in book.page()
+        narrow = f'srcset="figures/pic-one.en.narrow{dark}.svg" width="360" height="540"'
+        assert book.page().count(narrow) == 1  # in the gallery the wide one alone
     own = book.page("figures/pic-one")
-    assert ids(own)[0] == "first-picture" and "Fig." not in words(own) and 'src="pic-one.svg"' in own
+    assert ids(own)[0] == "first-picture" and "Fig." not in words(own) and 'src="pic-one.en.svg"' in own
     for kind in ("svg", "png", "csv", "records.json"):
         assert (book.out / "figures" / f"pic-one.{kind}").exists()
     for link in re.findall(r'class="bn-link[^"]*" href="([^"]+)"', own):

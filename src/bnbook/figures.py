@@ -5,9 +5,15 @@ import base64
 import dataclasses
 import functools
 import hashlib
+import itertools
 import json
+import multiprocessing
+import os
 import re
+import sys
 import tempfile
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,11 +21,12 @@ from typing import Any
 import pandas as pd
 import yaml
 from IPython.display import HTML, SVG
+from matplotlib.figure import Figure as Canvas
 
-from bnbook import claims, files, measures, paper, paths
+from bnbook import claims, files, measures, paper, parent, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.drawing import TOY, Figure, style
+from bnbook.drawing import TOY, Figure, korean, style
 from bnbook.experiments import PLANNED
 from bnbook.pictures import explain, network, stepper
 from bnbook.records import FIELDS
@@ -125,17 +132,27 @@ def _module(name: str) -> Path | None:
 
 def export(name: str, folder: Path, results: AllResults) -> Exported:
     """Write `folder`/<name>.svg, .png and .csv; the same records and code give the same bytes."""
-    figure = FIGURES[name]
     planned = _planned(name, folder, results)
     with style.theme():
-        canvas, table = figure.draw(figure.own(results))
-        stamp = "" if measures.committed(figure.records(results)) else OWN_RUN
-        style.sign(canvas, f"bnbook · {LICENCE} · data: {planned.data} · {planned.content_hash}", stamp)
-        style.settle(canvas)
+        canvas, table = _drawn(planned, results)
         files.write(planned.svg, style.svg(canvas))
         files.write(planned.png, style.png(canvas))
     files.write(planned.csv, _csv(table))
     return planned
+
+
+def _drawn(planned: Exported, results: AllResults, lang: str = "en") -> tuple[Canvas, pd.DataFrame]:
+    """The picture in a language, laid out and signed, and its table."""
+    figure = FIGURES[planned.svg.stem]
+    canvas, table = figure.draw(figure.own(results))
+    data, word = planned.data, "data"
+    stamp = "" if measures.committed(figure.records(results)) else OWN_RUN
+    if lang == "ko":
+        korean.translate(canvas)
+        data, word, stamp = map(korean.korean, (measures.in_korean(data), word, stamp))
+    style.sign(canvas, f"bnbook · {LICENCE} · {word}: {data} · {planned.content_hash}", stamp)
+    style.settle(canvas)
+    return canvas, table
 
 
 def _csv(table: pd.DataFrame) -> bytes:
@@ -203,6 +220,61 @@ def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
         }
     files.write(folder / "manifest.json", json.dumps(now, indent=1, ensure_ascii=False) + "\n")
     return now
+
+
+def version(name: str, lang: str, narrow: bool = False, dark: bool = False) -> str:
+    """The file of a figure as a page shows it: in its language, for a phone or not, by night or by day."""
+    return f"{name}.{lang}{'.narrow' * narrow}{'.dark' * dark}.svg"
+
+
+def export_versions(folder: Path, results: AllResults) -> None:
+    """Write into `folder`, where `export_all` has been, what is out of date of all figures' versions.
+
+    Nothing of it is committed: a book is the only one to show it. Raises UntranslatedText.
+    """
+    state = folder / "versions.json"
+    before = files.read_json(state) if state.exists() else {}
+    words = hashlib.sha256(korean.CATALOGUE.read_bytes() + Path(korean.__file__).read_bytes()).hexdigest()
+    now = {name: f"{entry['hash']} {words}" for name, entry in manifest(folder).items()}
+    kinds = list(itertools.product(paper.LANGUAGES, (False, True), (False, True)))
+    old = [
+        name
+        for name, digest in now.items()
+        if before.get(name) != digest or not all((folder / version(name, *kind)).exists() for kind in kinds)
+    ]
+    if old:
+        # Processes that are forked need not be sent the records.
+        context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+        count = min(len(old), os.cpu_count() or 1)
+        with ProcessPoolExecutor(count, context, _receive, (folder, results)) as pool:
+            list(pool.map(_export_versions, old))
+    files.write(state, json.dumps(now, indent=1) + "\n")
+
+
+_received: tuple[Path, AllResults]
+
+
+def _receive(folder: Path, results: AllResults) -> None:
+    """What all figures that this process is to draw need."""
+    global _received
+    _received = folder, results
+    os.environ[parent.VARIABLE] = str(os.getppid())
+    parent.follow()
+
+
+def _export_versions(name: str) -> None:
+    """Write all versions of a figure; by night it is the picture of the day in other colours."""
+    folder, results = _received
+    planned = _planned(name, folder, results)
+    for lang, narrow in itertools.product(paper.LANGUAGES, (False, True)):
+        if lang == "en" and not narrow:
+            picture = planned.svg.read_text(encoding="utf-8")
+        else:
+            fallbacks = [korean.font()] if lang == "ko" else []
+            with style.theme(*fallbacks), style.narrow() if narrow else nullcontext():
+                picture = style.svg(_drawn(planned, results, lang)[0])
+        files.write(folder / version(name, lang, narrow), picture)
+        files.write(folder / version(name, lang, narrow, dark=True), style.dark(picture))
 
 
 def manifest(folder: Path) -> dict[str, dict[str, Any]]:

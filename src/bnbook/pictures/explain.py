@@ -47,8 +47,7 @@ def sgd(_: None = None) -> Drawn:
     a, b = np.meshgrid(np.linspace(-1.9, 2.3, 120), np.linspace(-1.5, 2.9, 120))
     loss = np.mean((x @ np.stack([a.ravel(), b.ravel()]) - y[:, None]) ** 2, axis=0).reshape(a.shape) / 2
     start = np.array([-1.3, 0.3])
-    figure = style.figure(3.9)
-    left, right = figure.subplots(1, 2, sharex=True, sharey=True)
+    figure, (left, right) = style.panels(3.9, 1, 2, sharex=True, sharey=True)
     for ax in (left, right):
         ax.contour(a, b, loss, levels=np.geomspace(0.55, 9, 9), colors=PALE, linewidths=0.9)
         ax.plot(*np.linalg.lstsq(x, y, rcond=None)[0], marker="*", ms=11, color=INK, mew=0)
@@ -99,8 +98,8 @@ SNAPSHOTS = (1, 100, 1000)
 def covariate_shift(_: None = None) -> Drawn:
     """A toy network of two layers; the input of one unit of the second layer at three moments of training."""
     inputs = _train_chain()
-    figure = style.figure(4.6)
-    chain, plot = figure.subplots(2, 1, height_ratios=[0.62, 2])
+    chain_height = 0.85 if style.is_narrow() else 0.62
+    figure, (chain, plot) = style.panels(4.6, 2, 1, height_ratios=[chain_height, 2])
     _draw_chain(chain)
     at = np.linspace(-9, 5, 500)
     rows = []
@@ -161,22 +160,31 @@ def _train_chain(examples: int = 400, units: int = 30, lr: float = 1.2) -> dict[
 
 def _draw_chain(ax: Axes) -> None:
     """input -> layer 1 -> u -> layer 2 -> loss."""
-    ax.set(xlim=(0, 10), ylim=(-0.25, 2))
+    narrow = style.is_narrow()
+    ax.set(xlim=(0, 10), ylim=(-0.25, 2.7 if narrow else 2))
     ax.axis("off")
     boxes = [(1.0, "layer 1", r"$\Theta_1$"), (6.1, "layer 2", r"$\Theta_2$")]
     for x, name, parameter in boxes:
         ax.add_patch(
             FancyBboxPatch((x, 0.25), 1.9, 1.1, boxstyle="round,pad=0.06", fc="white", ec=INK, lw=1.2)
         )
-        ax.text(x + 0.95, 0.8, f"{name}  {parameter}", ha="center", va="center")
+        ax.text(
+            x + 0.95,
+            0.8,
+            f"{name}\n{parameter}" if narrow else f"{name}  {parameter}",
+            ha="center",
+            va="center",
+        )
     for start, end in ((0.45, 0.92), (2.98, 6.02), (8.08, 8.9)):
         ax.add_patch(
             FancyArrowPatch((start, 0.8), (end, 0.8), arrowstyle="-|>", mutation_scale=12, color=INK, lw=1.2)
         )
     ax.text(0.3, 0.8, r"$x$", ha="right", va="center", fontsize=12)
-    ax.text(4.5, 1.0, "what layer 2 sees", ha="center", va="bottom", color=PLAIN, fontweight="bold")
+    sees = "what layer 2\nsees" if narrow else "what layer 2 sees"
+    ax.text(4.5, 1.0, sees, ha="center", va="bottom", color=PLAIN, fontweight="bold")
     ax.text(9.05, 0.8, "loss", va="center")
-    ax.text(1.95, 1.55, "every step changes this …", ha="center", va="bottom", color=GREY, fontsize=SMALL)
+    above = 2.1 if narrow else 1.55
+    ax.text(1.95, above, "every step changes this …", ha="center", va="bottom", color=GREY, fontsize=SMALL)
     ax.text(4.5, 0.6, "… so this moves", ha="center", va="top", color=GREY, fontsize=SMALL)
 
 
@@ -192,8 +200,7 @@ def saturation(_: None = None) -> Drawn:
         ("shifted by 5", 5, 1, YELLOW),
         ("five times wider", 0, 5, PLAIN),
     ]
-    figure = style.figure(5.2)
-    top, middle, bottom = figure.subplots(3, 1, sharex=True, height_ratios=[1, 1, 1.5])
+    figure, (top, middle, bottom) = style.panels(5.2, 3, 1, sharex=True, height_ratios=[1, 1, 1.5])
     for ax in (top, middle, bottom):
         ax.axvspan(-10, -4, color=PALE, alpha=0.45, lw=0)
         ax.axvspan(4, 10, color=PALE, alpha=0.45, lw=0)
@@ -205,7 +212,8 @@ def saturation(_: None = None) -> Drawn:
     middle.set_yticklabels(["0", "1/8", "1/4"])
     for side in (-7, 7):
         top.text(side, 0.5, "saturated", ha="center", va="center", color=GREY)
-        middle.text(side, 0.075, "almost no\ngradient passes", ha="center", color=GREY, fontsize=SMALL)
+        words = "almost no\ngradient\npasses" if style.is_narrow() else "almost no\ngradient passes"
+        middle.text(side, 0.075, words, ha="center", color=GREY, fontsize=SMALL)
     words = []
     rows = [{"curve": "sigmoid", "x": a, "y": b} for a, b in zip(x, sigmoid(x), strict=True)]
     rows += [{"curve": "slope", "x": a, "y": b} for a, b in zip(x, slope(x), strict=True)]
@@ -252,9 +260,14 @@ def batchnorm(_: None = None) -> Drawn:
             gamma * normal + beta,
         ),
     ]
-    figure = style.figure(4.4)
-    words, ax = figure.subplots(1, 2, width_ratios=[0.62, 1], sharey=True)
-    words.axis("off")
+    if style.is_narrow():  # the words of a stage stand over its dots instead of beside them
+        figure = style.figure(6)
+        ax = words = figure.subplots()
+    else:
+        figure, (words, ax) = style.panels(4.4, 1, 2, width_ratios=[0.62, 1], sharey=True)
+        words.axis("off")
+    over = 0.43 if style.is_narrow() else 0
+    ground = dict(facecolor="white", edgecolor="none", pad=1.5) if style.is_narrow() else None
     tones = sns.color_palette("crest", len(values))
     heights = np.arange(len(stages))[::-1]
     for (formula, detail, stage), height in zip(stages, heights, strict=True):
@@ -262,16 +275,20 @@ def batchnorm(_: None = None) -> Drawn:
         low, high = stage.mean() - stage.std(), stage.mean() + stage.std()
         ax.plot([low, high], [height - 0.2] * 2, color=GREY, lw=2.2, solid_capstyle="butt")
         ax.plot([stage.mean()] * 2, [height - 0.27, height - 0.13], color=INK, lw=1.6)
-        words.text(0, height + 0.08, formula, va="center", fontsize=12)
-        words.text(0, height - 0.2, detail, va="center", fontsize=SMALL, color=GREY)
+        place = dict(transform=words.get_yaxis_transform(), va="center", bbox=ground)
+        words.text(0, height + 0.08 + over, formula, fontsize=12, **place)
+        words.text(0, height - 0.2 * (1 - over) + over, detail, fontsize=SMALL, color=GREY, **place)
     points = np.array([stage for _, _, stage in stages])
     for column, tone in zip(points.T, tones, strict=True):
         ax.plot(column, heights, color=tone, lw=0.7, alpha=0.55, zorder=1)
         ax.scatter(column, heights, s=26, color=[tone], edgecolor="white", linewidth=0.6, zorder=3)
     ax.axvline(0, color=INK, lw=0.8, ls=":", zorder=0)
-    ax.set(ylim=(-0.5, len(stages) - 0.55), yticks=[], xlabel="value (grey bar: mean ± standard deviation)")
+    ax.set(
+        ylim=(-0.5, len(stages) - 0.55 + over / 2),
+        yticks=[],
+        xlabel="value (grey bar: mean ± standard deviation)",
+    )
     ax.spines["left"].set_visible(False)
-    words.set_xlim(0, 1)
     style.heading(words, "One unit, one mini-batch", f"{len(values)} examples, a dot each")
     rows = [
         {"example": k, "wu": a, "centred": b, "normalized": c, "y": d}

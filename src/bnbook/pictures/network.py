@@ -52,20 +52,18 @@ def stages() -> list[Stage]:
 
 def inception(_: None = None) -> Drawn:
     """The chain of blocks, and the inside of its two kinds."""
-    figure = style.figure(5.3)
-    grid = figure.add_gridspec(2, 2, height_ratios=[1.15, 1], hspace=0.12, wspace=0.06)
-    chain = figure.add_subplot(grid[0, :])
+    figure, panels = style.mosaic(5.3, [["chain", "chain"], ["module", "halving"]], [1.15, 1])
     found = stages()
-    _draw_chain(chain, found)
+    _draw_chain(panels["chain"], found)
     _draw_inside(
-        figure.add_subplot(grid[1, 0]),
+        panels["module"],
         "Inception module",
         "two views of the same input, stacked",
         BN,
         (["1×1 conv", "BN", "ReLU"], ["3×3 conv", "BN", "ReLU"]),
     )
     _draw_inside(
-        figure.add_subplot(grid[1, 1]),
+        panels["halving"],
         "Halving block",
         "side halved, what came in kept by its maximum",
         YELLOW,
@@ -77,6 +75,7 @@ def inception(_: None = None) -> Drawn:
 def _draw_chain(ax: Axes, found: list[Stage]) -> None:
     """A bar a block, as tall as its maps have pixels on a side; the number of maps above it."""
     style.heading(ax, "The small Inception", "bars: side of the feature maps; numbers: how many maps")
+    turned = 90 if style.is_narrow() else 0
     for index, stage in enumerate(found):
         height = max(stage.side, 1.2)
         colour = KIND_COLOURS[stage.kind]
@@ -91,7 +90,8 @@ def _draw_chain(ax: Axes, found: list[Stage]) -> None:
                 lw=0,
             )
         )
-        ax.text(index, (IMAGE_SIDE + height) / 2 + 0.8, f"{stage.maps}", ha="center", fontsize=SMALL)
+        above = (IMAGE_SIDE + height) / 2 + 0.8
+        ax.text(index, above, f"{stage.maps}", ha="center", fontsize=SMALL, rotation=turned)
     for index in range(len(found) - 1):
         ax.plot([index + 0.38, index + 0.62], [IMAGE_SIDE / 2] * 2, color=INK, lw=0.9, zorder=0)
     for side in sorted({stage.side for stage in found if stage.side > 1}, reverse=True):
@@ -102,12 +102,13 @@ def _draw_chain(ax: Axes, found: list[Stage]) -> None:
     sideways = {"rotation": 90, "ha": "center", "va": "center", "fontsize": SMALL}
     ax.text(0, IMAGE_SIDE / 2, "3×3 conv", color="white", **sideways)
     for index, name in ((len(found) - 2, "mean"), (len(found) - 1, "classes")):
-        ax.text(index, -3.2, name, ha="center", va="top", color=GREY, fontsize=SMALL)
+        ax.text(index, -3.2, name, ha="center", va="top", color=GREY, fontsize=SMALL, rotation=turned)
     ax.text(-0.75, IMAGE_SIDE / 2, "image", color=GREY, **sideways)
     names = [("Inception module", BN), ("halving block", YELLOW)]
     for row, (name, colour) in enumerate(names):
-        ax.text(9.0, IMAGE_SIDE - 1 - 3.4 * row, name, color=colour, fontsize=SMALL, fontweight="bold")
-    ax.set(xlim=(-1, len(found) - 0.4), ylim=(-6, IMAGE_SIDE + 4))
+        place = (4.0, IMAGE_SIDE + 5.5 - 4.4 * row) if turned else (9.0, IMAGE_SIDE - 1 - 3.4 * row)
+        ax.text(*place, name, color=colour, fontsize=SMALL, fontweight="bold")
+    ax.set(xlim=(-1, len(found) - 0.4), ylim=(-14 if turned else -6, IMAGE_SIDE + (8 if turned else 4)))
     ax.axis("off")
 
 
@@ -126,8 +127,8 @@ def _draw_inside(
             normalizes = step == "BN"
             ax.add_patch(
                 FancyBboxPatch(
-                    (centre - 2.0, height),
-                    4.0,
+                    (centre - 2.3, height),
+                    4.6,
                     1.3,
                     boxstyle="round,pad=0.02,rounding_size=0.25",
                     fc=colour if normalizes else "white",
@@ -172,8 +173,7 @@ def learning_rates(_: None = None) -> Drawn:
         ("×5, decay r⁶", 5, DECAY**6, profile.changed_epochs, GREEN),
         ("×30, decay r⁶", 30, DECAY**6, profile.changed_epochs, WU),
     ]
-    figure = style.figure(3.4)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(3.4, 1, 2)
     rows = []
     for name, factor, decay, epochs, colour in lines:
         time = np.linspace(0, epochs, 20 * epochs + 1)

@@ -48,8 +48,7 @@ def lines(_: None = None) -> tuple[Canvas, pd.DataFrame]:
             rf"$\ell={loss:.2f}$",
         ),
     ]
-    figure = style.figure(6.6)
-    panels = figure.subplots(len(rows), 2, width_ratios=[0.56, 1], sharey="row", sharex="col")
+    figure, panels = style.panels(6.6, len(rows), 2, width_ratios=[0.56, 1], sharey="row", sharex="col")
     for (words, ax), (name, formula, detail) in zip(panels, rows, strict=True):
         words.axis("off")
         words.set_xlim(0, 1)

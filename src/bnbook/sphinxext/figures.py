@@ -7,8 +7,8 @@ page lie the files `figures/<id>.svg`, `.png`, `.csv` that other sites may embed
 import codecs
 import dataclasses
 import json
+import re
 import shutil
-import struct
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
@@ -24,6 +24,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import bnbook
 from bnbook import figures, files, paths
+from bnbook.drawing import korean
 from bnbook.figures import LICENCE
 from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import data, numbers
@@ -33,6 +34,8 @@ from bnbook.sphinxext.html import inline, tag
 
 AUTHOR = "bnbook contributors"
 FILES = ("svg", "png", "csv")
+PHONE = "(max-width: 575px)"
+SIZE = re.compile(r'<svg [^>]*width="([\d.]+)pt" height="([\d.]+)pt"')
 # Where html.baseurl is unset. The page's script puts in the address at which it is read, if that is one that
 # others can reach.
 NOWHERE = "https://ADDRESS-OF-THE-PUBLISHED-BOOK"
@@ -102,19 +105,21 @@ def texts(source: Path, name: str) -> Texts:
 
 
 def export_figures(folder: Path = paths.BUILD / "figures") -> dict[str, dict[str, Any]]:
-    """Exports all figures into `folder` where out of date; their manifest, by id (see `figures.export_all`).
+    """Exports all figures, and the versions that pages show, into `folder` where out of date; their manifest,
+    by id (see `figures.export_all`).
 
     What is not as the last export left it, since that was interrupted or somebody changed a file, is made
-    from nothing. Raises MissingRecord.
+    from nothing. Raises MissingRecord and UntranslatedText.
     """
     stamp = folder / "manifest.stamp"
-    state = data.fingerprint(*sorted(paths.BOOK.glob("figures/*.md")))
+    state = data.fingerprint(korean.CATALOGUE, *sorted(paths.BOOK.glob("figures/*.md")))
     before, _, left = stamp.read_text().partition(" ") if stamp.exists() else ("", "", "")
     if left != _exported(folder):
         shutil.rmtree(folder, ignore_errors=True)
     elif before == state:
         return figures.manifest(folder)
     made = figures.export_all(folder, numbers.results())
+    figures.export_versions(folder, numbers.results())
     files.write(stamp, f"{state} {_exported(folder)}")
     return made
 
@@ -191,14 +196,15 @@ class GalleryDirective(SphinxDirective):
                 log.warning("bngallery: %s: %s", name, error, location=self.get_location())
                 continue
             # The title beside it names the picture, which is why it has no alt text of its own.
-            image = picture(self.env.app, name, alt="")
+            image = picture(self.env.app, name, alt="", narrow=False)
             title = Link("", "", *pair(found.title), target=f"figures/{name}.html", kind="page")
             items.append(tag("li", image, title))
         return [tag("ul", *items, classes="bn-gallery")]
 
 
 class Image(nodes.General, nodes.Element):
-    """The exported SVG at its permanent address, linked to the figure's page."""
+    """The figure in the language of the edition, by day and by night, and `narrow` for a phone too; linked to
+    the figure's page."""
 
 
 class Link(nodes.Inline, nodes.TextElement):
@@ -245,13 +251,28 @@ def code_file(name: str) -> str:
     return f"code/{room}.{module}.txt"
 
 
-def picture(app: Sphinx, name: str, alt: str) -> Image:
-    """The figure's image; the page being read depends on it. Its size is in CSS pixels, half of the PNG's."""
-    folder = _folder(app)
-    app.env.note_dependency(str(folder / f"{name}.svg"))
-    with (folder / f"{name}.png").open("rb") as stream:
-        width, height = struct.unpack(">II", stream.read(24)[16:])
-    return Image(name=name, size=(width // 2, height // 2), alt=alt)
+def picture(app: Sphinx, name: str, alt: str, narrow: bool = True) -> Image:
+    """The figure's image; the page being read depends on it."""
+    for file in versions(name, app.config.edition):
+        app.env.note_dependency(str(_folder(app) / file))
+    return Image(name=name, alt=alt, narrow=narrow)
+
+
+def versions(name: str, edition: str) -> list[str]:
+    """The figure's files that the edition's pages show, in its first language: wide, narrow; light, dark."""
+    lang = languages(edition)[0]
+    return [
+        figures.version(name, lang, narrow=narrow, dark=dark)
+        for narrow in (False, True)
+        for dark in (False, True)
+    ]
+
+
+def size(svg: Path) -> tuple[int, int]:
+    """Width and height of a figure in CSS pixels. matplotlib writes points."""
+    with svg.open(encoding="utf-8") as stream:
+        found = SIZE.search(stream.read(2000))
+    return round(float(found[1]) * 4 / 3), round(float(found[2]) * 4 / 3)
 
 
 def open_graph(name: str, found: Texts, edition: str) -> dict[str, str]:
@@ -344,19 +365,35 @@ def cite_item(label: str, text: str, lang: str) -> str:
 
 
 def _visit_image(translator: Any, node: Image) -> None:
-    docname = translator.builder.current_docname
-    image = relative(translator.builder, docname, f"figures/{node['name']}.svg")
-    own_page = relative(translator.builder, docname, f"figures/{node['name']}.html")
-    target = image if docname == page(node["name"]) else own_page
-    width, height = node["size"]
+    builder = translator.builder
+    docname, name = builder.current_docname, node["name"]
+
+    def place(file: str) -> str:
+        return relative(builder, docname, f"figures/{file}")
+
+    wide, wide_dark, narrow, narrow_dark = versions(name, builder.config.edition)
     # In the gallery the title beside it is the same link: one is enough for keyboards and screen readers.
     hidden = "" if node["alt"] else ' tabindex="-1" aria-hidden="true"'
-    translator.body.append(
-        f'<a class="reference internal image-reference" href="{target}"{hidden}>'
-        f'<img class="bn-figure-img" src="{image}" alt="{escape(node["alt"])}" '
-        f'width="{width}" height="{height}"></a>'
-    )
+    target = place(wide if docname == page(name) else f"{name}.html")
+    parts = [f'<a class="reference internal image-reference" href="{target}"{hidden}>']
+    # One of the two is shown, by the theme's own classes; what is not shown and lazy is not loaded.
+    for theme, file, narrow_file in (("light", wide, narrow), ("dark", wide_dark, narrow_dark)):
+        parts.append(f'<picture class="only-{theme}">')
+        if node["narrow"]:
+            measures = sized(_folder(builder.app) / narrow_file)
+            parts.append(f'<source media="{PHONE}" srcset="{place(narrow_file)}" {measures}>')
+        parts.append(
+            f'<img class="bn-figure-img only-{theme}" src="{place(file)}" alt="{escape(node["alt"])}" '
+            f'{sized(_folder(builder.app) / file)} loading="lazy"></picture>'
+        )
+    translator.body.append("".join([*parts, "</a>"]))
     raise nodes.SkipNode
+
+
+def sized(svg: Path) -> str:
+    """The attributes that keep the picture's place until it is there."""
+    width, height = size(svg)
+    return f'width="{width}" height="{height}"'
 
 
 def _visit_link(translator: Any, node: Link) -> None:
@@ -396,6 +433,8 @@ def _ship(app: Sphinx, exception: Exception | None) -> None:
     for name, exported in app.bn_figures.items():
         for kind in FILES:
             shutil.copyfile(_folder(app) / f"{name}.{kind}", out / "figures" / f"{name}.{kind}")
+        for file in versions(name, app.config.edition):
+            shutil.copyfile(_folder(app) / file, out / "figures" / file)
         records = json.dumps(exported["records"], indent=1)
         (out / "figures" / f"{name}.records.json").write_text(records, encoding="utf-8")
         shutil.copyfile(figures.source(name), out / code_file(name))

@@ -14,8 +14,7 @@ from bnbook.experiments.inception_second.figures import beside
 
 def undo_one(results: Results) -> tuple[Figure, pd.DataFrame]:
     """Section 4.2.1: what is lost in accuracy and in speed where one change is undone."""
-    figure = style.figure(3.8)
-    left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
+    figure, (left, right) = style.panels(3.8, 1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
     gains, family = ablation.gains(results), ablation.judged(results)
     left.axvline(0, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     right.axvline(1, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)

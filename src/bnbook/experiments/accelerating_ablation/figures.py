@@ -21,8 +21,9 @@ def undo_one(results: Results) -> Drawn:
     Where some seeds of the baseline stayed at chance, a second target, that of the seeds that learned.
     """
     lines = list(dict.fromkeys([ablation.goal(results), ablation.learned_goal(results)]))
-    figure = style.figure(4.0)
-    axes = figure.subplots(1, 1 + len(lines), sharey=True, gridspec_kw={"wspace": 0.08})
+    figure, axes = style.panels(
+        4.7 if style.is_narrow() else 4.0, 1, 1 + len(lines), sharey=True, gridspec_kw={"wspace": 0.08}
+    )
     table = [_gains(axes[0], results)]
     for ax, line in zip(axes[1:], lines, strict=True):
         table.append(_slowdowns(ax, results, line))

@@ -57,19 +57,36 @@ EDGES = [
     ("gamma", "y", INK, "", (0, 0), "center", "center"),
     ("beta", "y", INK, "", (0, 0), "center", "center"),
 ]
+# On a phone the graph runs downwards: where the nodes are, and where what is written at the edges.
+DOWN = {
+    **{"x": (0, 0), "variance": (-1.55, -2.5), "mean": (1.55, -2.5), "x_hat": (0, -5.0)},
+    **{"gamma": (-1.55, -7.3), "y": (0, -7.3), "beta": (1.55, -7.3)},
+}
+DOWN_TEXTS = {
+    ("x", "x_hat"): ((0.08, -2.05), "left", "center"),
+    ("x", "variance"): ((-0.85, -0.95), "right", "center"),
+    ("x", "mean"): ((0.85, -0.95), "left", "center"),
+    ("variance", "x_hat"): ((-2.6, -4.6), "left", "center"),
+    ("mean", "x_hat"): ((0.85, -4.1), "left", "center"),
+    ("x_hat", "y"): ((-0.1, -6.2), "right", "center"),
+}
 
 
 def graph(_: None = None) -> Drawn:
     """What depends on what in Algorithm 1, with shapes; the three ways from x to x_hat in three colours."""
-    figure = style.figure(3.5)
+    down = style.is_narrow()
+    figure = style.figure(5.2 if down else 3.5)
     ax = figure.subplots()
-    for x, y, symbol, shape in NODES.values():
+    places = DOWN if down else {name: (x, y) for name, (x, y, *_) in NODES.items()}
+    half = 0.45 if down else 0.3  # a box's height
+    for name, (_, _, symbol, shape) in NODES.items():
+        x, y = places[name]
         vector = shape == "(C,)"
         ax.add_patch(
             FancyBboxPatch(
-                (x - 0.38, y - 0.3),
+                (x - 0.38, y - half),
                 0.76,
-                0.6,
+                2 * half,
                 boxstyle="round,pad=0.02,rounding_size=0.12",
                 fc="#f3f3f3" if vector else "white",
                 ec=GREY,
@@ -77,14 +94,14 @@ def graph(_: None = None) -> Drawn:
                 zorder=3,
             )
         )
-        ax.text(x, y + 0.08, symbol, ha="center", va="center", fontsize=12, zorder=4)
-        ax.text(x, y - 0.18, shape, ha="center", va="center", fontsize=SMALL, color=GREY, zorder=4)
+        ax.text(x, y + 0.27 * half, symbol, ha="center", va="center", fontsize=12, zorder=4)
+        ax.text(x, y - 0.6 * half, shape, ha="center", va="center", fontsize=SMALL, color=GREY, zorder=4)
     for start, end, colour, text, place, ha, va in EDGES:
         idle = (start, end) == ("mean", "variance")
         ax.add_patch(
             FancyArrowPatch(
-                NODES[start][:2],
-                NODES[end][:2],
+                places[start],
+                places[end],
                 arrowstyle="-|>",
                 mutation_scale=11,
                 color=colour,
@@ -95,13 +112,20 @@ def graph(_: None = None) -> Drawn:
                 zorder=2,
             )
         )
+        if down:
+            place, ha, va = DOWN_TEXTS.get((start, end), (place, ha, va))
         ax.text(*place, text, color=colour, ha=ha, va=va, fontsize=SMALL + 0.5, zorder=5)
-    ax.text(2.68, -0.4, "adds nothing", color=GREY, fontsize=SMALL, va="center", zorder=5)
+    idle_at, key_at, line_height = (
+        ((-1.1, -2.42), (0.35, -5.75), 0.4) if down else ((2.68, -0.4), (5.9, -0.75), 0.29)
+    )
+    ax.text(*idle_at, "adds nothing", color=GREY, fontsize=SMALL, va="bottom" if down else "center", zorder=5)
     for line, (text, colour) in enumerate(
         [("directly", DIRECTLY), ("through the variance", BY_VARIANCE), ("through the mean", BY_MEAN)]
     ):
-        ax.text(5.9, -0.75 - 0.29 * line, text, color=colour, fontweight="bold", fontsize=SMALL + 0.5)
-    ax.set(xlim=(-0.5, 8.4), ylim=(-1.55, 1.55), xticks=[], yticks=[])
+        at = (key_at[0], key_at[1] - line_height * line)
+        ax.text(*at, text, color=colour, fontweight="bold", fontsize=SMALL + 0.5)
+    limits = ((-2.65, 2.65), (-7.9, 0.6)) if down else ((-0.5, 8.4), (-1.55, 1.55))
+    ax.set(xlim=limits[0], ylim=limits[1], xticks=[], yticks=[])
     ax.spines[["left", "bottom"]].set_visible(False)
     style.heading(ax, "Algorithm 1 as a graph", "forward along the arrows; at an arrow: its derivative")
     rows = [{"from": start, "to": end, "shape": NODES[end][3]} for start, end, *_ in EDGES]
@@ -122,8 +146,7 @@ def left_over(_: None = None) -> Drawn:
     by_mean = -np.full(m, d_x_hat.mean())
     by_variance = -x_hat * (d_x_hat * x_hat).mean()
     d_x = d_x_hat + by_mean + by_variance
-    figure = style.figure(3.7)
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure, (left, right) = style.panels(3.7, 1, 2, sharey=True)
     ends = np.array([x_hat.min() - 0.3, x_hat.max() + 0.3])
     slope = (d_x_hat * x_hat).mean()
     left.plot(ends, [d_x_hat.mean()] * 2, color=BY_MEAN, lw=1.8)
@@ -178,7 +201,7 @@ def differences(results: Results) -> Drawn:
         ]
     ax.set(xscale="log", yscale="log", xlabel="stride of the differences, in standard deviations of x")
     ax.set_ylabel("largest error / largest derivative")
-    ax.set_ylim(top=1e6)
+    ax.set_ylim(top=1e10 if style.is_narrow() else 1e6)  # room for the key
     style.heading(ax, "The gradient by hand against finite differences", "a line a seed")
     ax.legend(frameon=False, fontsize=SMALL, loc="upper right", labelspacing=0.3)
     _plain(ax)
@@ -190,8 +213,7 @@ def differences(results: Results) -> Drawn:
 
 def variance(results: Results) -> Drawn:
     """The error of the variance as the mean moves away from zero."""
-    figure = style.figure(3.6)
-    axes = figure.subplots(1, 2, sharey=True)
+    figure, axes = style.panels(3.6, 1, 2, sharey=True)
     distances = algorithm1.column(results, "variance", "distance")[0]
     rows = []
     for ax, dtype in zip(axes, ("float32", "float64"), strict=True):
@@ -224,8 +246,7 @@ def variance(results: Results) -> Drawn:
 
 def precision(results: Results) -> Drawn:
     """Errors of y and of dl/dx by input, precision and way of computing."""
-    figure = style.figure(6.4)
-    axes = figure.subplots(2, 3, sharey=True, sharex=True)
+    figure, axes = style.panels(6.4, 2, 3, stacked=False, sharey=True, sharex=True)
     places = np.arange(len(INPUTS))
     rows = []
     for line, (what, title) in enumerate((("y", "Output"), ("d_x", "Gradient"))):
@@ -259,7 +280,7 @@ def precision(results: Results) -> Drawn:
     axes[0, 0].set(
         xscale="log",
         xlim=(1e-18, 1e4),
-        xticks=[1e-16, 1e-8, 1],
+        xticks=[1e-16, 1] if style.is_narrow() else [1e-16, 1e-8, 1],
         yticks=places,
         ylim=(len(INPUTS) - 0.5, -0.5),
     )
@@ -271,7 +292,9 @@ def precision(results: Results) -> Drawn:
         axes[0, 0].scatter([], [], s=24, marker=MARKERS[way], color=COLOURS[way], lw=0, label=NAMES[way])
         for way in IMPLEMENTATIONS
     ]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, frameon=False, fontsize=SMALL)
+    figure.legend(
+        handles=handles, loc="outside upper center", ncols=style.columns(4), frameon=False, fontsize=SMALL
+    )
     return figure, pd.DataFrame(rows)
 
 

@@ -57,8 +57,7 @@ def companions(_: None = None) -> Drawn:
     rng = np.random.default_rng(11)
     centre, spread, image, draws = 2.0, 1.5, 3.6, 300
     others = {"all training images": 400, "a batch of 60": 59, "a batch of 8": 7, "another 8": 7, "alone": 0}
-    figure = style.figure(3.6)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.35, 1])
+    figure, (left, right) = style.panels(3.6, 1, 2, sharey=True, width_ratios=[1.35, 1])
     rows = []
     for line, (name, count) in enumerate(others.items()):
         fixed = name == "all training images"
@@ -136,8 +135,7 @@ def _moving(values: np.ndarray, momentum: float) -> np.ndarray:
 
 def training(results: Results) -> Drawn:
     """Errors in each inference mode while the network trains, and how many answers are not Algorithm 2's."""
-    figure = style.figure(6.2)
-    axes = figure.subplots(2, 2, sharex=True, sharey="row")
+    figure, axes = style.panels(6.2, 2, 2, by_column=True, sharex=True, sharey="row")
     columns = {
         "Moving averages": list(MOVING),
         "Statistics of test batches": [mode for mode in NAMES if mode.startswith("test")],
@@ -178,7 +176,7 @@ def training(results: Results) -> Drawn:
 def ends(results: Results) -> Drawn:
     """At the end of training: how many answers differ from Algorithm 2's, and the accuracy."""
     modes = [mode for mode in NAMES if mode in MODES and mode != "population"]
-    figure = style.figure(4.1)
+    figure = style.figure(5.4 if style.is_narrow() else 4.1)
     ax = figure.subplots()
     rows = []
     for line, mode in enumerate(modes):
@@ -194,11 +192,13 @@ def ends(results: Results) -> Drawn:
             {"statistics": NAMES[mode], "seed": seed, "disagreement": d, "accuracy": a}
             for seed, (d, a) in enumerate(zip(other, right, strict=True))
         ]
-    ax.text(
-        1.03,
-        -1.0,
-        "accuracy\n(%)",
-        transform=ax.get_yaxis_transform(),
+    ax.annotate(
+        "accuracy (%)",
+        (1.03, (len(modes) - 1) / 2),
+        xycoords=ax.get_yaxis_transform(),
+        xytext=(32, 0),
+        textcoords="offset points",
+        rotation=270,
         va="center",
         fontsize=SMALL,
         color=GREY,
@@ -220,8 +220,7 @@ def lag(results: Results) -> Drawn:
     learning rate, and over the learning rates."""
     judged, rates = algorithm2.highest_rate(results), algorithm2.learning_rates(results)
     learned = [lr for lr in rates if lr <= judged]
-    figure = style.figure(3.9)
-    left, right = figure.subplots(1, 2, sharey=True)
+    figure, (left, right) = style.panels(3.9, 1, 2, sharey=True)
     rows = []
     for mode in LAGGING:
         colour = COLOURS[mode]
@@ -263,8 +262,7 @@ def lag(results: Results) -> Drawn:
 def small_batches(results: Results) -> Drawn:
     """The factor m / (m - 1): what it does to the variance, and to the errors."""
     sizes = algorithm2.small_batches(results)
-    figure = style.figure(3.7)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(3.7, 1, 2)
     rows = []
     m = np.geomspace(sizes[0], sizes[-1], 60)
     left.plot(m, (m - 1) / m, color=PALE, lw=3)

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure as Canvas
 from scipy.stats import norm
 
@@ -66,8 +67,7 @@ def calibration(results: Results) -> Drawn:
     """How often an answer given with some confidence is right: the members alone, and together."""
     truth = ensemble.labels(results.main["members"])
     found = ensemble.probabilities(results.main["members"], "multicrop")
-    figure = style.figure(3.5)
-    axes = figure.subplots(1, 2, sharex=True, sharey=True)
+    figure, axes = style.panels(3.5, 1, 2, sharex=True, sharey=True)
     rows = []
     for ax, name, networks, colour in (
         (axes[0], "Single networks", found, PLAIN),
@@ -93,8 +93,7 @@ def calibration(results: Results) -> Drawn:
 
 def disagreement(results: Results) -> Drawn:
     """On how many test images two networks give different answers."""
-    figure = style.figure(3.5)
-    axes = figure.subplots(1, 2)
+    figure, axes = style.panels(3.5, 1, 2)
     tables = {
         group: ensemble.disagreement(ensemble.probabilities(results.main[group], "single"))
         for group in GROUPS
@@ -118,6 +117,8 @@ def disagreement(results: Results) -> Drawn:
             xticklabels=names,
             yticklabels=names,
         )
+        for text in ax.texts:
+            text.set_color(style.ON_DARK if to_hex(text.get_color()) == "#ffffff" else style.ON_LIGHT)
         off = table[np.triu_indices(len(table), k=1)].mean()
         style.heading(ax, GROUP_NAMES[group].capitalize(), f"mean over pairs: {off:.1f}% of the images")
         ax.tick_params(length=0)
@@ -137,8 +138,7 @@ SIGNAL = 0.7  # how far, in standard deviations, a network's margin lies on the 
 def averaging(_: None = None) -> Drawn:
     """Why averaging helps, and when it stops: margins with a part that all networks share."""
     rng = np.random.default_rng(39)
-    figure = style.figure(3.7)
-    left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
+    figure, (left, right) = style.panels(3.7, 1, 2, width_ratios=[1, 1.1])
     rows = []
     margins = SIGNAL + rng.normal(size=6)
     for number, margin in enumerate(margins, start=1):

@@ -24,8 +24,7 @@ LAYER_COLOURS = (GREEN, YELLOW, WU)
 def companions(_: None = None) -> Drawn:
     """One value in ten mini-batches: as it comes in, and normalized in the company of 7 and of 63 others."""
     rng, value, batches = np.random.default_rng(4), 1.0, 10
-    figure = style.figure(3.6)
-    raw, small, large = figure.subplots(1, 3, sharey=True)
+    figure, (raw, small, large) = style.panels(3.6, 1, 3, sharey=True)
     rows = []
     for row in range(batches):
         for m, ax in ((8, small), (64, large)):
@@ -63,8 +62,7 @@ def _row(ax: Axes, row: int, values: np.ndarray) -> None:
 def noise(results: Results) -> Drawn:
     """Spread of a normalized value, and answers changed, by the size of the mini-batch."""
     sizes = np.array(regularizer.sizes_of(results))
-    figure = style.figure(3.5)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(3.5, 1, 2)
     rows = []
     for layer, colour in zip(regularizer.layers(results), LAYER_COLOURS, strict=False):
         found = regularizer.spread(results, layer)
@@ -140,9 +138,8 @@ def statistics(results: Results) -> Drawn:
 
 def _panels() -> tuple[tuple[Axes, Axes], Axes]:
     """Two panels side by side, and a low one under both."""
-    grid = style.figure(4.4).add_gridspec(2, 2, height_ratios=[4, 1])
-    figure = grid.figure
-    return (figure.add_subplot(grid[0, 0]), figure.add_subplot(grid[0, 1])), figure.add_subplot(grid[1, :])
+    _, panels = style.mosaic(4.4, [["left", "right"], ["below", "below"]], [4, 1])
+    return (panels["left"], panels["right"]), panels["below"]
 
 
 def _differences(ax: Axes, values: np.ndarray, effect: float) -> list[dict]:
@@ -155,6 +152,7 @@ def _differences(ax: Axes, values: np.ndarray, effect: float) -> list[dict]:
     ax.axvline(0, color=GREY, lw=0.8)
     ax.axvline(effect, color=INK, lw=1, ls=(0, (4, 3)))
     ax.set(ylim=(-0.3, 0.6), yticks=[], xlabel="difference in test accuracy (points)")
+    ax.locator_params(axis="x", nbins=6)
     ax.spines["left"].set_visible(False)
     _plain(ax)
     return [

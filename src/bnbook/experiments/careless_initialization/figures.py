@@ -35,8 +35,7 @@ def signal_bands(_: None = None) -> Drawn:
     weights = generator.normal(0, (2 / width) ** 0.5, (depth, width, width))
     start = generator.normal(size=(examples, width))
     levels = (5, 25, 75, 95)
-    figure = style.figure(3.9)
-    axes = figure.subplots(2, 3, sharex=True, sharey=True)
+    figure, axes = style.panels(3.9, 2, 3, stacked=False, sharex=True, sharey=True)
     rows = []
     for index, (scale, name) in enumerate(((0.6, "too small"), (1.0, "right"), (1.7, "too large"))):
         for ax, variant in zip(axes[:, index], VARIANTS, strict=True):
@@ -67,10 +66,8 @@ def signal_bands(_: None = None) -> Drawn:
 
 def accuracy_map(results: Results) -> Drawn:
     """Validation accuracy by scale and depth, and where training works."""
-    figure = style.figure(
-        4.7, "dot: training works with every seed;  ring: with some;  right: in how many decades"
-    )
-    axes = figure.subplots(2, 2, sharex=True, sharey=True)
+    foot = "dot: training works with every seed;  ring: with some;  right: in how many decades"
+    figure, axes = style.panels(4.7, 2, 2, foot=foot, sharex=True, sharey=True)
     depths, scales = initialization.depths(results), initialization.scales(results)
     position, rows = np.log10(scales), []
     for line, activation in enumerate(ACTIVATIONS):
@@ -149,8 +146,7 @@ def gaps(results: Results) -> Drawn:
 
 def signal(results: Results) -> Drawn:
     """The deepest network of ReLUs before training: spread of the layers' outputs, and the gradient there."""
-    figure = style.figure(5.2)
-    axes = figure.subplots(2, 2, sharex=True)
+    figure, axes = style.panels(5.2, 2, 2, sharex=True)
     scales = initialization.scales(results)
     whole = np.flatnonzero(np.isclose(np.log10(scales) % 1, 0) | np.isclose(np.log10(scales) % 1, 1))
     colours = colormaps["viridis"](np.linspace(0, 0.88, len(whole)))
@@ -191,7 +187,7 @@ def signal(results: Results) -> Drawn:
 
 def _mark(ax: Axes, x: float, y: float, filled: bool) -> None:
     """A dot, or a ring, that shows on light and dark alike."""
-    ax.scatter([x], [y], s=26, facecolor="white" if filled else "none", edgecolor="white", lw=1.6)
+    ax.scatter([x], [y], s=26, facecolor=style.ON_DARK if filled else "none", edgecolor=style.ON_DARK, lw=1.6)
     ax.scatter([x], [y], s=40, facecolor="none", edgecolor=GREY, lw=0.7)
 
 

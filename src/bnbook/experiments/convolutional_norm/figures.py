@@ -43,8 +43,7 @@ def blocks(_: None = None) -> Drawn:
     """A mini-batch of three images with two maps of 4x4 places; the elements that share a mean."""
     examples, maps, side = 3, 2, 4
     values = np.random.default_rng(4).uniform(size=(examples, maps, side, side))
-    figure = style.figure(4.5)
-    panels = figure.subplots(1, 2)
+    figure, panels = style.panels(4.5, 1, 2)
     chosen = {0: (1, 2), 1: (2, 0)}  # a place in each map
     rows = []
     for ax, over in zip(panels, ("activation", "map"), strict=True):
@@ -109,17 +108,15 @@ def blocks(_: None = None) -> Drawn:
 def batch(results: Results) -> Drawn:
     """Accuracy with small and larger mini-batches; and what an image is worth to a map's mean."""
     profile = results.profile
-    figure = style.figure(4.8)
-    grid = figure.add_gridspec(2, 2, height_ratios=[1, 0.85])
+    figure, panels = style.mosaic(4.8, [["tiny", "larger"], ["worth", "worth"]], [1, 0.85])
     rows: list[dict] = []
     sizes = ((profile.small_batch, "tiny mini-batches"), (profile.batch_size, "larger mini-batches"))
-    for index, (size, words) in enumerate(sizes):
-        ax = figure.add_subplot(grid[0, index])
+    for ax, (size, words) in zip((panels["tiny"], panels["larger"]), sizes, strict=True):
         _accuracy_rows(ax, results, ("none", "per_activation", "per_map"), size, rows)
         style.heading(ax, f"m = {size}", words)
-        if index:
+        if ax is panels["larger"] and not style.is_narrow():
             ax.set_yticklabels([])
-    ax = figure.add_subplot(grid[1, :])
+    ax = panels["worth"]
     for layer, places in zip((1, 2), measures.layer_places(profile), strict=True):
         found = measures.inside(results, "per_map", f"worth_{layer}")
         height = 2 - layer
@@ -141,8 +138,8 @@ def batch(results: Results) -> Drawn:
         frameon=False,
         fontsize=SMALL,
         loc="upper center",
-        bbox_to_anchor=(0.5, -0.42),
-        ncols=3,
+        bbox_to_anchor=(0.5, -0.85 if style.is_narrow() else -0.42),
+        ncols=1 if style.is_narrow() else 3,
         handletextpad=0.2,
         columnspacing=1.2,
     )
@@ -161,8 +158,7 @@ def batch(results: Results) -> Drawn:
 
 def shift(results: Results) -> Drawn:
     """One map of the first layer for an image and for the image shifted, moved back, and their difference."""
-    figure = style.figure(4.6)
-    axes = figure.subplots(2, 3)
+    figure, axes = style.panels(4.6, 2, 3, stacked=False)
     rows = []
     for line, variant in enumerate(("per_map", "per_activation")):
         record = measures.chosen(results, variant)[0]
@@ -191,8 +187,7 @@ def shift(results: Results) -> Drawn:
 
 def place(results: Results) -> Drawn:
     """Accuracy by BN's place; and the shapes of the distributions that the paper argues with."""
-    figure = style.figure(3.5)
-    left, right = figure.subplots(1, 2, width_ratios=[1, 0.95])
+    figure, (left, right) = style.panels(3.5, 1, 2, width_ratios=[1, 0.95])
     rows: list[dict] = []
     variants = ("none", "input", "after", "biased", "per_map")
     _accuracy_rows(left, results, variants, results.profile.batch_size, rows, judged=True)

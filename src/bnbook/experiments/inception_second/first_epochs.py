@@ -37,8 +37,9 @@ def precision(results: Results) -> tuple[Figure, pd.DataFrame]:
 def initial(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The same by initial weights; where it has been made, at the full width too."""
     panels = _panels(results, "initial")
-    figure = style.figure(0.5 + (0.7 + ROW * len(INITIALS)) * len(panels))
-    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    height = 0.5 + (0.7 + ROW * len(INITIALS)) * len(panels)
+    figure, grid = style.panels(height, len(panels), 1, sharex=True, squeeze=False)
+    axes = grid[:, 0]
     tables = []
     for ax, cells in zip(axes, panels, strict=True):
         rows = [
@@ -57,8 +58,8 @@ def survival(results: Results) -> tuple[Figure, pd.DataFrame]:
     """The share of seeds that learn by learning rate, with and without batch normalization; where it has been
     made, at the full width too."""
     panels = _panels(results, "survival")
-    figure = style.figure(0.5 + 2.7 * len(panels))
-    axes = figure.subplots(len(panels), sharex=True, squeeze=False)[:, 0]
+    figure, grid = style.panels(0.5 + 2.7 * len(panels), len(panels), 1, sharex=True, squeeze=False)
+    axes = grid[:, 0]
     table = pd.concat([_shares(ax, cells) for ax, cells in zip(axes, panels, strict=True)], ignore_index=True)
     rates = sorted(table["learning_rate"].unique())
     axes[-1].set_xticks(rates, [f"{lr:g}" for lr in rates], rotation=45)

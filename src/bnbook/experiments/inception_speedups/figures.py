@@ -63,8 +63,7 @@ def wall_clock(results: Results) -> Drawn:
 def steps_to_target(results: Results) -> Drawn:
     """Figure 3 and its table: steps to the baseline's maximum, and the maximum itself."""
     rows = [row for row in inception.table(results) if row.variant in FIGURE_VARIANTS]
-    figure = style.figure(3.4)
-    left, right = figure.subplots(1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
+    figure, (left, right) = style.panels(3.4, 1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
     drawn = []
     for index, row in enumerate(rows):
         colour = VARIANT_COLOURS[row.variant]
@@ -142,7 +141,7 @@ def matched_rates(results: Results) -> Drawn:
         "chance", (lrs[0], floor), xytext=(0, 3), textcoords="offset points", color=GREY, fontsize=SMALL
     )
     ax.set_xscale("log", base=2)
-    ax.set_xticks(lrs, [f"{lr:g}" for lr in lrs])
+    ax.set_xticks(lrs, [f"{lr:g}" for lr in lrs], rotation=45 if style.is_narrow() else 0)
     ax.set(xlabel="learning rate", ylabel="validation accuracy (%)")
     style.heading(
         ax,

@@ -32,8 +32,7 @@ def circles(_: None = None) -> Drawn:
         ("1 on average", "flattened to a line", GREY, _row_normalized()),
         ("all are 0.7", "everything dies away", YELLOW, _rotations(0.7)),
     ]
-    figure = style.figure(5.0)
-    axes = figure.subplots(len(stacks), len(depths), sharex=True, sharey=True)
+    figure, axes = style.panels(5.0, len(stacks), len(depths), stacked=False, sharex=True, sharey=True)
     rows = []
     for line, (title, detail, colour, matrices) in zip(axes, stacks, strict=True):
         for ax, depth in zip(line, depths, strict=True):
@@ -106,8 +105,7 @@ def linear(results: Results) -> Drawn:
 
 def spectra(results: Results) -> Drawn:
     """The spectra of the trained networks, and, dotted, after their first step, beside random matrices."""
-    figure = style.figure(4.0)
-    axes = figure.subplots(1, 2, sharey=True)
+    figure, axes = style.panels(4.0, 1, 2, sharey=True)
     null = jacobian.linear_spectrum(results, "null")
     rows = _rows({"network": "random matrices"}, null)
     for ax, activation in zip(axes, TITLES, strict=True):
@@ -133,8 +131,7 @@ def spectra(results: Results) -> Drawn:
 def training(results: Results) -> Drawn:
     """The share of singular values near 1 all through training, against that of random matrices: over steps,
     and over the accuracy reached."""
-    figure = style.figure(5.6)
-    axes = figure.subplots(2, 2, sharey=True)
+    figure, axes = style.panels(5.6, 2, 2, by_column=True, sharey=True)
     null = float(jacobian.shares(results, "linear", "null").mean())
     rows = []
     for (above, below), activation in zip(axes.T, TITLES, strict=True):
@@ -156,7 +153,7 @@ def training(results: Results) -> Drawn:
         style.heading(below, "At equal accuracy", f"{TITLES[activation]}, the same lines")
     for ax in axes.flat:
         ax.axhline(null, color=GREY, lw=2.2, zorder=0)
-        ax.set(ylim=(0, 118), yticks=range(0, 101, 20))
+        ax.set(ylim=(0, 150 if style.is_narrow() else 118), yticks=range(0, 101, 20))
         ax.grid(color=PALE, lw=0.6)
         ax.set_axisbelow(True)
     for ax in axes[:, 0]:

@@ -54,8 +54,7 @@ def setting_words(results: Results, setting: str, variants: Sequence[str] = VARI
 def test_accuracy(results: Results) -> Drawn:
     """Test accuracy while training: the paper's axes, and the first steps. The end points are written in."""
     settings = mnist.settings(results)
-    figure = style.figure(0.7 + 2.45 * len(settings))
-    grid = figure.subplots(len(settings), 2, squeeze=False)
+    figure, grid = style.panels(0.7 + 2.45 * len(settings), len(settings), 2, squeeze=False)
     rows = []
     for setting, (paper_ax, early_ax) in zip(settings, grid, strict=True):
         ends = []
@@ -78,7 +77,7 @@ def test_accuracy(results: Results) -> Drawn:
                 for step, value in zip(steps, line, strict=True)
             ]
         style.heading(paper_ax, title(results, setting), setting_words(results, setting))
-        style.labels(paper_ax, ends[::-1], 0.98, 0.18)
+        style.labels(paper_ax, ends[::-1], 0.98, 0.28 if style.is_narrow() else 0.18)
         _magnify(late_ax, [_curves(results.main[setting, variant]) for variant in VARIANTS])
         paper_ax.set(
             ylim=(PAPER["mnist.accuracy_axis_low"], PAPER["mnist.accuracy_axis_high"]), ylabel="test accuracy"
@@ -142,8 +141,9 @@ def _input_percentiles(results: Results, variant: str) -> Drawn:
         margin = 0.04 * np.ptp(every)
         ranges.append((every.min() - margin, every.max() + margin))
     # A row for each setting.
-    figure = style.figure(0.7 + 2.45 * len(settings))
-    grid = figure.subplots(len(settings), len(ranges), squeeze=False, sharex=True)
+    figure, grid = style.panels(
+        0.7 + 2.45 * len(settings), len(settings), len(ranges), squeeze=False, sharex=True
+    )
     for setting, axes in zip(settings, grid, strict=True):
         words = setting_words(results, setting, [variant])
         style.heading(axes[0], title(results, setting).replace("Each at its", "At its"), words)
@@ -216,7 +216,7 @@ def _draw_percentiles(
         ax.text(
             0.98,
             0.03,
-            "leaves the axis: see right",
+            "leaves the axis: see below" if style.is_narrow() else "leaves the axis: see right",
             transform=ax.transAxes,
             ha="right",
             color=GREY,
@@ -234,10 +234,8 @@ POINTS = 26  # checkpoints drawn of each unit
 def all_units(results: Results) -> Drawn:
     """The percentiles of every unit of the last hidden layer: small multiples, steadiest first."""
     found = {variant: results.main["tuned", variant][0] for variant in VARIANTS}
-    figure = style.figure(
-        4.2, f"Each box: one unit, steps 1 to {results.profile.steps:,}. Framed: the typical unit."
-    )
-    axes = figure.subplots(1, 2)
+    foot = f"Each box: one unit, steps 1 to {results.profile.steps:,}. Framed: the typical unit."
+    figure, axes = style.panels(4.2, 1, 2, foot=foot)
     rows = []
     for ax, variant in zip(axes, VARIANTS, strict=True):
         ax.axis("off")
@@ -307,8 +305,8 @@ STRIPS = [  # (label, variant, array, colour), from the top
 def drift(results: Results) -> Drawn:
     """How far the input of every unit of the last hidden layer travels, in units of its spread."""
     settings = mnist.settings(results)
-    figure = style.figure(0.7 + 1.95 * len(settings))
-    axes = figure.subplots(len(settings), 1, sharex=True, squeeze=False)[:, 0]
+    figure, grid = style.panels(0.7 + 1.95 * len(settings), len(settings), 1, sharex=True, squeeze=False)
+    axes = grid[:, 0]
     shake = np.random.default_rng(0)  # points beside each other, so that they show
     rows = []
     for setting, ax in zip(settings, axes, strict=True):
@@ -362,8 +360,8 @@ def drift(results: Results) -> Drawn:
 def speedup(results: Results) -> Drawn:
     """Steps until the target, by seed."""
     settings, goal = mnist.settings(results), mnist.target(results)
-    figure = style.figure(3.4)
-    axes = figure.subplots(1, len(settings), sharex=True, squeeze=False)[0]
+    figure, grid = style.panels(3.4, 1, len(settings), sharex=True, squeeze=False)
+    axes = grid[0]
     rows = []
     for setting, ax in zip(settings, axes, strict=True):
         style.heading(ax, title(results, setting), f"target: {goal:.2f}% test accuracy")
@@ -413,8 +411,8 @@ def speedup(results: Results) -> Drawn:
 def speedup_profile(results: Results) -> Drawn:
     """The ratio of steps at every accuracy, with its band over seeds."""
     settings, goal = mnist.settings(results), mnist.target(results)
-    figure = style.figure(3.3)
-    axes = figure.subplots(1, len(settings), sharey=True, squeeze=False)[0]
+    figure, grid = style.panels(3.3, 1, len(settings), sharey=True, squeeze=False)
+    axes = grid[0]
     rows = []
     for setting, ax in zip(settings, axes, strict=True):
         style.heading(ax, title(results, setting), "line: mean over seeds; band: its 95% interval")
@@ -486,8 +484,8 @@ def _times(estimate: measures.Estimate) -> str:
 def multiverse(results: Results) -> Drawn:
     """Final accuracy in every cell: learning rate x initialisation x input, and the variants' difference."""
     kinds = {"binarised input": True, "grey input": False}
-    figure = style.figure(1.15 + 2 * (0.85 + 0.36 * len(results.profile.init_stds)))
-    grid = figure.subplots(2, 3, sharex=True, sharey=True)
+    height = 1.15 + 2 * (0.85 + 0.36 * len(results.profile.init_stds))
+    figure, grid = style.panels(height, 2, 3, sharex=True, sharey=True)
     rows = []
     effect = paper.effect("c-4.1-accuracy")
     for (kind, binarise), axes in zip(kinds.items(), grid, strict=True):
@@ -506,8 +504,7 @@ def multiverse(results: Results) -> Drawn:
                 _by_error,
                 set(),
             )
-            style.heading(ax, NAMES[variant], kind)
-            ax.title.set_color(COLOURS[variant])
+            style.heading(ax, NAMES[variant], kind).set_color(COLOURS[variant])
             if binarise:
                 _mark(ax, results, results.choice.tuned[variant])
         difference = {cell: gap.mean() for cell, gap in gaps.items()}
@@ -568,7 +565,7 @@ def _heat(
             text,
             ha="center",
             va="center",
-            color="white" if dark else INK,
+            color=style.ON_DARK if dark else style.ON_LIGHT,
             fontsize=SMALL,
             fontweight=weight,
         )

@@ -34,8 +34,7 @@ def march(_: None = None) -> Drawn:
     """Eight numbers u; what gradient descent moves, and what comes out of the normalization."""
     u = np.random.default_rng(2).normal(size=8)
     stride, steps = 0.8, 6
-    figure = style.figure(3.3)
-    left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1.5, 1])
+    figure, (left, right) = style.panels(3.3, 1, 2, sharey=True, width_ratios=[1.5, 1])
     rows = []
     for step in range(steps):
         x = u + stride * step
@@ -67,8 +66,7 @@ def march(_: None = None) -> Drawn:
 
 def toy(results: Results) -> Drawn:
     """The paper's example: the bias runs away, the loss does not move; with the scale it leaps."""
-    figure = style.figure(4.8)
-    axes = figure.subplots(2, 2, sharex=True)
+    figure, axes = style.panels(4.8, 2, 2, by_column=True, sharex=True)
     rows = []
     for index, kind in enumerate(("mean", "mean_std")):
         for how in ("ignored", "through"):
@@ -99,8 +97,7 @@ def toy(results: Results) -> Drawn:
 
 def net(results: Results) -> Drawn:
     """The same inside the network of Section 4.1: accuracy, and the mean size of the biases."""
-    figure = style.figure(4.1)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(4.1, 1, 2)
     rows = []
     for name in NAMES:
         records = [r for r in results.main["net", name] if not r.diverged]
@@ -126,7 +123,11 @@ def net(results: Results) -> Drawn:
         left.plot([], [], color=colour, lw=2, label=NAMES[name])
     left.set_yticks([20, 40, 60, 80, 100])
     figure.legend(
-        *left.get_legend_handles_labels(), loc="outside upper left", ncols=3, frameon=False, fontsize=SMALL
+        *left.get_legend_handles_labels(),
+        loc="outside upper left",
+        ncols=1 if style.is_narrow() else 3,
+        frameon=False,
+        fontsize=SMALL,
     )
     return figure, pd.DataFrame(rows)
 

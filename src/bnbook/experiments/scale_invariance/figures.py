@@ -57,8 +57,7 @@ def turned(a: np.ndarray, b: np.ndarray) -> float:
 
 def spiral(_: None = None) -> Drawn:
     """One step from w and from 2w; then eight, of mini-batches that pull to either side."""
-    figure = style.figure(3.5)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(3.5, 1, 2)
     rows = []
     for name, factor, colour in (("w", 1, PLAIN), ("2w", 2, BN)):
         path = descent(at(10, factor), 0.5, [TOP])
@@ -110,8 +109,9 @@ def _arrow(ax: Axes, start: np.ndarray, end: np.ndarray, colour: str) -> None:
 
 def relations(results: Results) -> Drawn:
     """What the three equations speak of, over the factor a, at four eps."""
-    figure = style.figure(3.6, foot="a, the factor before the weights (log scale)")
-    axes = figure.subplots(1, len(PANELS), sharex=True)
+    figure, axes = style.panels(
+        3.6, 1, len(PANELS), foot="a, the factor before the weights (log scale)", sharex=True
+    )
     rows = []
     for (quantity, (title, detail)), ax in zip(PANELS.items(), axes, strict=True):
         for name, colour in EPSILON_COLOURS.items():
@@ -150,8 +150,7 @@ def relations(results: Results) -> Drawn:
 
 def rates(results: Results) -> Drawn:
     """Validation accuracy at the end over the learning rate; below, the rates that work."""
-    figure = style.figure(4.4)
-    ax, bars = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
+    figure, (ax, bars) = style.panels(4.4, 2, 1, sharex=True, height_ratios=[4, 1])
     tried, rows = scale.rates(results), []
     half = scale.grid_step(results) ** 0.5
     for index, variant in enumerate(reversed(VARIANTS)):
@@ -199,8 +198,7 @@ def rates(results: Results) -> Drawn:
 def norms(results: Results) -> Drawn:
     """How many times the weights have grown, with batch normalization and without; and, with it, the
     effective rate before and after."""
-    figure = style.figure(3.7)
-    left, right = figure.subplots(1, 2)
+    figure, (left, right) = style.panels(3.7, 1, 2)
     rows = []
     for variant, rate in itertools.product(VARIANTS, scale.rates(results)):
         for record in scale.runs(results, variant, rate):

@@ -16,8 +16,7 @@ DASHES = dict(zip(VARIANTS, ("-", (0, (1.5, 1.2)), (0, (4, 2)), "-", (0, (4, 1, 
 
 def first_epoch(results: Results) -> tuple[Canvas, pd.DataFrame]:
     """Loss and silent maps of BN-x30 in its first epoch, some of its parameters at the baseline's rate."""
-    figure = style.figure(4.3)
-    panels = figure.subplot_mosaic([["loss", "silent"], ["names", "names"]], height_ratios=[1, 0.26])
+    figure, panels = style.mosaic(4.3, [["loss", "silent"], ["names", "names"]], [1, 0.26])
     axes = [panels["loss"], panels["silent"]]
     rows = []
     for name, variant in VARIANTS.items():
@@ -68,7 +67,9 @@ def first_epoch(results: Results) -> tuple[Canvas, pd.DataFrame]:
         ax.set_axisbelow(True)
     handles, labels = left.get_legend_handles_labels()
     panels["names"].axis("off")
-    panels["names"].legend(handles, labels, loc="center", ncol=2, frameon=False, fontsize=SMALL)
+    panels["names"].legend(
+        handles, labels, loc="center", ncols=1 if style.is_narrow() else 2, frameon=False, fontsize=SMALL
+    )
     return figure, pd.DataFrame(rows)
 
 

@@ -326,7 +326,7 @@ def test_a_figure_has_its_number_texts_files_and_page(tmp_path):
         narrow = f'srcset="figures/pic-one.en.narrow{dark}.svg" width="360" height="540"'
         assert book.page().count(narrow) == 1  # in the gallery the wide one alone
     own = book.page("figures/pic-one")
-    assert ids(own)[0] == "first-picture" and "Fig." not in words(own) and 'src="pic-one.en.svg"' in own
+    assert ids(own)[0] == "first-picture" and 'src="pic-one.en.svg"' in own
     for kind in ("svg", "png", "csv", "records.json"):
         assert (book.out / "figures" / f"pic-one.{kind}").exists()
     for link in re.findall(r'class="bn-link[^"]*" href="([^"]+)"', own):
@@ -335,6 +335,60 @@ def test_a_figure_has_its_number_texts_files_and_page(tmp_path):
 
 def test_korean_figures_are_numbered_in_korean(tmp_path):
     assert "그림 1 정확도 0.98." in words(figure_book(tmp_path, "ko").page())
+
+
+COUNTERPART = FIGURE_PAGE.replace("figure:\n", "figure:\n  paper: 1a\n")
+CALLED = {
+    "ko": ["그림 1 (논문 그림 1a)"],
+    "en": ["Fig. 1 (the paper's Figure 1a)"],
+    "ko-en": ["그림 1 (논문 그림 1a)", "Fig. 1 (the paper's Figure 1a)"],
+}
+
+
+@pytest.mark.parametrize("edition", CALLED)
+def test_a_figure_is_called_the_same_wherever_it_is_named(tmp_path, edition):
+    """In its caption, a copy's, the gallery, its page's title, heading and caption."""
+    shown = "```{bnfigure} pic-one\n```\n"
+    index = PAGE + shown + shown.replace("one\n", "one\n:unnumbered:\n") + "\n```{bngallery}\n```\n"
+    files = {"book/index.md": index, "book/figures/pic-one.md": COUNTERPART}
+    book = Book(tmp_path, files, edition)
+    own = BeautifulSoup((book.out / "figures" / "pic-one.html").read_text(encoding="utf-8"), "html.parser")
+    index = BeautifulSoup(book.page(), "html.parser")
+    places = [
+        own.title,
+        own.h1,
+        own.figcaption,
+        *index.select("figcaption"),
+        index.select_one(".bn-gallery li"),
+    ]
+    for place in places:
+        text = " ".join(place.get_text().split()).replace("’", "'")
+        assert all(text.count(name) == 1 for name in CALLED[edition]), text
+        assert text.startswith(CALLED[edition][0])
+
+
+def test_a_figures_page_leads_to_where_it_is_explained_and_drawn(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "execute_notebooks", lambda source, target: [])
+    shown = notebook(cell("markdown", "# {ko}`공책` {en}`Notebook`"), cell("code", 'figures.show("pic-one")'))
+    files = {
+        "book/index.md": PAGE + "```{bnfigure} pic-one\n```\n\n```{toctree}\n/notebooks/01_x\n```\n",
+        **{f"{folder}/01_x.ipynb": shown for folder in ("notebooks", "build/notebooks")},
+    }
+    own = BeautifulSoup(Book(tmp_path, files, "en").page("figures/pic-one"), "html.parser")
+    lines = {line.a["href"]: " ".join(line.get_text().split()) for line in own.select(".bn-figure-place")}
+    assert lines == {
+        "../index.html#pic-one": "Explained in: Start here › Second part 2",
+        "../notebooks/01_x.html": "Drawn by the notebook: Notebook",
+    }
+    # Where it has moved, its page follows, which nobody has touched.
+    files["book/index.md"] = files["book/index.md"].replace("## {ko}`둘째 2` {en}`Second part 2`", "")
+    book = Book(tmp_path, {"book/index.md": files["book/index.md"]}, "en")
+    assert "Explained in: Start here Drawn" in words(book.page("figures/pic-one"))
+
+
+def test_a_figure_of_no_chapter_has_no_line_about_one(tmp_path):
+    page = Book(tmp_path, {"book/index.md": PAGE}, "en").page("figures/pic-one")
+    assert "Explained" not in page and "Fig." not in words(page)
 
 
 def test_the_figures_page_is_described_to_other_sites(tmp_path):

@@ -1,7 +1,9 @@
 """The directive `bnfigure`: a figure with its texts, its files, and what a reader needs to cite it.
 
 A figure's numbered place is its chapter. Its own page, `figures/<id>`, is its permanent address; beside that
-page lie the files `figures/<id>.svg`, `.png`, `.csv` that other sites may embed.
+page lie the files `figures/<id>.svg`, `.png`, `.csv` that other sites may embed. Wherever a figure is named,
+it has the number of its place and, if it is the counterpart of one of the paper's, that one's: "Fig. 51 (the
+paper's Figure 2)".
 """
 
 import codecs
@@ -9,6 +11,7 @@ import dataclasses
 import json
 import re
 import shutil
+from collections.abc import Callable, Iterable
 from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
@@ -19,6 +22,9 @@ from docutils import nodes
 from docutils.parsers.rst import directives
 from sphinx import addnodes
 from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.transforms import SphinxContentsFilter
+from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
@@ -35,12 +41,17 @@ from bnbook.sphinxext.html import inline, tag
 AUTHOR = "bnbook contributors"
 FILES = ("svg", "png", "csv")
 PHONE = "(max-width: 575px)"
+SHOWN = re.compile(r'figures\.show\("([^"]+)"')  # in a notebook's cell: its output is that figure
 SIZE = re.compile(r'<svg [^>]*width="([\d.]+)pt" height="([\d.]+)pt"')
 # Where html.baseurl is unset. The page's script puts in the address at which it is read, if that is one that
 # others can reach.
 NOWHERE = "https://ADDRESS-OF-THE-PUBLISHED-BOOK"
 
 WORDS = {
+    "number": {"ko": "그림 {}", "en": "Fig. {}"},
+    "paper": {"ko": "(논문 그림 {})", "en": "(the paper's Figure {})"},
+    "explained": {"ko": "설명하는 곳", "en": "Explained in"},
+    "drawn": {"ko": "그리는 노트북", "en": "Drawn by the notebook"},
     "cite": {"ko": "이 그림 인용하기", "en": "Cite this figure"},
     "copy": {"ko": "복사", "en": "Copy"},
     "copied": {"ko": "복사했습니다", "en": "Copied"},
@@ -71,11 +82,13 @@ class FigureError(ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Texts:
-    """Title, caption and alt text of a figure, each {"ko", "en"}, with all numbers filled in."""
+    """Title, caption and alt text of a figure, each {"ko", "en"}, with all numbers filled in; `paper` is the
+    figure of the paper whose counterpart it is ("1a"), or ""."""
 
     title: dict[str, str]
     caption: dict[str, str]
     alt: dict[str, str]
+    paper: str
 
 
 def texts(source: Path, name: str) -> Texts:
@@ -93,14 +106,15 @@ def texts(source: Path, name: str) -> Texts:
             if not entry.get(part, {}).get(lang):
                 raise FigureError(f"{path.name} has no {part} ({lang}) for {name!r}")
     return Texts(
+        paper=str(entry.get("paper", "")),
         **{
             part: {
                 # The caption alone is Markdown.
                 lang: numbers.fill(entry[part][lang], markdown=part == "caption").strip()
                 for lang in LANGUAGES
             }
-            for part in entry
-        }
+            for part in ("title", "caption", "alt")
+        },
     )
 
 
@@ -152,16 +166,25 @@ class FigureDirective(SphinxDirective):
         content_hash = self.env.app.bn_figures[name]["hash"]
         own_page = self.env.docname == page(name)
         if own_page:
-            _pages(self.env)[self.env.docname] = open_graph(name, found, self.config.edition)
+            self.env.bn_figure_pages[self.env.docname] = open_graph(name, found, self.config.edition)
         box = tag("div", classes="bn-figure-box bn-figure-page" if own_page else "bn-figure-box")
         box += self.figure(name, found, numbered=not own_page and "unnumbered" not in self.options)
+        if own_page:
+            box += self.places(name)
         box += self.links(name, own_page)
         box += nodes.raw("", cite_box(name, found, content_hash, self.env.app), format="html")
         return [box]
 
     def figure(self, name: str, found: Texts, *, numbered: bool) -> nodes.Element:
         image = picture(self.env.app, name, joined(found.alt, self.config.edition))
-        caption = pair(found.caption, lambda text: inline(self, text))
+        # Sphinx has the number at the beginning of a numbered one, in the edition's first language.
+        first = languages(self.config.edition)[0] if numbered else ""
+        caption = by_language(
+            lambda lang: [
+                *label(name, found, lang, numbered=lang != first),
+                *inline(self, found.caption[lang]),
+            ]
+        )
         if not numbered:
             text = tag("p", tag("span", *caption, classes="caption-text"))
             return tag("figure", image, tag("figcaption", text), classes="bn-figure")
@@ -169,6 +192,14 @@ class FigureDirective(SphinxDirective):
         self.set_source_info(figure)
         self.state.document.note_explicit_target(figure, figure)
         return figure
+
+    def places(self, name: str) -> list[nodes.Node]:
+        """Lines with the chapter that explains the figure and the notebook that draws it."""
+        lines = [tag("p", *pair(WORDS["explained"]), ": ", Place(figure=name), classes="bn-figure-place")]
+        if notebook := drawn_in(source(self.env) / "notebooks").get(name):
+            link = Place(docname=f"notebooks/{notebook}")
+            lines.append(tag("p", *pair(WORDS["drawn"]), ": ", link, classes="bn-figure-place"))
+        return lines
 
     def links(self, name: str, own_page: bool) -> nodes.Element:
         own = {kind: f"figures/{name}.{kind}" for kind in FILES}
@@ -197,7 +228,7 @@ class GalleryDirective(SphinxDirective):
                 continue
             # The title beside it names the picture, which is why it has no alt text of its own.
             image = picture(self.env.app, name, alt="", narrow=False)
-            title = Link("", "", *pair(found.title), target=f"figures/{name}.html", kind="page")
+            title = Link("", "", *titled(name, found), target=f"figures/{name}.html", kind="page")
             items.append(tag("li", image, title))
         return [tag("ul", *items, classes="bn-gallery")]
 
@@ -205,6 +236,14 @@ class GalleryDirective(SphinxDirective):
 class Image(nodes.General, nodes.Element):
     """The figure in the language of the edition, by day and by night, and `narrow` for a phone too; linked to
     the figure's page."""
+
+
+class Number(nodes.Inline, nodes.Element):
+    """ "Fig. 3": the number of `figure` in its chapter, in the language `lang`; known when all is read."""
+
+
+class Place(nodes.Inline, nodes.Element):
+    """A link to the section that explains `figure`, or to the page `docname`, by its title."""
 
 
 class Link(nodes.Inline, nodes.TextElement):
@@ -229,10 +268,59 @@ class FigureTitle(SphinxRole):
         numbers.note_dependency(self.env)
         self.env.note_dependency(str(source(self.env) / f"{page(self.text)}.md"))
         try:
-            return pair(texts(source(self.env), self.text).title), []
+            return titled(self.text, texts(source(self.env), self.text)), []
         except ValueError as error:
             log.warning("figtitle %s: %s", self.text, error, location=self.get_location())
             return [nodes.Text(self.text)], []
+
+
+class Places(SphinxPostTransform):
+    """Makes each `Place` a link; what stands before it goes with one that there is not."""
+
+    default_priority = 20
+
+    def run(self, **kwargs: object) -> None:
+        for place in list(self.document.findall(Place)):
+            here = self.env.bn_figure_places.get(place.get("figure"), ("", []))
+            docname, section = (place["docname"], []) if "docname" in place else here
+            if docname not in self.env.titles:
+                place.parent.parent.remove(place.parent)
+                continue
+            title = [child.deepcopy() for child in self.env.titles[docname].children]
+            if section:
+                title += [nodes.Text(" › "), *(child.deepcopy() for child in section)]
+            builder = self.app.builder
+            target = relative(builder, self.env.docname, builder.get_target_uri(docname))
+            anchor = f"#{place['figure']}" if "figure" in place else ""
+            place.replace_self(nodes.reference("", "", *title, refuri=target + anchor, internal=True))
+
+
+def by_language(made: Callable[[str], list[nodes.Node]]) -> list[nodes.Node]:
+    """What `made` gives for each language, as a pair."""
+    return pair({lang: lang for lang in LANGUAGES}, made)
+
+
+def label(name: str, found: Texts, lang: str, *, numbered: bool = True) -> list[nodes.Node]:
+    """What a figure is called before its title or caption: "Fig. 51 (the paper's Figure 2) "."""
+    parts: list[nodes.Node | str] = [Number(figure=name, lang=lang)] if numbered else []
+    if found.paper:
+        parts.append(f"{' ' if numbered else ''}{WORDS['paper'][lang].format(found.paper)}")
+    return [tag("span", *parts, classes="bn-figure-label"), nodes.Text(" ")] if parts else []
+
+
+def titled(name: str, found: Texts) -> list[nodes.Node]:
+    """A figure's title, with what it is called."""
+    return by_language(lambda lang: [*label(name, found, lang), nodes.Text(found.title[lang])])
+
+
+def drawn_in(folder: Path) -> dict[str, str]:
+    """{figure: the notebook in `folder` that shows it}."""
+    return {
+        name: path.stem
+        for path in sorted(folder.glob("*.ipynb"))
+        for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]
+        for name in SHOWN.findall("".join(cell["source"]))
+    }
 
 
 def source(env: Any) -> Path:
@@ -407,20 +495,56 @@ def _depart_link(translator: Any, node: Link) -> None:
     translator.body.append("</a>")
 
 
-def _pages(env: Any) -> dict[str, dict[str, str]]:
-    """{docname: Open Graph texts} of the figures' own pages, for the theme."""
-    if not hasattr(env, "bn_figure_pages"):
-        env.bn_figure_pages = {}
-    return env.bn_figure_pages
+def _visit_number(translator: Any, node: Number) -> None:
+    env = translator.builder.env
+    docname, _ = env.bn_figure_places.get(node["figure"], ("", []))
+    number = env.toc_fignumbers.get(docname, {}).get("figure", {}).get(node["figure"])
+    if number:
+        translator.body.append(WORDS["number"][node["lang"]].format(".".join(map(str, number))))
+    raise nodes.SkipNode
 
 
 def _prepare(app: Sphinx) -> None:
-    _pages(app.env)
+    """`env.bn_figure_pages` are the Open Graph texts of the figures' own pages, for the theme; and
+    `env.bn_figure_places` (docname, title of the section) of the numbered figures."""
+    for name in ("bn_figure_pages", "bn_figure_places"):
+        if not hasattr(app.env, name):
+            setattr(app.env, name, {})
     app.bn_figures = export_figures(Path(app.srcdir) / "build" / "figures")
 
 
 def _purge(app: Sphinx, env: Any, docname: str) -> None:
-    _pages(env).pop(docname, None)
+    env.bn_figure_pages.pop(docname, None)
+    places = env.bn_figure_places.items()
+    env.bn_figure_places = {name: place for name, place in places if place[0] != docname}
+
+
+def _note_places(app: Sphinx, doctree: nodes.document) -> None:
+    for figure in doctree.findall(nodes.figure):
+        if "bn-figure" in figure["classes"]:
+            section = figure.parent
+            while not isinstance(section, nodes.section | nodes.document):
+                section = section.parent
+            title: list[nodes.Node] = []
+            # The title of the page itself is there without it.
+            if isinstance(section.parent, nodes.section):
+                visitor = SphinxContentsFilter(doctree)
+                section.next_node(nodes.title).walkabout(visitor)
+                title = visitor.get_entry_text()
+            app.env.bn_figure_places[figure["ids"][0]] = app.env.docname, title
+
+
+def _changed(app: Sphinx, env: BuildEnvironment) -> Iterable[str]:
+    """All pages where a figure has another number, since the contents of each show it; the figures' own where
+    one has another place."""
+    shown = (
+        {docname: numbered.get("figure") for docname, numbered in env.toc_fignumbers.items()},
+        {name: (at, [part.astext() for part in title]) for name, (at, title) in env.bn_figure_places.items()},
+    )
+    before, env.bn_figures_shown = getattr(env, "bn_figures_shown", (None, None)), shown
+    if before[0] != shown[0]:
+        return env.found_docs
+    return list(env.bn_figure_pages) if before[1] != shown[1] else ()
 
 
 def _ship(app: Sphinx, exception: Exception | None) -> None:
@@ -446,7 +570,12 @@ def setup(app: Sphinx) -> None:
     app.add_role("fig", FigureReference())
     app.add_role("figtitle", FigureTitle())
     app.add_node(Image, html=(_visit_image, None))
+    app.add_node(Number, html=(_visit_number, None))
+    app.add_node(Place)
+    app.add_post_transform(Places)
     app.add_node(Link, html=(_visit_link, _depart_link))
     app.connect("builder-inited", _prepare)
     app.connect("env-purge-doc", _purge)
+    app.connect("doctree-read", _note_places)
+    app.connect("env-updated", _changed)
     app.connect("build-finished", _ship)

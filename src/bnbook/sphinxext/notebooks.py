@@ -21,10 +21,9 @@ from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.data import contents, fingerprint
 from bnbook.sphinxext.editions import joined
-from bnbook.sphinxext.figures import texts
+from bnbook.sphinxext.figures import SHOWN, texts
 
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
-SHOWN = re.compile(r'figures\.show\("([^"]+)"')  # in a cell: its output is that figure
 USES_BOOK = re.compile(r"\b(from|import) bnbook\b")
 KERNELS = 2
 FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})")

@@ -320,15 +320,19 @@ def _run_numbers(results: Results, setting: str, variant: str) -> dict[str, Numb
     numbers["drift"] = float(np.median(_median_drifts(results, setting, variant)))
     if variant == "bn":
         numbers["wu_drift"] = float(np.median(_median_drifts(results, setting, variant, "wu_percentiles")))
-    numbers["seconds"] = float(np.median([r.provenance["seconds"] for r in found]))
+    numbers["training_seconds"] = float(np.median([_training_seconds(record) for record in found]))
     numbers["measuring"] = float(np.median([_measuring(record) for record in found]))
     return numbers
 
 
+def _training_seconds(record: Record) -> float:
+    """Of the run's seconds, those not spent evaluating."""
+    return max(record.curves["evaluation"]["train_seconds"], default=0.0)
+
+
 def _measuring(record: Record) -> float:
     """Percent of the run's time that was not training."""
-    training = max(record.curves["evaluation"]["train_seconds"], default=0.0)
-    return 100 * (1 - training / record.provenance["seconds"])
+    return 100 * (1 - _training_seconds(record) / record.provenance["seconds"])
 
 
 def _accuracy_at(record: Record, step: int) -> float:

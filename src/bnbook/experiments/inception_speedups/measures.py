@@ -241,10 +241,12 @@ def usable_rates(results: Results) -> Estimate:
     return Estimate(
         stats.paired_ratio(np.maximum(bn, floor), np.maximum(plain, floor), resolution=step),
         {
-            "ko": f"배치 정규화 {bn.max():g}까지, 기준 모델 {plain.max():g}까지(격자의 끝 {top:g}). "
+            "ko": f"학습된 시드가 있는 가장 높은 학습률은 배치 정규화 {bn.max():g}, 기준 모델 {plain.max():g}"
+            f"(격자의 끝 {top:g}). "
             f"Inception-x5: 시드 {n}개 가운데 {at_chance}개가 무작위 수준에서 끝나고, "
             f"그 가운데 {diverged}개는 발산했다.",
-            "en": f"Up to {bn.max():g} with, {plain.max():g} without (the grid ends at {top:g}). "
+            "en": f"The highest rate at which any seed learns is {bn.max():g} with, {plain.max():g} without "
+            f"(the grid ends at {top:g}). "
             f"Inception-x5: {at_chance} of {n} seeds end at chance, {diverged} of them by diverging.",
         },
         bounds[bool((plain == top).any()), bool((bn == top).any())],

@@ -61,7 +61,7 @@
       },
     },
     {
-      name: { ko: "늘리고 옮기기", en: "scale and shift" },
+      name: { ko: "크기와 위치 조정", en: "scale and shift" },
       formula: `${sub("y")} = ${I("γ")} ${sub(HAT)} + ${I("β")},<br>${I("ℓ")} = ½ Σ (${sub("y")} − ${sub("t")})²`,
       result: (now) => [`${I("ℓ")} =`, now.loss],
       note: {

@@ -5,7 +5,7 @@
   const page = document.documentElement;
   const keys = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘C" : "Ctrl+C";
   const words = page.lang === "ko"
-    ? { copy: "복사", copied: "복사했습니다", refused: `골라 두었습니다. ${keys}를 누르십시오`, absent: "이 판은 여기에 없습니다" }
+    ? { copy: "복사", copied: "복사함", refused: `선택함: ${keys}로 복사`, absent: "여기에 없는 판" }
     : { copy: "Copy", copied: "Copied", refused: `Selected: press ${keys}`, absent: "This edition is not here" };
 
   // Where the site's address is unset, citations name where the page is being read, if others can get there. Of

@@ -38,8 +38,8 @@
       formula: `${I("μ")} = ${MEAN} Σ ${sub("x")}`,
       result: (now) => [`${I("μ")} =`, now.mean],
       note: {
-        ko: "점을 옮겨 보자. 하나를 옮기면 평균은 그 8분의 1만큼 움직인다.",
-        en: "Move a point: the mean follows by an eighth of the way.",
+        ko: "점을 옮겨 보자. 하나를 옮기면 평균은 그 거리의 1/{m}만큼 움직인다.",
+        en: "Move a point: the mean follows by 1/{m} of the way.",
       },
     },
     {
@@ -141,7 +141,7 @@
     const start = JSON.parse(box.dataset.start);
     const languages = box.dataset.languages.split(" ");
     const [low, high] = start.range;
-    const fields = { ...start, stretch: start.stretch, low: written(low, 0), high: written(high, 0) };
+    const fields = { ...start, m: start.x.length, low: written(low, 0), high: written(high, 0) };
     const state = { ...start, x: [...start.x], line: 0 };
     const id = (name) => `bn-st-${which}-${name}`;
     const place = (value) => `${(100 * (Math.min(high, Math.max(low, value)) - low)) / (high - low)}%`;

@@ -64,7 +64,7 @@ def build(
         options = ["-n", "-q", "-N", *(["-W", "--keep-going"] if warnings_are_errors else [])]
         with step(f"editions {', '.join(editions)}"):
             write(made, write_conf(source, work / "book"), options)
-        publish(made, html.resolve())
+        publish(made, html.resolve(), site(source))
     return html / "index.html"
 
 
@@ -192,13 +192,14 @@ def sphinx_build(arguments: list[str], log: Path) -> None:
         sys.exit(sphinx.cmd.build.main(arguments))
 
 
-def publish(editions: Sequence[Edition], html: Path) -> None:
-    """Put a copy of the editions, and the page that offers them, in the place of the site `html`."""
+def publish(editions: Sequence[Edition], html: Path, address: str = "") -> None:
+    """Put a copy of the editions, and the page that offers them, in the place of the site `html`, which is
+    read at `address`."""
     fresh = html.with_name(f"{html.name}.new")
     shutil.rmtree(fresh, ignore_errors=True)
     for edition in editions:
-        shutil.copytree(edition.pages, fresh / edition.name)
-    theme.write_entry_page(fresh)
+        shutil.copytree(edition.pages, fresh / edition.name, ignore=theme.UNSENT)
+    theme.write_entry_pages(fresh, address)
     exchange(fresh, html)
     shutil.rmtree(fresh, ignore_errors=True)
 
@@ -220,10 +221,15 @@ def exchange(fresh: Path, old: Path) -> None:
 
 
 def base_url(source: Path, edition: str) -> str:
-    """The address of one edition, from the site's in `_config.yml`; "" where that is unset."""
+    """The address of one edition; "" where the site's is unset."""
+    address = site(source)
+    return f"{address.rstrip('/')}/{edition}" if address else ""
+
+
+def site(source: Path) -> str:
+    """The address of the site in `_config.yml`; "" where it is unset."""
     config = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
-    site = config.get("html", {}).get("baseurl") or ""
-    return f"{site.rstrip('/')}/{edition}" if site else ""
+    return config.get("html", {}).get("baseurl") or ""
 
 
 def summary(logs: Sequence[Path]) -> str:

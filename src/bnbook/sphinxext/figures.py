@@ -54,15 +54,15 @@ WORDS = {
     "drawn": {"ko": "그리는 노트북", "en": "Drawn by the notebook"},
     "cite": {"ko": "이 그림 인용하기", "en": "Cite this figure"},
     "copy": {"ko": "복사", "en": "Copy"},
-    "copied": {"ko": "복사했습니다", "en": "Copied"},
+    "copied": {"ko": "복사함", "en": "Copied"},
     "source": {"ko": "출처", "en": "Source"},
     "results": {"ko": "결과", "en": "results"},
     "records": {"ko": "기록", "en": "Records"},
     "code": {"ko": "코드", "en": "Code"},
     "page": {"ko": "고정 주소", "en": "Permanent page"},
     "unreachable": {
-        "ko": "지금 읽는 이 책은 다른 사람이 열 수 있는 주소에 있지 않습니다. {address} 자리에 공개된 책의 "
-        "주소를 넣으십시오.",
+        "ko": "지금 읽는 책의 주소는 다른 사람이 열 수 없다. "
+        "{address} 자리에 공개된 책의 주소를 넣어야 한다.",
         "en": "This copy of the book is not at an address that others can open. Put the address of the "
         "published book in the place of {address}.",
     },
@@ -71,7 +71,7 @@ WORDS = {
 LATEX = str.maketrans(
     {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "$": r"\$", "{": r"\{", "}": r"\}"}
 )
-BIBTEX_KOREAN = "한글이 들어 있어 XeLaTeX이나 LuaLaTeX이 필요합니다. (It needs XeLaTeX or LuaLaTeX.)"
+BIBTEX_KOREAN = "한글이 있어 XeLaTeX이나 LuaLaTeX이 필요하다. (It needs XeLaTeX or LuaLaTeX.)"
 
 log = logging.getLogger(__name__)
 

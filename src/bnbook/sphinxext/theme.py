@@ -5,10 +5,13 @@ icons.css draws what the theme's icon script (542 kB) drew, formulas.py sets the
 """
 
 import gettext
+import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import sphinx.locale
+from docutils import nodes
 from myst_nb.sphinx_ext import add_global_html_resources
 from sphinx.application import Sphinx
 from sphinx.config import Config
@@ -32,6 +35,20 @@ UNUSED = {
     *("design-tabs.js", "sphinx-design.min.css"),
 }
 
+# What the theme brings and no page asks for: the script that icons.css stands in for, fonts of icons, maps of
+# minified files.
+UNSENT = shutil.ignore_patterns("fontawesome*", "*.map", *UNUSED)
+
+DESCRIBED = 160  # letters of a page's description, about what search engines show
+
+# What is wrong in the HTML that the theme and its extensions write: a label in English over words of ours, a
+# role that a list may not have within it, cells of a table's head with nothing in them.
+REPAIRS = (
+    (re.compile('<summary aria-label="Toggle hidden content">'), "<summary>"),
+    (re.compile('role="doc-biblioentry"'), 'role="listitem"'),
+    (re.compile(r"<th([^>]*)>(?:&nbsp;|&#160;|\s)*</th>"), r"<td\1></td>"),
+)
+
 # What the theme says in English only, or in poor Korean.
 KOREAN = {
     "By": "지은이",
@@ -52,7 +69,7 @@ KOREAN = {
     "Link to this term": "이 용어의 주소",
     "Main": "책 목차",
     "Page": "이 페이지 목차",
-    "Please activate JavaScript to enable the search functionality.": "검색에는 JavaScript가 필요합니다.",
+    "Please activate JavaScript to enable the search functionality.": "검색에는 JavaScript가 필요하다.",
     "Search this book...": "이 책에서 검색",
     "Show or hide the pages below": "하위 페이지 여닫기",
     "Skip to main content": "본문으로 건너뛰기",
@@ -86,6 +103,7 @@ def setup(app: Sphinx) -> None:
     app.connect("builder-inited", _copy_assets)
     # After the theme's own handlers (500 and 501), which would put their parts back.
     app.connect("html-page-context", _complete_page, priority=900)
+    app.connect("html-page-context", _repair, priority=900)
 
 
 def _configure(app: Sphinx, config: Config) -> None:
@@ -97,6 +115,8 @@ def _configure(app: Sphinx, config: Config) -> None:
 def _speak_korean(app: Sphinx) -> None:
     if app.builder.format == "html" and app.config.language == "ko":
         app.builder.templates.environment.install_gettext_translations(_words(app))
+        # Sphinx's own writer, which makes the links beside headings and figures.
+        sphinx.locale.translators["general", "sphinx"] = _words(app)
 
 
 def _words(app: Sphinx) -> Words:
@@ -122,6 +142,7 @@ def _complete_page(
     address = app.builder.get_target_uri(pagename)
     context["bn_edition"] = app.config.edition
     context["bn_editions"] = _editions(app, context["content_root"], address)
+    context["bn_description"] = _description(app, pagename, doctree)
     context["bn_card"] = _card(app, pagename, address)
     context["bn_notebook"] = context.get("page_source_suffix") == ".ipynb"
     context["theme_search_bar_text"] = "Search this book..."
@@ -156,6 +177,29 @@ def _editions(app: Sphinx, content_root: str, address: str) -> list[dict[str, An
     ]
 
 
+def _repair(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
+    for wrong, right in REPAIRS:
+        if "body" in context:
+            context["body"] = wrong.sub(right, context["body"])
+
+
+def _description(app: Sphinx, pagename: str, doctree: nodes.document | None) -> str:
+    """What search engines show of a page: of a figure its alternative text, else the first paragraph of some
+    length; "" for a page without text of its own."""
+    if figure := getattr(app.env, "bn_figure_pages", {}).get(pagename):
+        return shortened(figure["description"])
+    paragraphs = list(doctree.findall(nodes.paragraph)) if doctree else []
+    texts = [" ".join(one.astext().split()) for one in paragraphs if not one.next_node(nodes.math)]
+    return shortened(next((text for text in texts if len(text) >= DESCRIBED / 4), ""))
+
+
+def shortened(text: str) -> str:
+    """`text` to the last word that fits into a description."""
+    if len(text) <= DESCRIBED:
+        return text
+    return text[:DESCRIBED].rsplit(" ", 1)[0].rstrip(",.:;") + "…"
+
+
 def _card(app: Sphinx, pagename: str, address: str) -> dict[str, str] | None:
     """What Open Graph and Twitter show of a figure's page; they need the site's address."""
     figure = getattr(app.env, "bn_figure_pages", {}).get(pagename)
@@ -170,7 +214,12 @@ def _card(app: Sphinx, pagename: str, address: str) -> dict[str, str] | None:
     }
 
 
-def write_entry_page(html: Path) -> Path:
-    """Write html/index.html, which offers the three editions and forces none."""
+def write_entry_pages(html: Path, site: str) -> None:
+    """Write html/index.html, which offers the three editions and forces none, and html/404.html, which a
+    server shows in the place of a page that is not there, at whatever address: its links begin at `site`."""
     html.mkdir(parents=True, exist_ok=True)
-    return Path(shutil.copyfile(paths.BOOK / "_templates" / "entry.html", html / "index.html"))
+    templates = paths.BOOK / "_templates"
+    shutil.copyfile(templates / "entry.html", html / "index.html")
+    shutil.copyfile(paths.BOOK / "_static" / "favicon.svg", html / "favicon.svg")
+    missing = (templates / "missing.html").read_text(encoding="utf-8").replace("SITE", f"{site.rstrip('/')}/")
+    (html / "404.html").write_text(missing, encoding="utf-8")

@@ -65,7 +65,7 @@ def test_it_trains_and_draws(checkout):
     assert done.returncode == 0, done.stderr
     assert (checkout / "drawn" / "group-norm.svg").exists()
     table = (checkout / "drawn" / "group-norm.csv").read_text().splitlines()
-    assert table[0] == "network,seed,step,accuracy_percent" and len(table) > 20
+    assert table[0] == "network,seed,step,validation_accuracy_percent" and len(table) > 20
 
 
 def test_its_own_tests_pass_and_those_of_every_room(checkout):

@@ -23,7 +23,7 @@ import yaml
 from IPython.display import HTML, SVG
 from matplotlib.figure import Figure as Canvas
 
-from bnbook import claims, files, measures, paper, parent, paths
+from bnbook import claims, columns, files, measures, paper, parent, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
 from bnbook.drawing import TOY, Figure, korean, style
@@ -33,6 +33,8 @@ from bnbook.records import FIELDS
 
 LICENCE = "CC BY 4.0"
 OWN_RUN = "your own run"
+# How what figures say is written in their tables.
+SIGNS = str.maketrans({"×": "x", "±": "+/-", "−": "-", "⁶": "^6", "γ": "gamma", "β": "beta"})
 
 
 def _gathered() -> dict[str, Figure]:
@@ -156,9 +158,14 @@ def _drawn(planned: Exported, results: AllResults, lang: str = "en") -> tuple[Ca
 
 
 def _csv(table: pd.DataFrame) -> bytes:
-    """UTF-8. Where a sign is not ASCII a byte order mark says so: Excel in Korea would read CP949."""
-    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n")
-    return text.encode("ascii" if text.isascii() else "utf-8-sig")
+    """ASCII, which every program reads alike: of UTF-8 Excel in Korea makes CP949, unless a byte order mark
+    stands before it, which others then take for a part of the first name. Raises ValueError for a sign that
+    `SIGNS` has no letters for."""
+    text = table.to_csv(index=False, float_format="%.6g", lineterminator="\n").translate(SIGNS)
+    if not text.isascii():
+        sign = next(sign for sign in text if not sign.isascii())
+        raise ValueError(f"a table has {sign!r}, which is not ASCII: write it otherwise, or add it to SIGNS")
+    return text.encode("ascii")
 
 
 def show(name: str, results: Any = None) -> SVG | HTML:
@@ -195,7 +202,8 @@ def _beside(pictures: dict[str, str]) -> str:
 
 
 def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
-    """Export what is out of date and write manifest.json: {id: {title, hash, data, files, records}}.
+    """Export what is out of date and write manifest.json: {id: {title, hash, data, files, records}}, and what
+    the columns of the CSV files mean (`columns.metadata`).
 
     A figure whose content hash is that of a committed one is not drawn again: its files are copied.
     """
@@ -219,6 +227,7 @@ def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
             "records": [str(file) for file in planned.records],
         }
     files.write(folder / "manifest.json", json.dumps(now, indent=1, ensure_ascii=False) + "\n")
+    files.write(folder / columns.METADATA, columns.metadata(folder / f"{name}.csv" for name in now))
     return now
 
 

@@ -11,6 +11,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import Rows, tidy
 
 Drawn = tuple[Canvas, pd.DataFrame]
 
@@ -47,30 +48,34 @@ def sgd(_: None = None) -> Drawn:
     a, b = np.meshgrid(np.linspace(-1.9, 2.3, 120), np.linspace(-1.5, 2.9, 120))
     loss = np.mean((x @ np.stack([a.ravel(), b.ravel()]) - y[:, None]) ** 2, axis=0).reshape(a.shape) / 2
     start = np.array([-1.3, 0.3])
+    lowest = np.linalg.lstsq(x, y, rcond=None)[0]
     figure, (left, right) = style.panels(3.9, 1, 2, sharex=True, sharey=True)
     for ax in (left, right):
         ax.contour(a, b, loss, levels=np.geomspace(0.55, 9, 9), colors=PALE, linewidths=0.9)
-        ax.plot(*np.linalg.lstsq(x, y, rcond=None)[0], marker="*", ms=11, color=INK, mew=0)
+        ax.plot(*lowest, marker="*", ms=11, color=INK, mew=0)
         ax.set(xticks=[], yticks=[], aspect="equal", xlim=(-1.9, 2.3), ylim=(-1.5, 2.9))
         ax.spines[["left", "bottom"]].set_visible(False)
         ax.set_xlabel(r"$\Theta_1$")
     left.set_ylabel(r"$\Theta_2$")
-    rows = []
+    rows: Rows = []
+
+    def walk(panel: str, path: str, points: list[np.ndarray], batch: int | None = None) -> None:
+        for step, (theta1, theta2) in enumerate(points):
+            rows.append({"panel": panel, "path": path, "mini_batch": batch, "step": step})
+            rows[-1] |= {"theta1": theta1, "theta2": theta2}
 
     style.heading(left, "One step", "where each mini-batch would go")
     batches = [rng.choice(n, m, replace=False) for _ in range(25)]
-    for batch in batches:
+    for number, batch in enumerate(batches, start=1):
         end = start - 1.5 * lr * gradient(start, batch)
         left.plot(*np.transpose([start, end]), color=PLAIN, lw=0.8, alpha=0.45)
         left.plot(*end, ".", color=PLAIN, ms=4, alpha=0.6)
-        rows.append(
-            {"panel": "one step", "path": "mini-batch", "step": 1, "theta1": end[0], "theta2": end[1]}
-        )
+        walk("one step", "mini-batch", [start, end], number)
     end = start - 1.5 * lr * gradient(start)
     left.annotate(
         "", end, start, arrowprops={"arrowstyle": "-|>", "color": BN, "lw": 2.2, "shrinkA": 0, "shrinkB": 0}
     )
-    rows.append({"panel": "one step", "path": "all data", "step": 1, "theta1": end[0], "theta2": end[1]})
+    walk("one step", "all data", [start, end])
     left.plot(*start, "o", color=INK, ms=5)
 
     style.heading(right, f"{steps} steps", "noisy, yet down to the lowest loss (★)")
@@ -80,14 +85,11 @@ def sgd(_: None = None) -> Drawn:
             batch = rng.choice(n, m, replace=False) if name == "mini-batch" else slice(None)
             path.append(path[-1] - lr * gradient(path[-1], batch))
         right.plot(*np.transpose(path), "-o", color=colour, lw=width, ms=2.5, mew=0)
-        rows += [
-            {"panel": f"{steps} steps", "path": name, "step": step, "theta1": point[0], "theta2": point[1]}
-            for step, point in enumerate(path)
-        ]
+        walk(f"{steps} steps", name, path)
     right.plot(*start, "o", color=INK, ms=5, zorder=4)
     style.labels(right, [(f"mini-batches of {m}", PLAIN), (f"all {n} examples", BN)], 0.99, 0.16)
     style.labels(left, [("each of 25 mini-batches", PLAIN), ("all examples", BN)], 0.99, 0.16)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(path=rows, lowest_loss=[{"theta1": lowest[0], "theta2": lowest[1]}])
 
 
 # Internal covariate shift
@@ -102,12 +104,13 @@ def covariate_shift(_: None = None) -> Drawn:
     figure, (chain, plot) = style.panels(4.6, 2, 1, height_ratios=[chain_height, 2])
     _draw_chain(chain)
     at = np.linspace(-9, 5, 500)
-    rows = []
+    rows, curves, bars = [], [], []
     plot.axvspan(-2, 2, color=GREEN, alpha=0.1, lw=0)
     plot.text(0, 3.72, "the sigmoid is steep here", ha="center", color=GREEN, fontsize=SMALL, va="center")
     for index, (step, values) in enumerate(inputs.items()):
         base = len(inputs) - 1 - index
         height = density(values, at, 0.28)
+        curves += [{"step": step, "input": x, "density": y} for x, y in zip(at, height, strict=True)]
         height = 1.15 * height / height.max()
         colour = (PLAIN, YELLOW, WU)[index]
         plot.fill_between(at, base, base + height, color=colour, alpha=0.55, lw=0, zorder=index + 2)
@@ -115,6 +118,7 @@ def covariate_shift(_: None = None) -> Drawn:
         plot.plot([values.mean()] * 2, [base, base + 0.32], color=INK, lw=1.6, zorder=index + 3)
         plot.text(at[0], base + 0.16, f"step {step:,}", fontweight="bold", color=colour, fontsize=10)
         rows += [{"step": step, "example": k, "input": value} for k, value in enumerate(values, start=1)]
+        bars.append({"step": step, "input": values.mean()})
     means = [values.mean() for values in inputs.values()]
     plot.plot(means, [len(inputs) - 0.84 - k for k in range(len(inputs))], ":", color=INK, lw=1.1, zorder=9)
     plot.set(
@@ -124,7 +128,7 @@ def covariate_shift(_: None = None) -> Drawn:
         xlabel="input of one sigmoid of layer 2, over all examples (bar: mean)",
     )
     plot.spines["left"].set_visible(False)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(example=rows, density=curves, mean=bars)
 
 
 def _train_chain(examples: int = 400, units: int = 30, lr: float = 1.2) -> dict[int, np.ndarray]:
@@ -214,9 +218,7 @@ def saturation(_: None = None) -> Drawn:
         top.text(side, 0.5, "saturated", ha="center", va="center", color=GREY)
         words = "almost no\ngradient\npasses" if style.is_narrow() else "almost no\ngradient passes"
         middle.text(side, 0.075, words, ha="center", color=GREY, fontsize=SMALL)
-    words = []
-    rows = [{"curve": "sigmoid", "x": a, "y": b} for a, b in zip(x, sigmoid(x), strict=True)]
-    rows += [{"curve": "slope", "x": a, "y": b} for a, b in zip(x, slope(x), strict=True)]
+    words, densities, mean_slopes = [], [], []
     for index, (name, mean, std, colour) in enumerate(groups):
         base = len(groups) - 1 - index
         height = normal(x, mean, std)
@@ -225,14 +227,17 @@ def saturation(_: None = None) -> Drawn:
         bottom.fill_between(x, base, curve, color=colour, alpha=0.5, lw=0)
         bottom.plot(x, curve, color=colour, lw=1.4)
         words.append(f"{name}\nmean slope {mean_slope:.3f}")
-        rows += [{"curve": name, "x": a, "y": b} for a, b in zip(x, height, strict=True)]
+        own = {"distribution": name}
+        densities += [own | {"x": a, "density": b} for a, b in zip(x, height, strict=True)]
+        mean_slopes.append(own | {"slope": mean_slope})
     bottom.set(ylim=(0, 3), xlim=(-10, 10), xticks=[-8, -4, 0, 4, 8])
     bottom.set_yticks([2.35, 1.35, 0.35], words, linespacing=1.4)
     bottom.set_xlabel(r"input of the sigmoid, $x$")
     bottom.set_title("Where the inputs lie", fontsize=SMALL + 0.5, color=GREY)
     bottom.tick_params(axis="y", length=0)
     bottom.spines["left"].set_visible(False)
-    return figure, pd.DataFrame(rows)
+    curves = [{"x": a, "sigmoid": b, "slope": c} for a, b, c in zip(x, sigmoid(x), slope(x), strict=True)]
+    return figure, tidy(curve=curves, density=densities, mean=mean_slopes)
 
 
 def normal(x: np.ndarray, mean: float, std: float) -> np.ndarray:
@@ -290,11 +295,14 @@ def batchnorm(_: None = None) -> Drawn:
     )
     ax.spines["left"].set_visible(False)
     style.heading(words, "One unit, one mini-batch", f"{len(values)} examples, a dot each")
+    columns = ("wu", "centred", "x_hat", "y")
     rows = [
-        {"example": k, "wu": a, "centred": b, "normalized": c, "y": d}
-        for k, (a, b, c, d) in enumerate(points.T, start=1)
+        {"example": k} | dict(zip(columns, values, strict=True)) for k, values in enumerate(points.T, start=1)
     ]
-    return figure, pd.DataFrame(rows)
+    mean, std = (
+        dict(zip(columns, found, strict=True)) for found in (points.mean(axis=1), points.std(axis=1))
+    )
+    return figure, tidy(example=rows, mean=[mean], std=[std])
 
 
 FIGURES = [

@@ -69,7 +69,8 @@ def inception(_: None = None) -> Drawn:
         YELLOW,
         (["3×3 conv, stride 2", "BN", "ReLU"], ["3×3 max, stride 2"]),
     )
-    return figure, pd.DataFrame([vars(stage) for stage in found])
+    table = pd.DataFrame([vars(stage) for stage in found])
+    return figure, table.rename(columns={"kind": "block", "side": "side_pixels"})
 
 
 def _draw_chain(ax: Axes, found: list[Stage]) -> None:
@@ -184,7 +185,7 @@ def learning_rates(_: None = None) -> Drawn:
         right.plot(time, travelled, color=colour, lw=1.8)
         right.plot(time[-1], travelled[-1], "o", color=colour, ms=4)
         rows += [
-            {"schedule": name, "epoch": t, "rate": a, "sum": b}
+            {"schedule": name, "epoch": t, "learning_rate_ratio": a, "sum_of_rates": b}
             for t, a, b in zip(time, rate, travelled, strict=True)
         ]
     left.set_yscale("log")

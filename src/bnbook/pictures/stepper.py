@@ -7,6 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import GREY, INK, PALE, SMALL, WU, YELLOW
+from bnbook.drawing.tables import tidy
 
 # Examples 1, 3, 5, 7 should come out at -1, the others at 1. Most are in that order, and gamma and beta could
 # do the rest; 7 and 8 are not, and there the gradient with respect to x is largest.
@@ -80,7 +81,9 @@ def lines(_: None = None) -> tuple[Canvas, pd.DataFrame]:
     fifth.set_xticks(range(RANGE[0], RANGE[1] + 1, 2))
     fifth.set_xlabel("value (a row for each of the eight examples)")
     columns = {"x": x, "target": targets, **{name: found[name] for name in ("x_hat", "y", "d_y", "d_x")}}
-    return figure, pd.DataFrame({"example": range(1, len(x) + 1), **columns})
+    examples = pd.DataFrame({"example": range(1, len(x) + 1), **columns}).to_dict("records")
+    whole = {"mean": mean, "variance": found["variance"], "gamma": gamma, "beta": beta, "loss": loss}
+    return figure, tidy(example=examples, mini_batch=[whole])
 
 
 def _points(ax: Axes, values: np.ndarray, targets: np.ndarray | None = None) -> None:

@@ -33,7 +33,7 @@ from bnbook import figures, files, paths
 from bnbook.drawing import korean
 from bnbook.figures import LICENCE
 from bnbook.paper import LANGUAGES
-from bnbook.sphinxext import data, numbers
+from bnbook.sphinxext import columns, data, numbers
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import HANGUL, beside, joined, languages, pair
 from bnbook.sphinxext.html import inline, tag
@@ -173,6 +173,8 @@ class FigureDirective(SphinxDirective):
             box += self.places(name)
         box += self.links(name, own_page)
         box += nodes.raw("", cite_box(name, found, content_hash, self.env.app), format="html")
+        if own_page:
+            box += columns.box(self.env, _folder(self.env.app) / f"{name}.csv")
         return [box]
 
     def figure(self, name: str, found: Texts, *, numbered: bool) -> nodes.Element:
@@ -562,6 +564,7 @@ def _ship(app: Sphinx, exception: Exception | None) -> None:
         records = json.dumps(exported["records"], indent=1)
         (out / "figures" / f"{name}.records.json").write_text(records, encoding="utf-8")
         shutil.copyfile(figures.source(name), out / code_file(name))
+    columns.ship(out / "figures", list(app.bn_figures))
 
 
 def setup(app: Sphinx) -> None:

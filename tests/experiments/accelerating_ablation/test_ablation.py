@@ -128,7 +128,7 @@ def test_the_line_of_the_seeds_that_learned(synthetic):
     assert measures.goal(results) < measures.goal(synthetic) - 10
     assert measures.learned_goal(results) == pytest.approx(target(others))
     figure, table = ablation_figures.undo_one(results)
-    assert len(figure.axes) == 3 and table["quantity"].nunique() == 3
+    assert len(figure.axes) == 3 and table["target_percent"].nunique() == 2
 
 
 def test_numbers(synthetic):

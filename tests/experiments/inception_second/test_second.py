@@ -416,6 +416,7 @@ def test_figures_of_the_first_epochs(synthetic):
     cases = ((first_epochs.precision, synthetic, 16), (first_epochs.initial, synthetic, 48))
     for draw, results, rows in (*cases, (first_epochs.initial, narrow, 24)):
         canvas, table = draw(results)
+        table = table[table["kind"] == "run"]
         assert len(table) == rows and len(canvas.axes) == (2 if rows == 48 else 1)
         values = table["validation_accuracy_percent"]
         for ax in canvas.axes:
@@ -533,7 +534,7 @@ def test_the_survival_curve():
     assert all_of_them.low == pytest.approx(0.025 ** (1 / 10))  # ten of ten, two-sided 95%
     canvas, table = first_epochs.survival(protocol.Results(CPU, {"survival": cells}))
     assert len(canvas.axes) == 1
-    shares = table.set_index(["network", "learning_rate"])["learn_percent"]
+    shares = table.set_index(["network", "learning_rate"])["learned_percent"]
     assert shares["without BN", 0.1] == 100 and shares["without BN", 0.2] == 0
     assert shares["with BN", 3.2] == 100 and shares["with BN", 6.4] == 0
 
@@ -541,7 +542,7 @@ def test_the_survival_curve():
 def test_the_survival_curve_at_the_full_width(synthetic):
     canvas, table = first_epochs.survival(synthetic)
     assert len(canvas.axes) == 2
-    shares = table.set_index(["width", "network", "learning_rate"])["learn_percent"]
+    shares = table.set_index(["width", "network", "learning_rate"])["learned_percent"]
     assert shares[SMOKE.width, "with BN", 0.8] == 100 and shares[1.0, "with BN", 0.8] == 50
 
 
@@ -561,21 +562,22 @@ def test_the_instrument_moves_crossings_by_what_its_curves_differ(ended):
 
 def test_figures_of_the_main_stage(ended):
     canvas, table = figures.test_accuracy(ended)
-    assert set(table["network"]) == {ARMS[name].name for name in figures.FIVE}
+    assert set(table["network"].dropna()) == {ARMS[name].name for name in figures.FIVE}
     _, table = figures.reached(ended)
-    at_chance = table[(table["network"] == "BN-x30") & ~table["reached"]]
+    table = table[table["kind"] == "run"]
+    at_chance = table[(table["network"] == "BN-x30") & (table["reached"] == False)]  # noqa: E712
     assert at_chance["seed"].tolist() == [20] and len(table) == 3 * 8 + 2 * 5
     canvas, table = figures.times_the_steps(ended)
     words = [text.get_text() for text in canvas.axes[0].texts]
     assert {"paper 2.3", "paper 14.8", "paper 6.3"} <= set(words)
-    ratio = table[(table["fast"] == "BN-x5") & (table["slow"] == "Inception")].set_index("accuracy_percent")
-    assert ratio["times"][70] == pytest.approx(
+    ratio = table.query("kind == 'mean' and fast_network == 'BN-x5' and slow_network == 'Inception'")
+    assert ratio.set_index("test_accuracy_percent")["steps_ratio"][70] == pytest.approx(
         measures.speedup(ended, "inception", "bn_x5").interval.estimate, rel=0.1
     )
     canvas, table = figures.ends(ended)
     notes = [text.get_text() for text in canvas.axes[0].texts]
     assert "82.0%; 1 of 5 at chance" in notes and "3 of 3 at chance" in notes
-    assert len(table) == sum(ARMS[name].seeds for name in figures.ENDS)
+    assert sum(table["kind"] == "run") == sum(ARMS[name].seeds for name in figures.ENDS)
 
 
 # The ablation: made-up networks that end a little lower with one change undone
@@ -635,6 +637,7 @@ def test_the_ablations_records_are_found_by_seed(undone, monkeypatch):
 
 def test_the_figure_of_the_ablation(undone):
     canvas, table = figures_of_changes.undo_one(undone)
-    assert len(table) == 7 * 6
-    assert table.groupby("change")["points"].mean()["no Dropout"] == pytest.approx(1.0)
+    runs = table[table["kind"] == "run"]
+    assert len(runs) == 7 * 6
+    assert runs.groupby("change")["difference_points"].mean()["no Dropout"] == pytest.approx(1.0)
     assert len(canvas.axes[0].get_yticklabels()) == 7

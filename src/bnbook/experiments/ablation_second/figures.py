@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from bnbook import stats
 from bnbook.drawing import style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE
+from bnbook.drawing.tables import tidy
 from bnbook.experiments.ablation_second import measures as ablation
 from bnbook.experiments.ablation_second.protocol import CHANGES, Results
 from bnbook.experiments.inception_second.figures import beside
@@ -18,7 +19,7 @@ def undo_one(results: Results) -> tuple[Figure, pd.DataFrame]:
     gains, family = ablation.gains(results), ablation.judged(results)
     left.axvline(0, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     right.axvline(1, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
-    table = []
+    seeds, means = [], []
     for index, change in enumerate(CHANGES):
         values = gains[change]
         alone = stats.mean_interval(values) if change not in family else family[change].interval
@@ -26,10 +27,16 @@ def undo_one(results: Results) -> tuple[Figure, pd.DataFrame]:
         left.plot(values, beside(index, len(values)), "o", color=BN, ms=4.5, mew=0, alpha=0.75)
         times = ablation.slowdown(results, change).interval
         _interval(right, index, times, GREEN)
-        table += [
-            {"change": CHANGES[change], "seed": record.seed, "points": value}
-            | {"times_the_steps": times.estimate, "low": times.low, "high": times.high}
+        own = {"change": CHANGES[change]}
+        seeds += [
+            own | {"seed": record.seed, "difference_points": value}
             for record, value in zip(results.main[change], values, strict=True)
+        ]
+        means += [
+            own | {"difference_points": alone.estimate, "low_points": alone.low, "high_points": alone.high},
+            own
+            | {"target_percent": results.choice.target, "steps_ratio": times.estimate}
+            | {"low_ratio": times.low, "high_ratio": times.high},
         ]
     right.set_xscale("log", base=2)
     style.plain_log(right.xaxis)
@@ -44,7 +51,7 @@ def undo_one(results: Results) -> tuple[Figure, pd.DataFrame]:
         ax.grid(axis="x", color=PALE, lw=0.6)
         ax.set_axisbelow(True)
         ax.tick_params(axis="y", length=0)
-    return figure, pd.DataFrame(table)
+    return figure, tidy(run=seeds, mean=means)
 
 
 def _interval(ax: Axes, place: int, found: stats.Interval, colour: str) -> None:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE
+from bnbook.drawing.tables import Rows, tidy
 from bnbook.experiments.accelerating_ablation import measures as ablation
 from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL
 from bnbook.experiments.protocol import ChosenResults as Results
@@ -24,9 +25,10 @@ def undo_one(results: Results) -> Drawn:
     figure, axes = style.panels(
         4.7 if style.is_narrow() else 4.0, 1, 1 + len(lines), sharey=True, gridspec_kw={"wspace": 0.08}
     )
-    table = [_gains(axes[0], results)]
+    runs, means = _gains(axes[0], results)
     for ax, line in zip(axes[1:], lines, strict=True):
-        table.append(_slowdowns(ax, results, line))
+        further = _slowdowns(ax, results, line)
+        runs, means = runs + further[0], means + further[1]
     style.heading(axes[0], "Adds to accuracy", "line: simultaneous 95% interval")
     style.heading(axes[1], "Saves steps", "hollow: never reached")
     if len(lines) > 1:
@@ -37,19 +39,19 @@ def undo_one(results: Results) -> Drawn:
         ax.grid(axis="x", color=PALE, lw=0.6)
         ax.set_axisbelow(True)
         ax.tick_params(axis="y", length=0)
-    return figure, pd.concat(table, ignore_index=True)
+    return figure, tidy(run=runs, mean=means)
 
 
-def _gains(ax: Axes, results: Results) -> pd.DataFrame:
+def _gains(ax: Axes, results: Results) -> tuple[Rows, Rows]:
     gains, intervals = ablation.gains(results), ablation.gain_intervals(results)
     ax.axvline(0, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     for index, change in enumerate(CHANGES):
         _row(ax, index, gains[change], intervals[change], BN, [True] * len(gains[change]))
     ax.set(xlabel="points", xlim=_range(gains, 0.0, 0.5))
-    return _rows(gains, "points of best accuracy")
+    return _rows("difference", "points", gains, intervals)
 
 
-def _slowdowns(ax: Axes, results: Results, line: float) -> pd.DataFrame:
+def _slowdowns(ax: Axes, results: Results, line: float) -> tuple[Rows, Rows]:
     ratios = {change: np.exp(logs) for change, logs in ablation.log_ratios(results, line).items()}
     intervals = ablation.ratio_intervals(results, line)
     full = ablation.crossings(results, FULL, line)
@@ -65,24 +67,27 @@ def _slowdowns(ax: Axes, results: Results, line: float) -> pd.DataFrame:
     ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
     ax.minorticks_off()
     ax.set(xlabel=f"× steps to {line:.2f}%", xlim=(low, high))
-    return _rows(ratios, f"steps to {line:.2f}%, undone / BN-x5", reached)
+    runs, means = _rows("steps", "ratio", ratios, intervals)
+    for row, ok in zip(runs, (ok for change in ratios for ok in reached[change]), strict=True):
+        row["reached"] = ok
+    return [{"target_percent": line} | row for row in runs], [{"target_percent": line} | row for row in means]
 
 
 def _rows(
-    values: dict[str, np.ndarray], quantity: str, reached: dict[str, list[bool]] | None = None
-) -> pd.DataFrame:
-    """A line of the CSV for each change and seed."""
-    return pd.DataFrame(
-        {
-            "quantity": quantity,
-            "change": CHANGES[change],
-            "seed": seed,
-            "value": value,
-            "reached": reached is None or reached[change][seed],
-        }
+    name: str, unit: str, values: dict[str, np.ndarray], intervals: dict[str, Interval]
+) -> tuple[Rows, Rows]:
+    """A row of the CSV for each change and seed; and one for each change, with mean and interval."""
+    runs = [
+        {"change": CHANGES[change], "seed": seed, f"{name}_{unit}": value}
         for change, found in values.items()
         for seed, value in enumerate(found)
-    )
+    ]
+    means = [
+        {"change": CHANGES[change], f"{name}_{unit}": found.estimate}
+        | {f"low_{unit}": found.low, f"high_{unit}": found.high}
+        for change, found in ((change, intervals[change]) for change in values)
+    ]
+    return runs, means
 
 
 def _row(ax: Axes, place: int, values: np.ndarray, found: Interval, colour: str, reached: list[bool]) -> None:

@@ -8,6 +8,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import tidy
 from bnbook.experiments.algorithm1_line_by_line import measures as algorithm1
 from bnbook.experiments.algorithm1_line_by_line.protocol import DTYPES, IMPLEMENTATIONS, INPUTS, VARIANCES
 from bnbook.experiments.protocol import Results
@@ -18,6 +19,7 @@ NAMES = {"ours": "this book's", "torch": "torch", "printed": "as printed", "naiv
 COLOURS = {"ours": BN, "torch": WU, "printed": YELLOW, "naive": PLAIN}
 MARKERS = {"ours": "o", "torch": "D", "printed": "s", "naive": "X"}
 VARIANCE_NAMES = {"naive": r"$E[x^2] - E[x]^2$", "deviations": "deviations", "ours": "this book's"}
+VARIANCE_WORDS = {"naive": "naive variance", "deviations": "deviations", "ours": "this book's"}
 VARIANCE_COLOURS = {"naive": PLAIN, "deviations": YELLOW, "ours": BN}
 PRECISIONS = {"float64": 2.0**-53, "float32": 2.0**-24, "bfloat16": 2.0**-8}  # largest error of rounding
 
@@ -195,7 +197,7 @@ def differences(results: Results) -> Drawn:
         ax.plot(strides, errors.T, color=colour, lw=0.8, alpha=0.6, ls=line)
         ax.plot([], [], color=colour, lw=2, ls=line, label=label)
         rows += [
-            {"gradient": name, "seed": seed, "stride": stride, "error": error}
+            {"gradient": name, "seed": seed, "stride_std": stride, "error_ratio": error}
             for seed, found in enumerate(errors)
             for stride, error in zip(strides, found, strict=True)
         ]
@@ -225,8 +227,9 @@ def variance(results: Results) -> Drawn:
             ax.plot(distances, drawn.T, color=colour, lw=0.8, alpha=0.7)
             ax.plot([], [], color=colour, lw=2, label=VARIANCE_NAMES[how])
             rows += [
-                {"dtype": dtype, "variance": how, "seed": seed, "distance": distance, "error": error}
-                for seed, found in enumerate(errors)
+                {"precision": dtype, "method": VARIANCE_WORDS[how], "seed": seed}
+                | {"mean_std": distance, "error_ratio": error}
+                for seed, found in enumerate(drawn)
                 for distance, error in zip(distances, found, strict=True)
             ]
         ax.axhline(1, color=GREY, lw=0.8, ls=":")
@@ -248,7 +251,7 @@ def precision(results: Results) -> Drawn:
     """Errors of y and of dl/dx by input, precision and way of computing."""
     figure, axes = style.panels(6.4, 2, 3, stacked=False, sharey=True, sharex=True)
     places = np.arange(len(INPUTS))
-    rows = []
+    rows, medians = [], []
     for line, (what, title) in enumerate((("y", "Output"), ("d_x", "Gradient"))):
         for ax, dtype in zip(axes[line], DTYPES, strict=True):
             ax.axvline(PRECISIONS[dtype], color=GREY, lw=0.8, ls=":")
@@ -256,9 +259,10 @@ def precision(results: Results) -> Drawn:
                 errors = np.array(
                     [algorithm1.finals(results, name, f"{way}.{dtype}.{what}") for name in INPUTS]
                 )
-                middle = np.median(errors, axis=1)
+                # An error of exactly 0 has no place on a logarithmic axis.
+                middle = np.maximum(np.median(errors, axis=1), 1e-17)
                 ax.scatter(
-                    np.maximum(middle, 1e-17),
+                    middle,
                     places + 0.18 * (1.5 - number),
                     s=19,
                     marker=MARKERS[way],
@@ -266,10 +270,15 @@ def precision(results: Results) -> Drawn:
                     lw=0,
                     zorder=3,
                 )
+                own = {"quantity": title.lower(), "precision": dtype, "method": NAMES[way]}
                 rows += [
-                    {"what": what, "dtype": dtype, "way": way, "input": name, "seed": seed, "error": error}
+                    own | {"input": name, "seed": seed, "error_ratio": error}
                     for name, found in zip(INPUTS, errors, strict=True)
                     for seed, error in enumerate(found)
+                ]
+                medians += [
+                    own | {"input": name, "error_ratio": value}
+                    for name, value in zip(INPUTS, middle, strict=True)
                 ]
             style.heading(ax, f"{title}, {dtype}" if ax is axes[line, 0] else dtype)
             ax.grid(axis="x", color=PALE, lw=0.6)
@@ -295,7 +304,8 @@ def precision(results: Results) -> Drawn:
     figure.legend(
         handles=handles, loc="outside upper center", ncols=style.columns(4), frameon=False, fontsize=SMALL
     )
-    return figure, pd.DataFrame(rows)
+    rounding = [{"precision": dtype, "error_ratio": error} for dtype, error in PRECISIONS.items()]
+    return figure, tidy(run=rows, median=medians, rounding=rounding)
 
 
 def _plain(ax: Axes) -> None:

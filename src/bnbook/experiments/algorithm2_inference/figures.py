@@ -8,6 +8,7 @@ from matplotlib.ticker import FuncFormatter
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import Rows, averaged, tidy
 from bnbook.experiments.algorithm2_inference import measures as algorithm2
 from bnbook.experiments.algorithm2_inference.protocol import LAGGING, LR, MODES, MOVING
 from bnbook.experiments.protocol import Results
@@ -58,7 +59,7 @@ def companions(_: None = None) -> Drawn:
     centre, spread, image, draws = 2.0, 1.5, 3.6, 300
     others = {"all training images": 400, "a batch of 60": 59, "a batch of 8": 7, "another 8": 7, "alone": 0}
     figure, (left, right) = style.panels(3.6, 1, 2, sharey=True, width_ratios=[1.35, 1])
-    rows = []
+    values, batches, normalized = [], [], []
     for line, (name, count) in enumerate(others.items()):
         fixed = name == "all training images"
         found = [np.append(rng.normal(centre, spread, count), image) for _ in range(1 if fixed else draws)]
@@ -74,10 +75,9 @@ def companions(_: None = None) -> Drawn:
         )
         for ax, place in ((left, image), (right, hats[0])):
             ax.plot(place, line, "o", ms=7, color=PLAIN, mec="white", mew=0.8, zorder=3)
-        rows += [
-            {"statistics": name, "mean": x.mean(), "std": x.std(), "x_hat": h}
-            for x, h in zip(found, hats, strict=True)
-        ]
+        values += [{"statistics": name, "x": x} for x in shown[:-1]]
+        batches.append({"statistics": name, "x": mean, "std": deviation})
+        normalized += [{"statistics": name, "x": image, "x_hat": hat} for hat in hats]
     right.axvline((image - centre) / spread, color=PALE, lw=1, zorder=0)
     left.set(
         yticks=range(len(others)), yticklabels=others, xlabel="$x$, the value of one unit", ylim=(4.6, -0.5)
@@ -88,7 +88,7 @@ def companions(_: None = None) -> Drawn:
     for ax in (left, right):
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(value=values, mean=batches, image=normalized)
 
 
 def trailing(_: None = None) -> Drawn:
@@ -117,8 +117,18 @@ def trailing(_: None = None) -> Drawn:
     lines = [("the mean as it is", BN)] + [(name, colour) for name, (colour, _) in averages.items()]
     style.labels(ax, lines, 0.98, 0.42)
     _plain(ax)
-    table = {"step": steps, "truth": truth, "mini-batch": looks}
-    return figure, pd.DataFrame(table | {name: values for name, (_, values) in averages.items()})
+
+    def rows(values: np.ndarray, every: int = 1) -> Rows:
+        return [{"step": s, "mean": v} for s, v in zip(steps[::every], values[::every], strict=True)]
+
+    return figure, tidy(
+        truth=rows(truth),
+        mini_batch=rows(looks, 4),
+        average=[
+            {"statistics": name} | row for name, (_, values) in averages.items() for row in rows(values)
+        ],
+        algorithm_2=[{"step": steps[-1], "mean": after}],
+    )
 
 
 def _moving(values: np.ndarray, momentum: float) -> np.ndarray:
@@ -152,9 +162,12 @@ def training(results: Results) -> Drawn:
                 if not own:
                     shown = np.where(other > 0, other, np.nan)
                     axes[1, index].plot(steps, shown, color=COLOURS[mode], lw=0.9, alpha=0.8)
+                if own and index:
+                    continue  # it is drawn in both columns
                 rows += [
-                    {"statistics": NAMES[mode], "seed": record.seed, "step": s, "error": e, "disagreement": d}
-                    for s, e, d in zip(steps, wrong, other, strict=True)
+                    {"statistics": NAMES[mode], "seed": record.seed, "step": step}
+                    | {"test_error_percent": error, "disagreement_percent": unlike}
+                    for step, error, unlike in zip(steps, wrong, other, strict=True)
                 ]
         style.heading(axes[0, index], title, "test errors (%), a line a seed")
         style.heading(axes[1, index], "", "answers unlike Algorithm 2's (%)")
@@ -178,7 +191,7 @@ def ends(results: Results) -> Drawn:
     modes = [mode for mode in NAMES if mode in MODES and mode != "population"]
     figure = style.figure(5.4 if style.is_narrow() else 4.1)
     ax = figure.subplots()
-    rows = []
+    rows, means = [], []
     for line, mode in enumerate(modes):
         other = algorithm2.ends(results, f"{mode}_disagreement")
         right = algorithm2.ends(results, f"{mode}_accuracy")
@@ -189,9 +202,11 @@ def ends(results: Results) -> Drawn:
             1.03, line, f"{right.mean():.2f}", transform=ax.get_yaxis_transform(), va="center", fontsize=SMALL
         )
         rows += [
-            {"statistics": NAMES[mode], "seed": seed, "disagreement": d, "accuracy": a}
+            {"statistics": NAMES[mode], "seed": seed, "disagreement_percent": d, "test_accuracy_percent": a}
             for seed, (d, a) in enumerate(zip(other, right, strict=True))
         ]
+        means.append({"statistics": NAMES[mode], "disagreement_percent": shown.mean()})
+        means[-1]["test_accuracy_percent"] = right.mean()
     ax.annotate(
         "accuracy (%)",
         (1.03, (len(modes) - 1) / 2),
@@ -212,7 +227,8 @@ def ends(results: Results) -> Drawn:
     own = algorithm2.ends(results, "population_accuracy").mean()
     style.heading(ax, "At the end of training", f"dots: seeds, bar: mean; Algorithm 2 itself: {own:.2f}%")
     _plain(ax)
-    return figure, pd.DataFrame(rows)
+    means.append({"statistics": NAMES["population"], "test_accuracy_percent": own})
+    return figure, tidy(run=rows, mean=means)
 
 
 def lag(results: Results) -> Drawn:
@@ -221,7 +237,7 @@ def lag(results: Results) -> Drawn:
     judged, rates = algorithm2.highest_rate(results), algorithm2.learning_rates(results)
     learned = [lr for lr in rates if lr <= judged]
     figure, (left, right) = style.panels(3.9, 1, 2, sharey=True)
-    rows = []
+    runs, over_steps = [], []
     for mode in LAGGING:
         colour = COLOURS[mode]
         found = [algorithm2.missed(record, mode) for record in algorithm2.lagging(results, LR)]
@@ -235,11 +251,16 @@ def lag(results: Results) -> Drawn:
         right.plot(learned, [np.mean(means[lr]) for lr in learned], color=colour, lw=1.8)
         for lr in rates:
             right.scatter([lr] * len(means[lr]), means[lr], color=colour, s=9, alpha=0.5, lw=0)
-        rows += [
-            {"momentum": NAMES[mode], "lr": lr, "seed": record.seed, "step": step, "missed_points": value}
+        runs += [
+            {"statistics": NAMES[mode], "learning_rate": LR, "seed": record.seed, "step": step}
+            | {"missed_points": value}
+            for record, path in zip(algorithm2.lagging(results, LR), found, strict=True)
+            for step, value in zip(*path, strict=True)
+        ]
+        over_steps += [
+            {"statistics": NAMES[mode], "learning_rate": lr, "seed": record.seed, "missed_points": value}
             for lr in rates
-            for record in algorithm2.lagging(results, lr)
-            for step, value in zip(*algorithm2.missed(record, mode), strict=True)
+            for record, value in zip(algorithm2.lagging(results, lr), means[lr], strict=True)
         ]
     left.axvline(algorithm2.STARTED, color=GREY, lw=0.8, ls="--", zorder=0)
     right.axvline(judged, color=GREY, lw=0.8, ls="--", zorder=0)
@@ -256,7 +277,15 @@ def lag(results: Results) -> Drawn:
     style.heading(left, f"Learning rate {LR:g}", "thin: seeds; line: their mean")
     style.heading(right, "By learning rate", f"mean from step {algorithm2.STARTED} on; dots: seeds")
     _key(right, tuple(LAGGING))
-    return figure, pd.DataFrame(rows)
+    alike, missed = ["statistics", "learning_rate"], ["missed_points"]
+    return figure, tidy(
+        run=runs,
+        mean=averaged("mean", runs, [*alike, "step"], missed),
+        run_over_steps=over_steps,
+        mean_over_steps=averaged("mean", over_steps, alike, missed),
+        counted_from=[{"step": algorithm2.STARTED}],
+        judged=[{"learning_rate": judged}],
+    )
 
 
 def small_batches(results: Results) -> Drawn:
@@ -276,9 +305,10 @@ def small_batches(results: Results) -> Drawn:
             for size, value in zip(sizes, values, strict=True):
                 ax.scatter([size] * len(value), value, color=colour, s=12, alpha=0.6, lw=0)
         rows += [
-            {"m": size, "estimate": words, "seed": seed, "variance": v, "error": e}
-            for size, vs, es in zip(sizes, variances, wrong, strict=True)
-            for seed, (v, e) in enumerate(zip(vs, es, strict=True))
+            {"batch_size": size, "method": words, "seed": seed}
+            | {"variance_ratio": variance, "error_ratio": ratio, "test_error_percent": 100 * error}
+            for size, *columns in zip(sizes, variances, ratios, wrong, strict=True)
+            for seed, (variance, ratio, error) in enumerate(zip(*columns, strict=True))
         ]
     for ax in (left, right):
         ax.set_xscale("log", base=2)
@@ -291,7 +321,11 @@ def small_batches(results: Results) -> Drawn:
     style.heading(left, "The variance", "pale: (m−1)/m; dots: seeds")
     style.heading(right, "The errors", "below 1: fewer than with m/(m−1)")
     left.legend(frameon=False, fontsize=SMALL, loc="lower right", labelcolor="linecolor", handlelength=1.2)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(
+        run=rows,
+        mean=averaged("mean", rows, ["batch_size", "method"], ["variance_ratio", "error_ratio"]),
+        theory=[{"batch_size": size, "variance_ratio": (size - 1) / size} for size in m],
+    )
 
 
 def _key(ax: Axes, modes: tuple[str, ...]) -> None:

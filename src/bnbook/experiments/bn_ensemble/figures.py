@@ -9,6 +9,7 @@ from scipy.stats import norm
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import averaged, tidy
 from bnbook.experiments.bn_ensemble import measures as ensemble
 from bnbook.experiments.bn_ensemble.measures import CROPS, GROUPS, LEAST
 from bnbook.experiments.protocol import ChosenResults as Results
@@ -44,10 +45,10 @@ def size(results: Results) -> Drawn:
                 ax.scatter(places, errors, s=10, alpha=0.4, lw=0.7, facecolors=face, edgecolors=colour)
                 rows += [
                     {
-                        "networks": GROUP_NAMES[group],
+                        "ensemble": GROUP_NAMES[group],
                         "crops": CROP_NAMES[crops],
-                        "size": number,
-                        "error": value,
+                        "networks": number,
+                        "test_error_percent": value,
                     }
                     for value in errors
                 ]
@@ -60,7 +61,8 @@ def size(results: Results) -> Drawn:
     ax.set(xlabel="networks averaged", ylabel="top-1 test error (%)", xticks=sizes)
     ax.grid(axis="y", color=PALE, lw=0.6)
     ax.legend(frameon=False, fontsize=SMALL, loc="upper right")
-    return figure, pd.DataFrame(rows)
+    means = averaged("mean", rows, ["ensemble", "crops", "networks"], ["test_error_percent"])
+    return figure, tidy(subset=rows, mean=means)
 
 
 def calibration(results: Results) -> Drawn:
@@ -68,7 +70,7 @@ def calibration(results: Results) -> Drawn:
     truth = ensemble.labels(results.main["members"])
     found = ensemble.probabilities(results.main["members"], "multicrop")
     figure, axes = style.panels(3.5, 1, 2, sharex=True, sharey=True)
-    rows = []
+    rows, gaps = [], []
     for ax, name, networks, colour in (
         (axes[0], "Single networks", found, PLAIN),
         (axes[1], "Their ensemble", found.mean(0, keepdims=True), BN),
@@ -80,15 +82,17 @@ def calibration(results: Results) -> Drawn:
             kept = share * len(truth) >= LEAST
             ax.plot(confidence[kept], accuracy[kept], "-o", color=colour, ms=2.5, lw=1, alpha=0.7)
             rows += [
-                {"answers": name, "network": number, "confidence": c, "accuracy": a, "share": s}
+                {"answers": name, "network": number, "confidence_percent": 100 * c}
+                | {"test_accuracy_percent": 100 * a, "share_percent": 100 * s}
                 for c, a, s in zip(confidence[kept], accuracy[kept], share[kept], strict=True)
             ]
+        gaps.append({"answers": name, "difference_points": gap})
         style.heading(ax, name, f"mean gap between the two: {gap:.1f} points")
         ax.set(xlabel="confidence", xlim=(0, 1), ylim=(0, 1), aspect="equal")
         ax.text(0.06, 0.9, "too modest", color=GREY, fontsize=SMALL)
         ax.text(0.94, 0.08, "too sure", color=GREY, fontsize=SMALL, ha="right")
     axes[0].set(ylabel="share of right answers")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(bin=rows, mean=gaps)
 
 
 def disagreement(results: Results) -> Drawn:
@@ -99,7 +103,7 @@ def disagreement(results: Results) -> Drawn:
         for group in GROUPS
     }
     top = max(table.max() for table in tables.values())
-    rows = []
+    rows, means = [], []
     for ax, (group, table) in zip(axes, tables.items(), strict=True):
         names = np.arange(1, len(table) + 1)
         sns.heatmap(
@@ -124,12 +128,14 @@ def disagreement(results: Results) -> Drawn:
         ax.tick_params(length=0)
         ax.set_xlabel("network")
         rows += [
-            {"networks": GROUP_NAMES[group], "one": i + 1, "other": j + 1, "disagreement": table[i, j]}
+            {"ensemble": GROUP_NAMES[group], "network": i + 1, "other_network": j + 1}
+            | {"disagreement_percent": table[i, j]}
             for i in range(len(table))
             for j in range(len(table))
         ]
+        means.append({"ensemble": GROUP_NAMES[group], "disagreement_percent": off})
     axes[0].set_ylabel("network")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(pair=rows, mean=means)
 
 
 SIGNAL = 0.7  # how far, in standard deviations, a network's margin lies on the right side on average
@@ -139,13 +145,12 @@ def averaging(_: None = None) -> Drawn:
     """Why averaging helps, and when it stops: margins with a part that all networks share."""
     rng = np.random.default_rng(39)
     figure, (left, right) = style.panels(3.7, 1, 2, width_ratios=[1, 1.1])
-    rows = []
+    rows, curves = [], []
     margins = SIGNAL + rng.normal(size=6)
     for number, margin in enumerate(margins, start=1):
         left.barh(number, margin, color=BN if margin > 0 else PLAIN, height=0.62)
-        rows.append({"panel": "one image", "network": number, "margin": margin})
+        rows.append({"network": number, "margin": margin})
     left.barh(7.4, margins.mean(), color=BN if margins.mean() > 0 else PLAIN, height=0.9)
-    rows.append({"panel": "one image", "network": "mean", "margin": margins.mean()})
     left.axvline(0, color=INK, lw=0.9)
     left.set(yticks=[*range(1, 7), 7.4], xlabel="margin of the right answer", xticks=[0])
     left.set_yticklabels([*map(str, range(1, 7)), "mean"])
@@ -168,8 +173,8 @@ def averaging(_: None = None) -> Drawn:
             fontsize=SMALL,
             fontweight="bold",
         )
-        rows += [
-            {"panel": "many networks", "shared": shared, "size": k, "error": e}
+        curves += [
+            {"shared_percent": 100 * shared, "networks": k, "error_percent": e}
             for k, e in zip(sizes, errors, strict=True)
         ]
     right.set(
@@ -177,7 +182,7 @@ def averaging(_: None = None) -> Drawn:
     )
     right.grid(axis="y", color=PALE, lw=0.6)
     style.heading(right, "Many images", "by how much of their noise networks share")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(network=rows, mean=[{"margin": margins.mean()}], theory=curves)
 
 
 FIGURES = [

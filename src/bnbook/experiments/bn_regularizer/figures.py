@@ -10,6 +10,7 @@ from matplotlib.figure import Figure as Canvas
 from bnbook import paper, stats
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, COLOURS, GREEN, GREY, INK, NAMES, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import Rows, averaged, tidy
 from bnbook.experiments.bn_regularizer import measures as regularizer
 from bnbook.experiments.bn_regularizer.protocol import NETWORKS
 from bnbook.experiments.protocol import FIRST_NEW_SEED, Results
@@ -34,7 +35,7 @@ def companions(_: None = None) -> Drawn:
                 _row(raw, row, x)
             _row(ax, row, x_hat)
             rows += [
-                {"mini-batch": row + 1, "size": m, "example": index, "x": a, "x_hat": b}
+                {"mini_batch": row + 1, "batch_size": m, "example": index, "x": a, "x_hat": b}
                 for index, (a, b) in enumerate(zip(x, x_hat, strict=True), start=1)
             ]
     style.heading(raw, "What comes in", "the same example, 7 others")
@@ -49,7 +50,8 @@ def companions(_: None = None) -> Drawn:
         ax.tick_params(axis="y", length=0)
     for ax in (small, large):
         ax.set_xlabel(r"$\hat{x}$")
-    return figure, pd.DataFrame(rows)
+    means = averaged("mean", rows, ["mini_batch", "batch_size"], ["x", "x_hat"])
+    return figure, tidy(example=rows, mean=means)
 
 
 def _row(ax: Axes, row: int, values: np.ndarray) -> None:
@@ -63,19 +65,19 @@ def noise(results: Results) -> Drawn:
     """Spread of a normalized value, and answers changed, by the size of the mini-batch."""
     sizes = np.array(regularizer.sizes_of(results))
     figure, (left, right) = style.panels(3.5, 1, 2)
-    rows = []
+    spreads = []
     for layer, colour in zip(regularizer.layers(results), LAYER_COLOURS, strict=False):
         found = regularizer.spread(results, layer)
         left.plot(
             sizes, found.mean(1), "-o", color=colour, lw=1.5, ms=4, mew=0, label=f"hidden layer {layer}"
         )
-        rows += _long(sizes, found, f"spread of x_hat in hidden layer {layer}")
+        spreads += [{"layer": layer} | row for row in _long(sizes, found, "x_hat_std")]
     finest = np.geomspace(sizes[0], sizes[-1], 50)
     left.plot(finest, regularizer.law(finest), color=INK, lw=1, ls=(0, (3, 2)), label=r"$\sqrt{1.5/m}$")
     found = regularizer.changed(results)
     right.plot(sizes, found.mean(1), color=BN, lw=1.5)
     _dots(right, sizes, found, BN)
-    rows += _long(sizes, found, "percent of answers changed")
+    changed = _long(sizes, found, "disagreement_percent")
     for ax in (left, right):
         ax.set_xscale("log")
         ax.set_xticks(ticks := _thinned(sizes), [str(size) for size in ticks])
@@ -91,7 +93,14 @@ def noise(results: Results) -> Drawn:
     left.legend(frameon=False, fontsize=SMALL, loc="lower left", handlelength=1.6)
     style.heading(left, "How an example jitters", "over random mini-batches")
     style.heading(right, "How often that shows", "dots: seeds")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(
+        run=spreads + changed,
+        mean=averaged("mean", spreads, ["layer", "batch_size"], ["x_hat_std"])
+        + averaged("mean", changed, ["batch_size"], ["disagreement_percent"]),
+        theory=[
+            {"batch_size": m, "x_hat_std": s} for m, s in zip(finest, regularizer.law(finest), strict=True)
+        ],
+    )
 
 
 def dropout(results: Results) -> Drawn:
@@ -102,13 +111,14 @@ def dropout(results: Results) -> Drawn:
     figure, rows = below.figure, []
     for name in NETWORKS:
         found = [regularizer.with_dropout(results, name, rate) for rate in rates]
-        rows += _test_and_gap(axes, [100 * rate for rate in rates], found, COLOURS[name], NAMES[name])
+        percents = [100 * rate for rate in rates]
+        rows += _test_and_gap(axes, percents, found, "dropout_percent", COLOURS[name], NAMES[name])
     for ax in axes:
         ax.set(xlabel="Dropout (%)", xticks=[100 * rate for rate in rates])
     axes[1].legend(frameon=False, fontsize=SMALL + 0.5, labelcolor="linecolor", handlelength=1.2)
-    rows += _differences(below, regularizer.saved(results), paper.effect("c-3.4-dropout"))
+    differences = _differences(below, regularizer.saved(results), paper.effect("c-3.4-dropout"))
     style.heading(below, "With BN: without Dropout less with it", "new seeds; dashed: as much as may be lost")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(run=rows, mean=_means(rows, "dropout_percent"), **differences)
 
 
 def statistics(results: Results) -> Drawn:
@@ -118,7 +128,7 @@ def statistics(results: Results) -> Drawn:
     axes, below = _panels()
     figure = below.figure
     found = [regularizer.chosen(results, "statistics", str(group)) for group in groups]
-    rows = _test_and_gap(axes, groups, found, BN, "with BN, no Dropout")
+    rows = _test_and_gap(axes, groups, found, "group_size", BN, "with BN, no Dropout")
     plain = regularizer.with_dropout(results, "plain", 0.0)
     test, train = accuracies(plain), regularizer.train_accuracies(plain)
     for ax, level in zip(axes, (test.mean(), (train - test).mean()), strict=True):
@@ -127,13 +137,13 @@ def statistics(results: Results) -> Drawn:
         ax.set_xticks(groups, [str(group) for group in groups])
         ax.minorticks_off()
         ax.set_xlabel("examples a statistic is taken over")
-    rows += _rows(["all"], [plain], "without BN, no Dropout")
+    rows += _rows([None], [plain], "group_size", "without BN, no Dropout")
     axes[1].legend(frameon=False, fontsize=SMALL, labelcolor="linecolor", handlelength=1.4)
     quiet = regularizer.new(results, "company")[0].config
-    rows += _differences(below, regularizer.noise_gains(results), paper.effect("c-3.4-generalization"))
+    differences = _differences(below, regularizer.noise_gains(results), paper.effect("c-3.4-generalization"))
     title = f"{quiet['batch_size']} examples less {quiet['group']:,}"
     style.heading(below, title, "new seeds; dashed: the smallest gain that matters")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(run=rows, mean=_means(rows, "group_size"), **differences)
 
 
 def _panels() -> tuple[tuple[Axes, Axes], Axes]:
@@ -142,9 +152,9 @@ def _panels() -> tuple[tuple[Axes, Axes], Axes]:
     return (panels["left"], panels["right"]), panels["below"]
 
 
-def _differences(ax: Axes, values: np.ndarray, effect: float) -> list[dict]:
+def _differences(ax: Axes, values: np.ndarray, effect: float) -> dict[str, Rows]:
     """Differences in points by new seed: dots, mean and its interval; `effect` is what the claim is held
-    against. The rows of the table."""
+    against. The rows of the table, by kind."""
     whole = stats.mean_interval(values)
     ax.scatter(values, np.zeros(len(values)), color=BN, s=11, alpha=0.25, lw=0)
     ax.plot([whole.low, whole.high], [0.3] * 2, color=BN, lw=3)
@@ -155,16 +165,28 @@ def _differences(ax: Axes, values: np.ndarray, effect: float) -> list[dict]:
     ax.locator_params(axis="x", nbins=6)
     ax.spines["left"].set_visible(False)
     _plain(ax)
-    return [
-        {"network": "with BN, new seeds", "seed": seed, "difference": value}
-        for seed, value in enumerate(values, start=FIRST_NEW_SEED)
-    ]
+    return {
+        "new_run": [
+            {"seed": seed, "difference_points": value}
+            for seed, value in enumerate(values, start=FIRST_NEW_SEED)
+        ],
+        "new_mean": [
+            {"difference_points": whole.estimate, "low_points": whole.low, "high_points": whole.high}
+        ],
+        "effect": [{"difference_points": effect}],
+    }
 
 
 def _test_and_gap(
-    axes: Sequence[Axes], at: Sequence[float], found: Sequence[list[Record]], colour: str, name: str
-) -> list[dict]:
-    """Draw test accuracy on the left and the gap to training accuracy on the right; the rows of the table."""
+    axes: Sequence[Axes],
+    at: Sequence[float],
+    found: Sequence[list[Record]],
+    column: str,
+    colour: str,
+    name: str,
+) -> Rows:
+    """Draw test accuracy on the left and the gap to training accuracy on the right; the rows of the table,
+    with `at` in `column`."""
     test = np.array([accuracies(records) for records in found])
     gap = np.array([regularizer.train_accuracies(records) for records in found]) - test
     for ax, values in zip(axes, (test, gap), strict=True):
@@ -175,18 +197,19 @@ def _test_and_gap(
     axes[1].set_ylabel("training less test (points)")
     style.heading(axes[0], "On images never seen", "dots: seeds")
     style.heading(axes[1], "Learned by heart", "the gap between training and test")
-    return _rows(at, found, name)
+    return _rows(at, found, column, name)
 
 
-def _rows(at: Sequence, found: Sequence[list[Record]], name: str) -> list[dict]:
+def _rows(at: Sequence, found: Sequence[list[Record]], column: str, name: str) -> Rows:
     return [
         {
             "network": name,
-            "at": place,
-            "lr": record.config["lr"],
+            column: place,
+            "learning_rate": record.config["lr"],
             "seed": record.seed,
-            "test_accuracy": test,
-            "train_accuracy": train,
+            "test_accuracy_percent": test,
+            "training_accuracy_percent": train,
+            "gap_points": train - test,
         }
         for place, records in zip(at, found, strict=True)
         for record, test, train in zip(
@@ -195,9 +218,13 @@ def _rows(at: Sequence, found: Sequence[list[Record]], name: str) -> list[dict]:
     ]
 
 
-def _long(sizes: np.ndarray, found: np.ndarray, what: str) -> list[dict]:
+def _means(rows: Rows, column: str) -> Rows:
+    return averaged("mean", rows, ["network", column], ["test_accuracy_percent", "gap_points"])
+
+
+def _long(sizes: np.ndarray, found: np.ndarray, column: str) -> Rows:
     return [
-        {"what": what, "size": size, "seed": seed, "value": value}
+        {"batch_size": size, "seed": seed, column: value}
         for size, values in zip(sizes, found, strict=True)
         for seed, value in enumerate(values)
     ]

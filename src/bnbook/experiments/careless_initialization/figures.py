@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, COLOURS, GREEN, GREY, NAMES, PALE, SMALL, WU, YELLOW
+from bnbook.drawing.tables import Rows, averaged, tidy
 from bnbook.experiments.careless_initialization import measures as initialization
 from bnbook.experiments.careless_initialization.protocol import ACTIVATIONS, VARIANTS, WORKS
 from bnbook.experiments.protocol import Results
@@ -69,7 +70,7 @@ def accuracy_map(results: Results) -> Drawn:
     foot = "dot: training works with every seed;  ring: with some;  right: in how many decades"
     figure, axes = style.panels(4.7, 2, 2, foot=foot, sharex=True, sharey=True)
     depths, scales = initialization.depths(results), initialization.scales(results)
-    position, rows = np.log10(scales), []
+    position, rows, cells, freedom = np.log10(scales), [], [], []
     for line, activation in enumerate(ACTIVATIONS):
         for ax, variant in zip(axes[line], VARIANTS, strict=True):
             found = initialization.accuracies(results, activation, variant)
@@ -97,10 +98,21 @@ def accuracy_map(results: Results) -> Drawn:
                 if works[level, scale]:
                     _mark(ax, position[scale], level, filled=works[level, scale] == 1)
             style.heading(ax, f"{UNITS[activation]}, {NAMES[variant]}")
+            own = {"activation": activation, "network": NAMES[variant]}
             rows += [
-                {"activation": activation, "network": NAMES[variant], "seed": seed}
-                | {"depth": depths[d], "scale": scales[s], "validation_accuracy": 100 * found[seed, d, s]}
+                own
+                | {"depth": depths[d], "scale": scales[s], "seed": seed}
+                | {"validation_accuracy_percent": 100 * found[seed, d, s]}
                 for seed, d, s in np.ndindex(found.shape)
+            ]
+            cells += [
+                own
+                | {"depth": depths[d], "scale": scales[s], "works_percent": 100 * works[d, s]}
+                | {"validation_accuracy_percent": 100 * found[:, d, s].mean()}
+                for d, s in np.ndindex(works.shape)
+            ]
+            freedom += [
+                own | {"depth": depth, "decades": value} for depth, value in zip(depths, decades, strict=True)
             ]
     for ax in axes.flat:
         ax.set_yticks(range(len(depths)), depths)
@@ -115,7 +127,7 @@ def accuracy_map(results: Results) -> Drawn:
     bar = figure.colorbar(mesh, ax=axes, fraction=0.04, pad=0.02, ticks=[10, 50, 100])
     bar.set_label("validation accuracy (%)")
     bar.outline.set_visible(False)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(run=rows, mean=cells + freedom)
 
 
 def gaps(results: Results) -> Drawn:
@@ -127,7 +139,8 @@ def gaps(results: Results) -> Drawn:
         for seed, values in enumerate(100 * found):
             ax.scatter(scales, values, color=CONTROL_COLOURS[name], s=9, alpha=0.5, lw=0)
             rows += [
-                {"control": CONTROL_NAMES[name], "seed": seed, "scale": scale, "validation_accuracy": value}
+                {"control": CONTROL_NAMES[name], "scale": scale, "seed": seed}
+                | {"validation_accuracy_percent": value}
                 for scale, value in zip(scales, values, strict=True)
             ]
         mean = 100 * found.mean(0)
@@ -141,7 +154,8 @@ def gaps(results: Results) -> Drawn:
     ax.grid(color=PALE, lw=0.6)
     ax.set_axisbelow(True)
     ax.legend(frameon=False, fontsize=SMALL, loc="upper center", ncols=2, labelcolor="linecolor")
-    return figure, pd.DataFrame(rows)
+    means = averaged("mean", rows, ["control", "scale"], ["validation_accuracy_percent"])
+    return figure, tidy(run=rows, mean=means, threshold=[{"validation_accuracy_percent": 100 * WORKS}])
 
 
 def signal(results: Results) -> Drawn:
@@ -150,7 +164,7 @@ def signal(results: Results) -> Drawn:
     scales = initialization.scales(results)
     whole = np.flatnonzero(np.isclose(np.log10(scales) % 1, 0) | np.isclose(np.log10(scales) % 1, 1))
     colours = colormaps["viridis"](np.linspace(0, 0.88, len(whole)))
-    rows = []
+    rows: dict[str, Rows] = {"spread": [], "gradient": []}
     for ax, (name, variant) in zip(
         axes.flat, [(n, v) for n in ("spread", "gradient") for v in VARIANTS], strict=True
     ):
@@ -160,10 +174,10 @@ def signal(results: Results) -> Drawn:
         layers = np.arange(1, middle.shape[1] + 1)
         for index, colour in zip(whole, colours, strict=True):
             ax.plot(layers, np.where(middle[index] > 0, middle[index], np.nan), color=colour, lw=1.6)
-        rows += [
-            {"network": NAMES[variant], "scale": scale, "layer": layer, name: value}
-            for scale, values in zip(scales, middle, strict=True)
-            for layer, value in zip(layers, values, strict=True)
+        rows[name] += [
+            {"network": NAMES[variant], "scale": scales[index], "layer": layer, f"{name}_std": value}
+            for index in whole
+            for layer, value in zip(layers, middle[index], strict=True)
         ]
         ax.set_yscale("log")
         arrived = middle[whole][middle[whole] > 0]
@@ -182,7 +196,7 @@ def signal(results: Results) -> Drawn:
     bar.set_label("initial weights (standard: 1)")
     bar.ax.tick_params(length=0)
     bar.outline.set_visible(False)
-    return figure, pd.DataFrame(rows)
+    return figure, pd.merge(*map(pd.DataFrame, rows.values()))
 
 
 def _mark(ax: Axes, x: float, y: float, filled: bool) -> None:

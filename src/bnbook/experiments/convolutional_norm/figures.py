@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from bnbook import stats
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import Rows, tidy
 from bnbook.experiments.convolutional_norm import measures
 from bnbook.experiments.convolutional_norm.protocol import LEARNS, PLACES
 from bnbook.experiments.protocol import Results
@@ -45,7 +46,7 @@ def blocks(_: None = None) -> Drawn:
     values = np.random.default_rng(4).uniform(size=(examples, maps, side, side))
     figure, panels = style.panels(4.5, 1, 2)
     chosen = {0: (1, 2), 1: (2, 0)}  # a place in each map
-    rows = []
+    rows, means = [], []
     for ax, over in zip(panels, ("activation", "map"), strict=True):
         for example, k, row, column in itertools.product(
             range(examples), range(maps), range(side), range(side)
@@ -59,19 +60,20 @@ def blocks(_: None = None) -> Drawn:
             ax.add_patch(Rectangle(corner, 1, 1, fill=False, ec="white", lw=1.2))
             rows.append(
                 {
-                    "over": over,
+                    "normalization": NAMES[f"per_{over}"],
                     "example": example + 1,
                     "map": k + 1,
                     "row": row + 1,
                     "column": column + 1,
                     "value": value,
-                    "in_a_coloured_mean": shares,
+                    "in_the_mean": shares,
                 }
             )
         for k in range(maps):
             middle = k * (side + 1.2) + side / 2
             ax.text(middle, 0.35, f"map {k + 1}", ha="center", va="bottom", fontsize=SMALL, color=GREY)
             own = values[:, k] if over == "map" else values[:, k, chosen[k][0], chosen[k][1]]
+            means.append({"normalization": NAMES[f"per_{over}"], "map": k + 1, "value": own.mean()})
             ax.text(
                 middle,
                 -examples * (side + 0.8) + 0.3,
@@ -99,7 +101,7 @@ def blocks(_: None = None) -> Drawn:
     places = side * side
     style.heading(panels[0], "Per activation", f"{maps * places} means: one a place of a map")
     style.heading(panels[1], "Per map", f"{maps} means: one a map, m' = {examples}·{side}·{side}")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(value=rows, mean=means)
 
 
 # Results
@@ -109,10 +111,13 @@ def batch(results: Results) -> Drawn:
     """Accuracy with small and larger mini-batches; and what an image is worth to a map's mean."""
     profile = results.profile
     figure, panels = style.mosaic(4.8, [["tiny", "larger"], ["worth", "worth"]], [1, 0.85])
-    rows: list[dict] = []
+    rows: Rows = []
+    means: Rows = []
+    counted: Rows = []
     sizes = ((profile.small_batch, "tiny mini-batches"), (profile.batch_size, "larger mini-batches"))
     for ax, (size, words) in zip((panels["tiny"], panels["larger"]), sizes, strict=True):
-        _accuracy_rows(ax, results, ("none", "per_activation", "per_map"), size, rows)
+        found = _accuracy_rows(ax, results, ("none", "per_activation", "per_map"), size)
+        rows, means = rows + found[0], means + found[1]
         style.heading(ax, f"m = {size}", words)
         if ax is panels["larger"] and not style.is_narrow():
             ax.set_yticklabels([])
@@ -125,8 +130,12 @@ def batch(results: Results) -> Drawn:
         ax.scatter([places], [height], s=60, facecolor="white", edgecolor=BN, lw=1.6, zorder=2)
         ax.scatter(found, np.full(len(found), height), s=22, color=BN, alpha=0.7, lw=0, zorder=3)
         rows += [
-            {"layer": layer, "places": places, "seed": seed, "worth": value}
+            {"normalization": NAMES["per_map"], "layer": layer, "seed": seed, "independent_values": value}
             for seed, value in enumerate(found)
+        ]
+        counted += [
+            {"normalization": NAMES[name], "layer": layer, "independent_values": count}
+            for name, count in (("per_activation", 1), ("per_map", places))
         ]
     handles = [
         ax.scatter([], [], s=40, color=GREEN, marker="s", lw=0, label="per activation"),
@@ -153,13 +162,13 @@ def batch(results: Results) -> Drawn:
     style.plain_log(ax.xaxis)
     style.heading(ax, "What one image is worth to a mean", "of Wu, over a mini-batch")
     _plain(ax)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(run=rows, mean=means, counted=counted)
 
 
 def shift(results: Results) -> Drawn:
     """One map of the first layer for an image and for the image shifted, moved back, and their difference."""
     figure, axes = style.panels(4.6, 2, 3, stacked=False)
-    rows = []
+    rows, errors = [], []
     for line, variant in enumerate(("per_map", "per_activation")):
         record = measures.chosen(results, variant)[0]
         before, moved = (record.arrays[name].astype(float) for name in ("map", "map_moved"))
@@ -176,21 +185,23 @@ def shift(results: Results) -> Drawn:
         error = measures.shift_errors(results, variant)[0]
         axes[line, 2].set_xlabel(f"error {error:.0f}%", fontsize=SMALL + 0.5)
         rows += [
-            {"statistics": NAMES[variant], "row": y, "column": x, "map": before[y, x], "moved": moved[y, x]}
+            {"normalization": NAMES[variant], "row": y + 1, "column": x + 1, "value": before[y, x]}
+            | {"moved_value": moved[y, x], "difference": moved[y, x] - before[y, x]}
             for y, x in np.ndindex(before.shape)
         ]
+        errors.append({"normalization": NAMES[variant], "error_percent": error})
     titles = ("The image", "Shifted, moved back", "Difference")
     for ax, title in zip(axes[0], titles, strict=True):
         style.heading(ax, title)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(value=rows, error=errors)
 
 
 def place(results: Results) -> Drawn:
     """Accuracy by BN's place; and the shapes of the distributions that the paper argues with."""
     figure, (left, right) = style.panels(3.5, 1, 2, width_ratios=[1, 0.95])
-    rows: list[dict] = []
     variants = ("none", "input", "after", "biased", "per_map")
-    _accuracy_rows(left, results, variants, results.profile.batch_size, rows, judged=True)
+    rows, means = _accuracy_rows(left, results, variants, results.profile.batch_size, judged=True)
+    densities = []
     words = [{"per_map": "before it"}.get(name, NAMES[name]) for name in variants]
     left.set_yticklabels(words)
     style.heading(left, "BN and the nonlinearity", "its place in the layer")
@@ -201,15 +212,21 @@ def place(results: Results) -> Drawn:
         height = np.mean(found, axis=0) / width
         right.fill_between(middles, height, step="mid", color=colour, alpha=0.25, lw=0)
         right.step(middles, height, where="mid", color=colour, lw=1.5, label=label)
-        rows += [
-            {"values": label, "standardised": x, "density": y} for x, y in zip(middles, height, strict=True)
+        densities += [
+            {"values": label, "standardized_value": x, "density": y}
+            for x, y in zip(middles, height, strict=True)
         ]
-    right.plot(middles, np.exp(-(middles**2) / 2) / np.sqrt(2 * np.pi), ":", color=INK, label="normal")
+    normal = np.exp(-(middles**2) / 2) / np.sqrt(2 * np.pi)
+    right.plot(middles, normal, ":", color=INK, label="normal")
     right.set(xlabel="standardised value", yticks=[], xlim=(-4, 4), ylim=(0, None))
     right.spines["left"].set_visible(False)
     right.legend(frameon=False, fontsize=SMALL, loc="upper right", labelcolor="linecolor")
     style.heading(right, "Layer 2, without BN", "which looks like a Gaussian?")
-    return figure, pd.DataFrame(rows)
+    theory = [
+        {"values": "normal", "standardized_value": x, "density": y}
+        for x, y in zip(middles, normal, strict=True)
+    ]
+    return figure, tidy(run=rows, mean=means + densities, theory=theory)
 
 
 def _accuracy_rows(
@@ -217,11 +234,11 @@ def _accuracy_rows(
     results: Results,
     variants: tuple[str, ...],
     size: int,
-    rows: list[dict],
     judged: bool = False,
-) -> None:
+) -> tuple[Rows, Rows]:
     """A row of dots (seeds that learn) with mean and interval for each variant, the last on top; `judged`:
-    by the new seeds where there are any."""
+    by the new seeds where there are any. The table's rows of the runs, and of their means."""
+    rows, means = [], []
     for height, variant in enumerate(variants):
         new = judged and variant in PLACES
         records = measures.new(results, variant) if new else measures.chosen(results, variant, size)
@@ -235,12 +252,16 @@ def _accuracy_rows(
             {
                 "normalization": NAMES[variant],
                 "batch_size": size,
-                "lr": record.config["lr"],
+                "learning_rate": record.config["lr"],
                 "seed": record.seed,
-                "test_accuracy": value,
+                "test_accuracy_percent": value,
             }
             for record, value in zip(records, found, strict=True)
         ]
+        means.append(
+            {"normalization": NAMES[variant], "batch_size": size, "test_accuracy_percent": whole.estimate}
+            | {"low_percent": whole.low, "high_percent": whole.high}
+        )
     ax.set(
         xlabel="test accuracy (%)",
         ylim=(-0.6, len(variants) - 0.4),
@@ -248,6 +269,7 @@ def _accuracy_rows(
         yticklabels=[NAMES[name] for name in variants],
     )
     _plain(ax)
+    return rows, means
 
 
 def _plain(ax: Axes) -> None:

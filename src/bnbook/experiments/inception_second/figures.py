@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator
 from bnbook import measures, paper, stats
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import tidy
 from bnbook.experiments.inception_second import first_epochs
 from bnbook.experiments.inception_second import measures as second
 from bnbook.experiments.inception_second.protocol import ARMS, Results
@@ -42,19 +43,23 @@ def test_accuracy(results: Results) -> Drawn:
     """Figure 2: accuracy by Algorithm 2 against training steps, every seed and the median."""
     figure = style.figure(4.1)
     ax = figure.subplots()
-    rows = []
+    rows, medians = [], []
     for arm in FIVE:
         curves = [measures.curve(record) for record in results.stages["main"][arm]]
         for record, (steps, values) in zip(results.stages["main"][arm], curves, strict=True):
             ax.plot(steps, values, color=COLOURS[arm], lw=0.5, alpha=0.45)
             rows += [
-                {"network": ARMS[arm].name, "seed": record.seed, "step": step, "test_accuracy": value}
+                {"network": ARMS[arm].name, "seed": record.seed, "step": step, "test_accuracy_percent": value}
                 for step, value in zip(steps, values, strict=True)
             ]
         length = min(len(steps) for steps, _ in curves)
         median = np.median([values[:length] for _, values in curves], axis=0)
         line = {"color": COLOURS[arm], "ls": DASHES[arm], "lw": 1.8, "label": ARMS[arm].name}
         ax.plot(curves[0][0][:length], median, **line)
+        medians += [
+            {"network": ARMS[arm].name, "step": step, "test_accuracy_percent": value}
+            for step, value in zip(curves[0][0][:length], median, strict=True)
+        ]
     ax.axhline(results.choice.target, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     style.heading(ax, "Test accuracy", f"dashed line: the target, {results.choice.target:.1f}%")
     ax.set(xlabel="training steps", ylabel="test accuracy (%)", ylim=(0, 100))
@@ -62,14 +67,15 @@ def test_accuracy(results: Results) -> Drawn:
     ax.grid(axis="y", color=PALE, lw=0.6)
     style.thousands(ax.xaxis)
     ax.legend(frameon=False, loc="lower right", fontsize=SMALL + 0.5)
-    return figure, pd.DataFrame(rows)
+    target = [{"test_accuracy_percent": results.choice.target}]
+    return figure, tidy(run=rows, median=medians, target=target)
 
 
 def reached(results: Results) -> Drawn:
     """Figure 3: the share of seeds that have reached the target by each step (Kaplan and Meier)."""
     figure = style.figure(3.6)
     ax = figure.subplots()
-    table = []
+    table, curves = [], []
     for arm in FIVE:
         found = second.crossings(results, arm)
         steps, shares = stats.kaplan_meier(second.arrivals(found))
@@ -80,10 +86,15 @@ def reached(results: Results) -> Drawn:
         cut = [one.step for one in found if not one.reached]
         ax.plot(cut, [y[-1]] * len(cut), "|", color=COLOURS[arm], ms=9)
         table += [
-            {"network": ARMS[arm].name, "seed": record.seed, "steps": one.step, "reached": one.reached}
+            {"network": ARMS[arm].name, "seed": record.seed}
+            | {"steps_to_target": one.step, "reached": one.reached}
             for record, one in zip(results.stages["main"][arm], found, strict=True)
         ]
-    first = min(row["steps"] for row in table)
+        curves += [
+            {"network": ARMS[arm].name, "step": step, "reached_percent": share}
+            for step, share in zip(x, y, strict=True)
+        ]
+    first = min(row["steps_to_target"] for row in table)
     ax.set_xscale("log")
     _steps_axis(ax)
     ax.set_xlim(left=first / 2)
@@ -92,14 +103,14 @@ def reached(results: Results) -> Drawn:
     goal = results.choice.target
     style.heading(ax, f"Which seeds have reached {goal:.1f}%", "a stroke: training ended short of it")
     ax.legend(frameon=False, loc="best", fontsize=SMALL)
-    return figure, pd.DataFrame(table)
+    return figure, tidy(run=table, share=curves, target=[{"target_percent": goal}])
 
 
 def times_the_steps(results: Results) -> Drawn:
     """S(T): the ratio of steps at every accuracy, with its band; the paper's ratio at its own target."""
     figure = style.figure(3.6)
     ax = figure.subplots()
-    table = []
+    table, papers = [], []
     for slow, fast, colour, keys in RATIOS:
         found = second.profile(results, slow, fast)
         if not found:
@@ -121,11 +132,14 @@ def times_the_steps(results: Results) -> Drawn:
             annotation_clip=False,
         )
         ax.axhline(printed, color=colour, lw=0.8, ls=(0, (2, 2)), zorder=1)
+        own = {"slow_network": ARMS[slow].name, "fast_network": ARMS[fast].name}
         table += [
-            {"slow": ARMS[slow].name, "fast": ARMS[fast].name, "accuracy_percent": at, "seeds": one.ratio.n}
-            | {"times": a, "low": b, "high": c}
+            own
+            | {"test_accuracy_percent": at, "seeds": one.ratio.n}
+            | {"steps_ratio": a, "low_ratio": b, "high_ratio": c}
             for at, one, a, b, c in zip(x, found, middle, low, high, strict=True)
         ]
+        papers.append(own | {"steps_ratio": printed})
     ax.axvline(results.choice.target, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     ax.set_yscale("log", base=2)
     style.plain_log(ax.yaxis)
@@ -137,14 +151,15 @@ def times_the_steps(results: Results) -> Drawn:
         "bands: 95% intervals; vertical line: the target; horizontal lines: the paper's, at its own",
     )
     ax.legend(frameon=False, loc="upper left", fontsize=SMALL)
-    return figure, pd.DataFrame(table)
+    target = [{"test_accuracy_percent": results.choice.target}]
+    return figure, tidy(mean=table, paper=papers, target=target)
 
 
 def ends(results: Results) -> Drawn:
     """Test accuracy at the end of training, every arm and seed; seeds that never learned are counted."""
     figure = style.figure(0.9 + 0.34 * len(ENDS))
     ax = figure.subplots()
-    table = []
+    table, means = [], []
     for index, arm in enumerate(ENDS):
         records = results.stages["main"][arm]
         colour = COLOURS.get(arm, PLAIN if not ARMS[arm].norm else BN)
@@ -158,9 +173,11 @@ def ends(results: Results) -> Drawn:
         _beside_the_axes(ax, index, note)
         table += [
             {"network": ARMS[arm].name, "seed": record.seed, "steps": record.config["steps"]}
-            | {"test_accuracy": value, "learned": bool(ok)}
+            | {"test_accuracy_percent": value, "learned": bool(ok)}
             for record, value, ok in zip(records, values, learned, strict=True)
         ]
+        if learned.any():
+            means.append({"network": ARMS[arm].name, "test_accuracy_percent": values[learned].mean()})
     ax.axhline(len(FIVE) - 0.5, color=PALE, lw=0.8)
     ax.set(xlabel="test accuracy at the end (%)", ylim=(len(ENDS) - 0.5, -0.5))
     ax.set_yticks(range(len(ENDS)), [ARMS[arm].name for arm in ENDS])
@@ -168,7 +185,7 @@ def ends(results: Results) -> Drawn:
     ax.grid(axis="x", color=PALE, lw=0.6)
     ax.set_axisbelow(True)
     style.heading(ax, "Where the networks end", "dots: seeds that learn; bar and number: their mean")
-    return figure, pd.DataFrame(table)
+    return figure, tidy(run=table, mean=means)
 
 
 def printed_steps(network: str) -> float:

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from bnbook.drawing import style
 from bnbook.drawing.style import BN, GREY, PALE, PLAIN, SMALL
+from bnbook.drawing.tables import Rows, tidy
 from bnbook.experiments.inception_second import measures as second
 from bnbook.experiments.inception_second.protocol import INITIALS, LEARNS, Results
 from bnbook.records import Record
@@ -20,6 +21,7 @@ INITIAL_NAMES = {"he": "He", "xavier": "Xavier", "gaussian": "Gaussian"}
 ROW = 0.42  # inches
 STRIPS = "a dot a seed; left of the dashed line it has learned next to nothing"
 ACCURACY = "validation accuracy after an epoch (%)"
+THRESHOLD: Rows = [{"validation_accuracy_percent": 100 * LEARNS}]
 
 
 def precision(results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -28,10 +30,10 @@ def precision(results: Results) -> tuple[Figure, pd.DataFrame]:
     rows = [(f"{name}, decay {decay:g}", records) for (name, decay), records in cells.items()]
     figure = style.figure(1.2 + ROW * len(rows))
     ax = figure.subplots()
-    table = _strips(ax, rows, ringed=second.SEED)
+    runs, counts = _strips(ax, rows, ringed=second.SEED)
     style.heading(ax, "One rate, one network, one epoch", STRIPS)
     ax.set(xlabel=ACCURACY, xlim=(5, None))
-    return figure, table
+    return figure, tidy(run=runs, count=counts, threshold=THRESHOLD)
 
 
 def initial(results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -40,18 +42,19 @@ def initial(results: Results) -> tuple[Figure, pd.DataFrame]:
     height = 0.5 + (0.7 + ROW * len(INITIALS)) * len(panels)
     figure, grid = style.panels(height, len(panels), 1, sharex=True, squeeze=False)
     axes = grid[:, 0]
-    tables = []
+    runs, counts = [], []
     for ax, cells in zip(axes, panels, strict=True):
         rows = [
             (INITIAL_NAMES[name] + (", output layer × 0.1" if scale < 1 else ""), records)
             for (name, scale), records in cells.items()
         ]
-        tables.append(_strips(ax, rows).assign(width=_config(cells)["width"]))
+        for table, found in zip((runs, counts), _strips(ax, rows), strict=True):
+            table += [{"width": _config(cells)["width"]} | row for row in found]
     style.heading(axes[0], "Initial weights", STRIPS)
     for ax, cells in zip(axes[1:], panels[1:], strict=True):
         style.heading(ax, "At the full width", f"the same in {_config(cells)['precision']}")
     axes[-1].set(xlabel=ACCURACY, xlim=(5, None))
-    return figure, pd.concat(tables, ignore_index=True)
+    return figure, tidy(run=runs, count=counts, threshold=THRESHOLD)
 
 
 def survival(results: Results) -> tuple[Figure, pd.DataFrame]:
@@ -95,9 +98,9 @@ def _shares(ax: Axes, cells: Cells) -> pd.DataFrame:
                 "width": _config(cells)["width"],
                 "learning_rate": lr,
                 "seeds": share.n,
-                "learn_percent": a,
-                "low": b,
-                "high": c,
+                "learned_percent": a,
+                "low_percent": b,
+                "high_percent": c,
             }
             for lr, share, a, b, c in zip(lrs, shares, middle, low, high, strict=True)
         ]
@@ -120,9 +123,10 @@ def _setting(cells: Cells) -> str:
 
 def _strips(
     ax: Axes, rows: Sequence[tuple[str, Sequence[Record]]], ringed: int | None = None
-) -> pd.DataFrame:
-    """A panel: a line of dots for each (name, records); the seed `ringed` has a ring around its dots."""
-    table = []
+) -> tuple[Rows, Rows]:
+    """A panel: a line of dots for each (name, records); the seed `ringed` has a ring around its dots. The
+    table's rows of the runs, and of how many learn."""
+    runs, counts = [], []
     for index, (name, records) in enumerate(rows):
         values = second.accuracies(records)
         heights = index + _beside(len(values))
@@ -139,17 +143,18 @@ def _strips(
             fontsize=SMALL,
             annotation_clip=False,
         )
-        table += [
-            {"runs": name, "seed": record.seed, "validation_accuracy_percent": value}
+        runs += [
+            {"setting": name, "seed": record.seed, "validation_accuracy_percent": value}
             for record, value in zip(records, values, strict=True)
         ]
+        counts.append({"setting": name, "seeds": len(records), "learned_seeds": second.learned(records)})
     ax.axvline(100 * LEARNS, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     ax.set(ylim=(len(rows) - 0.5, -0.5))
     ax.set_yticks(range(len(rows)), [name for name, *_ in rows])
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x", color=PALE, lw=0.6)
     ax.set_axisbelow(True)
-    return pd.DataFrame(table)
+    return runs, counts
 
 
 def _beside(count: int) -> np.ndarray:

@@ -1,6 +1,6 @@
 """The figures of Section 4.2: what was measured, beside the paper's Figures 2 and 3."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -11,6 +11,7 @@ from matplotlib.ticker import LogLocator
 from bnbook import measures, paper
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, COLOURS, GREEN, GREY, NAMES, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import Rows, averaged, tidy
 from bnbook.experiments.inception_speedups import measures as inception
 from bnbook.experiments.inception_speedups.protocol import FIGURE_VARIANTS, VARIANTS, Results
 from bnbook.records import Record
@@ -28,19 +29,18 @@ def test_accuracy(results: Results) -> Drawn:
     """Figure 2: accuracy against training steps."""
     figure = style.figure(4.1)
     ax = figure.subplots()
-    rows = _curves(ax, results, lambda variant, steps: steps)
+    curves = _curves(ax, results)
     style.heading(
         ax,
         "Test accuracy",
         f"dashed line: the baseline's best, {inception.goal(results):.1f}%; dots: the first step above it",
     )
-    _goal(ax, results)
-    for variant in FIGURE_VARIANTS:
-        _mark_crossings(ax, results, variant)
+    target = _goal(ax, results)
+    crossings = [row for variant in FIGURE_VARIANTS for row in _mark_crossings(ax, results, variant)]
     style.thousands(ax.xaxis)
     ax.set(xlabel="training steps", ylabel="test accuracy (%)")
     _names(ax)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(**curves, crossing=crossings, target=target)
 
 
 def wall_clock(results: Results) -> Drawn:
@@ -48,23 +48,23 @@ def wall_clock(results: Results) -> Drawn:
     cost = {row.variant: row.seconds_per_step for row in inception.table(results)}
     figure = style.figure(4.1)
     ax = figure.subplots()
-    rows = _curves(ax, results, lambda variant, steps: steps * cost[variant] / 60)
+    curves = _curves(ax, results, {variant: seconds / 60 for variant, seconds in cost.items()})
     style.heading(
         ax,
         "Test accuracy by the clock",
         f"steps times what a step takes; dashed line: the baseline's best, {inception.goal(results):.1f}%",
     )
-    _goal(ax, results)
+    target = _goal(ax, results)
     ax.set(xlabel="minutes of training on one core", ylabel="test accuracy (%)")
     _names(ax)
-    return figure, pd.DataFrame(rows).rename(columns={"x": "minutes"})
+    return figure, tidy(**curves, target=target)
 
 
 def steps_to_target(results: Results) -> Drawn:
     """Figure 3 and its table: steps to the baseline's maximum, and the maximum itself."""
     rows = [row for row in inception.table(results) if row.variant in FIGURE_VARIANTS]
     figure, (left, right) = style.panels(3.4, 1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
-    drawn = []
+    drawn, medians = [], []
     for index, row in enumerate(rows):
         colour = VARIANT_COLOURS[row.variant]
         steps = np.array([c.step for c in row.crossings])
@@ -84,16 +84,16 @@ def steps_to_target(results: Results) -> Drawn:
         right.plot([np.median(row.best)] * 2, [index - 0.3, index + 0.3], color=colour, lw=2)
         drawn += [
             {
-                "variant": VARIANTS[row.variant].name,
+                "network": VARIANTS[row.variant].name,
                 "seed": seed,
-                "steps": crossing.step,
+                "steps_to_target": crossing.step,
                 "reached": crossing.reached,
-                "max_accuracy": row.best[seed],
-                "steps_to_max": row.best_steps[seed],
-                "accuracy_at_chosen_step": row.chosen[seed],
+                "max_test_accuracy_percent": row.best[seed],
             }
             for seed, crossing in enumerate(row.crossings)
         ]
+        medians.append({"network": VARIANTS[row.variant].name})
+        medians[-1]["max_test_accuracy_percent"] = np.median(row.best)
     goal = inception.goal(results)
     left.set_xscale("log")
     left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -110,7 +110,8 @@ def steps_to_target(results: Results) -> Drawn:
         ax.grid(axis="x", color=PALE, lw=0.6)
         ax.set_axisbelow(True)
         ax.tick_params(axis="y", length=0)
-    return figure, pd.DataFrame(drawn)
+    target = [{"max_test_accuracy_percent": goal}]
+    return figure, tidy(run=drawn, median=medians, target=target)
 
 
 def matched_rates(results: Results) -> Drawn:
@@ -130,7 +131,7 @@ def matched_rates(results: Results) -> Drawn:
                 "network": NAMES[name],
                 "learning_rate": lr,
                 "seed": seed,
-                "validation_accuracy": values[i, seed],
+                "validation_accuracy_percent": values[i, seed],
             }
             for i, lr in enumerate(lrs)
             for seed in range(values.shape[1])
@@ -156,14 +157,15 @@ def matched_rates(results: Results) -> Drawn:
         bbox_to_anchor=(0.0, 0.33),
         fontsize=SMALL + 0.5,
     )
-    return figure, pd.DataFrame(drawn)
+    means = averaged("mean", drawn, ["network", "learning_rate"], ["validation_accuracy_percent"])
+    return figure, tidy(run=drawn, mean=means, chance=[{"validation_accuracy_percent": floor}])
 
 
 def tuning(results: Results) -> Drawn:
     """How the baseline was tuned: validation accuracy along the runs of every (r, lambda)."""
     figure = style.figure(3.4)
     ax = figure.subplots()
-    drawn = []
+    drawn, ends = [], []
     decays = sorted({r.config["lr_decay"] for r in results.tuning})
     weights = sorted({r.config["weight_decay"] for r in results.tuning})
     for record in results.tuning:
@@ -184,51 +186,41 @@ def tuning(results: Results) -> Drawn:
             label=f"r = {config['lr_decay']:g}, λ = {config['weight_decay']:g}: "
             f"{inception.end_validation(record):.2f}%" + (" (chosen)" if chosen else ""),
         )
+        own = {"learning_rate_decay": config["lr_decay"], "weight_decay": config["weight_decay"]}
         drawn += [
-            {
-                "decay": config["lr_decay"],
-                "l2": config["weight_decay"],
-                "step": step,
-                "validation_accuracy": value,
-            }
-            for step, value in zip(steps, values, strict=True)
+            own | {"step": step, "epoch": epoch, "validation_accuracy_percent": value}
+            for step, epoch, value in zip(steps, epochs, values, strict=True)
         ]
+        ends.append(own | {"validation_accuracy_percent": inception.end_validation(record), "chosen": chosen})
     style.heading(
         ax, "Tuning the baseline", f"Inception at learning rate {results.choice.lr:g}; one seed each"
     )
     ax.set(xlabel="epochs", ylabel="validation accuracy (%)")
     ax.legend(frameon=False, fontsize=SMALL, loc="lower right")
-    return figure, pd.DataFrame(drawn)
+    return figure, tidy(run=drawn, end=ends)
 
 
-def _curves(ax: Axes, results: Results, place: Callable[[str, np.ndarray], np.ndarray]) -> list[dict]:
-    """Every seed and the median of the five variants; `place(variant, steps)` gives the x of the steps.
+def _curves(ax: Axes, results: Results, minutes: dict[str, float] | None = None) -> dict[str, Rows]:
+    """Every seed and the median of the five variants over steps, or over time, a step of a variant taking so
+    many `minutes`. The rows of the table, by kind.
 
     Not the mean: where some seeds learn and others do not, it is where none is.
     """
-    rows = []
+    table: dict[str, Rows] = {"run": [], "median": []}
     for variant in FIGURE_VARIANTS:
         colour, found = VARIANT_COLOURS[variant], results.main[variant]
-        for record in found:
-            steps, values = measures.curve(record)
-            x = place(variant, steps)
-            ax.plot(x, values, color=colour, lw=0.5, alpha=0.45)
-            rows += [
-                {
-                    "variant": VARIANTS[variant].name,
-                    "seed": record.seed,
-                    "step": s,
-                    "x": at,
-                    "test_accuracy": v,
-                }
-                for s, at, v in zip(steps, x, values, strict=True)
-            ]
-        steps, middle = _median(found)
-        ax.plot(place(variant, steps), middle, color=colour, ls=DASHES[variant], lw=1.8)
+        lines = [("run", {"seed": record.seed}, *measures.curve(record)) for record in found]
+        for kind, own, steps, values in [*lines, ("median", {}, *_median(found))]:
+            look = {"lw": 0.5, "alpha": 0.45} if kind == "run" else {"lw": 1.8, "ls": DASHES[variant]}
+            x = steps * minutes[variant] if minutes else steps
+            ax.plot(x, values, color=colour, **look)
+            rows = pd.DataFrame({"network": VARIANTS[variant].name, **own, "step": steps})
+            rows = rows.assign(minutes=x) if minutes else rows
+            table[kind] += rows.assign(test_accuracy_percent=values).to_dict("records")
     ax.set_ylim(bottom=0, top=100)
     ax.set_xlim(left=0)
     ax.grid(axis="y", color=PALE, lw=0.6)
-    return rows
+    return table
 
 
 def _median(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
@@ -238,15 +230,20 @@ def _median(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
     return curves[0][0][:length], np.median([values[:length] for _, values in curves], axis=0)
 
 
-def _goal(ax: Axes, results: Results) -> None:
+def _goal(ax: Axes, results: Results) -> Rows:
     goal = inception.goal(results)
     ax.axhline(goal, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
+    return [{"test_accuracy_percent": goal}]
 
 
-def _mark_crossings(ax: Axes, results: Results, variant: str) -> None:
+def _mark_crossings(ax: Axes, results: Results, variant: str) -> Rows:
     goal = inception.goal(results)
-    steps = [c.step for c in inception.crossings(results, variant) if c.reached]
-    ax.scatter(steps, [goal] * len(steps), color=VARIANT_COLOURS[variant], s=14, zorder=4)
+    steps = {seed: c.step for seed, c in enumerate(inception.crossings(results, variant)) if c.reached}
+    ax.scatter(list(steps.values()), [goal] * len(steps), color=VARIANT_COLOURS[variant], s=14, zorder=4)
+    return [
+        {"network": VARIANTS[variant].name, "seed": seed, "step": step, "test_accuracy_percent": goal}
+        for seed, step in steps.items()
+    ]
 
 
 def _names(ax: Axes) -> None:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, SMALL, YELLOW
+from bnbook.drawing.tables import Rows, tidy
 from bnbook.experiments.jacobian_conjecture import measures as jacobian
 from bnbook.experiments.jacobian_conjecture.protocol import LEVELS, NEAR
 from bnbook.experiments.protocol import Results
@@ -33,7 +34,7 @@ def circles(_: None = None) -> Drawn:
         ("all are 0.7", "everything dies away", YELLOW, _rotations(0.7)),
     ]
     figure, axes = style.panels(5.0, len(stacks), len(depths), stacked=False, sharex=True, sharey=True)
-    rows = []
+    rows, found = [], []
     for line, (title, detail, colour, matrices) in zip(axes, stacks, strict=True):
         for ax, depth in zip(line, depths, strict=True):
             total = np.linalg.multi_dot([np.eye(2), np.eye(2), *reversed(matrices[:depth])])
@@ -46,9 +47,10 @@ def circles(_: None = None) -> Drawn:
             values = np.linalg.svd(total, compute_uv=False)
             ax.set_xlabel(f"{values[0]:.2f}, {values[1]:.2f}", fontsize=SMALL, color=GREY, labelpad=1)
             rows += [
-                {"stack": title, "layers": depth, "angle": a, "x": x, "y": y}
-                for a, x, y in zip(angle[:-1:6], *moved[:, :-1:6], strict=True)
+                {"stack": title, "layers": depth, "angle_degrees": np.degrees(a), "x": x, "y": y}
+                for a, x, y in zip(angle, *moved, strict=True)
             ]
+            found += [{"stack": title, "layers": depth, "singular_value": value} for value in values]
         line[0].set_ylabel(f"{title}\n", fontweight="bold", color=colour)
         line[0].annotate(
             detail,
@@ -64,7 +66,7 @@ def circles(_: None = None) -> Drawn:
         )
     for ax, depth in zip(axes[0], depths, strict=True):
         ax.set_title(f"{depth} layers" if depth else "the start", loc="center")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(direction=rows, singular_value=found)
 
 
 def _rotations(scale: float) -> list[np.ndarray]:
@@ -91,7 +93,7 @@ def linear(results: Results) -> Drawn:
         for record in results.main["linear", name]:
             spectrum = record.arrays["spectrum"]
             ax.plot(LEVELS_PERCENT, spectrum, color=colour, lw=1.0, alpha=0.7)
-            rows += _rows({"layers": label, "seed": record.seed}, spectrum)
+            rows += _rows({"network": label, "seed": record.seed}, spectrum)
     ax.plot(LEVELS_PERCENT, quarter_circle(), color=INK, lw=1.1, ls=(0, (4, 3)))
     ax.set(xlabel="share of singular values below (%)", ylabel="singular value")
     ax.set(xlim=(-2, 102), ylim=(0, max(3.3, ax.get_ylim()[1])))
@@ -100,14 +102,16 @@ def linear(results: Results) -> Drawn:
     )
     named = [(label, colour) for label, colour in LINEAR.values()]
     style.labels(ax, [*named, ("theory", INK)], 0.03, 0.97, ha="left")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(
+        run=rows, theory=_rows({"network": LINEAR["null"][0]}, quarter_circle()), threshold=NEAR_ROWS
+    )
 
 
 def spectra(results: Results) -> Drawn:
     """The spectra of the trained networks, and, dotted, after their first step, beside random matrices."""
     figure, axes = style.panels(4.0, 1, 2, sharey=True)
     null = jacobian.linear_spectrum(results, "null")
-    rows = _rows({"network": "random matrices"}, null)
+    rows = []
     for ax, activation in zip(axes, TITLES, strict=True):
         _near(ax)
         ax.plot(LEVELS_PERCENT, np.maximum(null, FLOOR), color=GREY, lw=2.2)
@@ -118,14 +122,15 @@ def spectra(results: Results) -> Drawn:
                     shown = np.maximum(spectrum, FLOOR)
                     ax.plot(LEVELS_PERCENT, shown, color=colour, lw=1.0, ls=look, alpha=0.8)
                     own = {"network": f"{activation} {style.NAMES[name]}", "seed": record.seed, "when": when}
-                    rows += _rows(own, spectrum)
+                    rows += _rows(own, shown)
         ax.set_yscale("log")
         ax.set(xlabel="share of singular values below (%)", ylim=(FLOOR * 0.8, 12))
         style.heading(ax, TITLES[activation], "solid: trained; dotted: first step")
     axes[0].set_ylabel("singular value")
     style.plain_log(axes[0].yaxis)
     style.labels(axes[0], [*_names(), ("random matrix", GREY)], 0.97, 0.34)
-    return figure, pd.DataFrame(rows)
+    reference = _rows({"network": LINEAR["null"][0]}, np.maximum(null, FLOOR))
+    return figure, tidy(run=rows, mean=reference, threshold=NEAR_ROWS)
 
 
 def training(results: Results) -> Drawn:
@@ -142,7 +147,8 @@ def training(results: Results) -> Drawn:
                     ax.plot(at, spectra["near"], color=colour, lw=1.0, alpha=0.8, marker=".", ms=3)
                 network = f"{activation} {style.NAMES[name]}"
                 rows += [
-                    {"network": network, "seed": record.seed, "step": s, "test_accuracy": a, "near": n}
+                    {"network": network, "seed": record.seed, "step": s, "test_accuracy_percent": a}
+                    | {"near_one_percent": n}
                     for s, a, n in zip(spectra["step"], accuracies, spectra["near"], strict=True)
                 ]
         above.set_xscale("log")
@@ -159,11 +165,11 @@ def training(results: Results) -> Drawn:
     for ax in axes[:, 0]:
         ax.set_ylabel("singular values\nfrom ½ to 2 (%)")
     style.labels(axes[0, 0], [*_names(), ("random matrix", GREY)], 0.97, 0.98)
-    rows.append({"network": "random matrices", "near": null})
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(run=rows, mean=[{"network": LINEAR["null"][0], "near_one_percent": null}])
 
 
 LEVELS_PERCENT = 100 * np.array(LEVELS)
+NEAR_ROWS: Rows = [{"singular_value": value} for value in (*NEAR, 1.0)]
 
 
 def quarter_circle() -> np.ndarray:
@@ -184,8 +190,11 @@ def _near(ax: Axes) -> None:
     ax.axhline(1, color=YELLOW, lw=0.8)
 
 
-def _rows(own: dict, spectrum: np.ndarray) -> list[dict]:
-    return [own | {"level": q, "singular_value": v} for q, v in zip(LEVELS, spectrum, strict=True)]
+def _rows(own: dict, spectrum: np.ndarray) -> Rows:
+    return [
+        own | {"share_below_percent": percent, "singular_value": value}
+        for percent, value in zip(LEVELS_PERCENT, spectrum, strict=True)
+    ]
 
 
 FIGURES = [

@@ -16,6 +16,7 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from bnbook import measures, paper
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import COLOURS, GREY, INK, NAMES, PALE, SMALL
+from bnbook.drawing.tables import averaged, tidy
 from bnbook.experiments.mnist_activation_shift import measures as mnist
 from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.experiments.mnist_activation_shift.protocol import VARIANTS, Results
@@ -55,7 +56,7 @@ def test_accuracy(results: Results) -> Drawn:
     """Test accuracy while training: the paper's axes, and the first steps. The end points are written in."""
     settings = mnist.settings(results)
     figure, grid = style.panels(0.7 + 2.45 * len(settings), len(settings), 2, squeeze=False)
-    rows = []
+    rows, end_rows = [], []
     for setting, (paper_ax, early_ax) in zip(settings, grid, strict=True):
         ends = []
         late_ax = paper_ax.inset_axes((0.36, 0.34, 0.62, 0.42))
@@ -68,14 +69,13 @@ def test_accuracy(results: Results) -> Drawn:
             end = end_points.mean()
             below = "" if end > 100 * PAPER["mnist.accuracy_axis_low"] else " (below the axis)"
             ends.append((f"{NAMES[variant]} {end:.2f}%{below}", COLOURS[variant]))
-            rows += [
-                {"setting": setting, "variant": variant, "seed": record.seed, "step": step}
-                | {"test_accuracy": value, "end_point_percent": own_end}
-                for record, line, own_end in zip(
-                    results.main[setting, variant], values, end_points, strict=True
-                )
-                for step, value in zip(steps, line, strict=True)
-            ]
+            own = {"setting": setting, "network": NAMES[variant]}
+            for record, line, value in zip(results.main[setting, variant], values, end_points, strict=True):
+                rows += [
+                    own | {"seed": record.seed, "step": step, "test_accuracy_percent": 100 * point}
+                    for step, point in zip(steps, line, strict=True)
+                ]
+                end_rows.append(own | {"seed": record.seed, "test_accuracy_percent": value})
         style.heading(paper_ax, title(results, setting), setting_words(results, setting))
         style.labels(paper_ax, ends[::-1], 0.98, 0.28 if style.is_narrow() else 0.18)
         _magnify(late_ax, [_curves(results.main[setting, variant]) for variant in VARIANTS])
@@ -88,7 +88,13 @@ def test_accuracy(results: Results) -> Drawn:
         style.thousands(early_ax.xaxis)
     grid[-1, 0].set_xlabel("training step")
     grid[-1, 1].set_xlabel("training step (log scale)")
-    return figure, pd.DataFrame(rows)
+    alike, accuracy = ["setting", "network"], ["test_accuracy_percent"]
+    return figure, tidy(
+        run=rows,
+        mean=averaged("mean", rows, [*alike, "step"], accuracy),
+        end=end_rows,
+        mean_end=averaged("mean", end_rows, alike, accuracy),
+    )
 
 
 def _magnify(ax: Axes, curves: Sequence[tuple[np.ndarray, np.ndarray]]) -> None:
@@ -158,8 +164,8 @@ def _input_percentiles(results: Results, variant: str) -> Drawn:
     for ax in grid[-1]:
         ax.set_xlabel("training step")
     rows = [
-        {"setting": setting, "variant": variant, "seed": record.seed, "unit": unit + 1, "step": step}
-        | {f"p{level}": value for level, value in zip(protocol.PERCENTILES, values, strict=True)}
+        {"setting": setting, "network": NAMES[variant], "seed": record.seed, "unit": unit + 1, "step": step}
+        | {f"percentile_{level}": value for level, value in zip(protocol.PERCENTILES, values, strict=True)}
         for setting in settings
         for record, (unit, steps, path) in zip(
             (r for r in results.main[setting, variant] if not r.diverged),
@@ -254,13 +260,16 @@ def all_units(results: Results) -> Drawn:
         _draw_units(ax, steps[kept], chosen, COLOURS[variant], limit, len(order) // 2 - (len(order) + 1) % 2)
         rows += [
             {
-                "variant": variant,
+                "network": NAMES[variant],
                 "seed": found[variant].seed,
                 "unit": unit + 1,
-                "drift": drifts[unit],
+                "drift_ratio": drifts[unit],
                 "step": step,
             }
-            | {f"p{level}": v for level, v in zip(protocol.PERCENTILES, chosen[t, :, index], strict=True)}
+            | {
+                f"percentile_{level}": v
+                for level, v in zip(protocol.PERCENTILES, chosen[t, :, index], strict=True)
+            }
             for index, unit in enumerate(order)
             for t, step in enumerate(steps[kept])
         ]
@@ -308,7 +317,7 @@ def drift(results: Results) -> Drawn:
     figure, grid = style.panels(0.7 + 1.95 * len(settings), len(settings), 1, sharex=True, squeeze=False)
     axes = grid[:, 0]
     shake = np.random.default_rng(0)  # points beside each other, so that they show
-    rows = []
+    rows, median_rows, median_ends = [], [], []
     for setting, ax in zip(settings, axes, strict=True):
         style.heading(ax, title(results, setting), setting_words(results, setting))
         for index, (_, variant, name, colour) in enumerate(STRIPS):
@@ -323,15 +332,19 @@ def drift(results: Results) -> Drawn:
                     color=colour,
                     alpha=0.45,
                 )
+                own = {"setting": setting, "network": NAMES[variant]}
+                own["values"] = name.removesuffix("_percentiles")
                 rows += [
-                    {"setting": setting, "variant": variant, "input": name.removesuffix("_percentiles")}
-                    | {"seed": record.seed, "unit": unit, "drift": value}
+                    own | {"seed": record.seed, "unit": unit, "drift_ratio": value}
                     for unit, value in enumerate(values, start=1)
                 ]
+                if np.isfinite(values).any():
+                    median_rows.append(own | {"seed": record.seed, "drift_ratio": np.nanmedian(values)})
             medians = [np.nanmedian(values) for values in found if np.isfinite(values).any()]
             ax.plot(medians, [index] * len(medians), "o", ms=6, color=colour, mec="white", mew=1)
             if medians:
                 median = np.median(medians)
+                median_ends.append(own | {"drift_ratio": median})
                 text = f"median {median:.2f}" if median < 10 else f"median {median:.0f}"
                 ax.annotate(
                     text,
@@ -351,7 +364,7 @@ def drift(results: Results) -> Drawn:
         ax.set_axisbelow(True)
         style.plain_log(ax.xaxis)
     axes[-1].set_xlabel("drift: path length of the percentiles ÷ mean 15–85 spread (log scale)")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(unit=rows, median=median_rows, median_of_seeds=median_ends)
 
 
 # Steps to an accuracy
@@ -362,7 +375,7 @@ def speedup(results: Results) -> Drawn:
     settings, goal = mnist.settings(results), mnist.target(results)
     figure, grid = style.panels(3.4, 1, len(settings), sharex=True, squeeze=False)
     axes = grid[0]
-    rows = []
+    rows, ratios = [], []
     for setting, ax in zip(settings, axes, strict=True):
         style.heading(ax, title(results, setting), f"target: {goal:.2f}% test accuracy")
         pairs = list(zip(*(results.main[setting, variant] for variant in VARIANTS), strict=True))
@@ -383,9 +396,11 @@ def speedup(results: Results) -> Drawn:
                 ax.plot(
                     crossing.step, heights[variant], marker, ms=6, color=COLOURS[variant], mfc=face, mew=1.3
                 )
-                rows.append({"setting": setting, "variant": variant, "seed": pair[0].seed})
-                rows[-1] |= {"target_percent": goal, "step": crossing.step, "reached": crossing.reached}
+                rows.append({"setting": setting, "network": NAMES[variant], "seed": pair[0].seed})
+                rows[-1] |= {"steps_to_target": crossing.step, "reached": crossing.reached}
         found = mnist.speedup(results, setting)
+        ratios.append({"setting": setting, "steps_ratio": found.interval.estimate})
+        ratios[-1] |= {"low_ratio": found.interval.low, "high_ratio": found.interval.high}
         ax.text(
             0.02,
             0.5,
@@ -402,10 +417,11 @@ def speedup(results: Results) -> Drawn:
         ax.grid(axis="x", color=PALE, lw=0.6)
         ax.set_axisbelow(True)
         style.thousands(ax.xaxis)
-    axes[0].set_xlim(left=min(row["step"] for row in rows) / 12)
+    reached = [row["steps_to_target"] for row in rows]
+    axes[0].set_xlim(min(reached) / 12, 1.15 * max(reached))  # words on the left, whole dots on the right
     for label, variant in zip(axes[0].get_yticklabels(), ("bn", "plain"), strict=True):
         label.set(color=COLOURS[variant], fontweight="bold")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(run=rows, mean=ratios, target=[{"target_percent": goal}])
 
 
 def speedup_profile(results: Results) -> Drawn:
@@ -430,8 +446,8 @@ def speedup_profile(results: Results) -> Drawn:
             ax.fill_between(errors, low, high, color=COLOURS["bn"], alpha=alpha, lw=0)
             ax.plot(errors, middle, dashes, color=COLOURS["bn"], lw=1.8)
         rows += [
-            {"setting": setting, "accuracy_percent": accuracy, "ratio": ratio.interval.estimate}
-            | {"low": ratio.interval.low, "high": ratio.interval.high}
+            {"setting": setting, "test_accuracy_percent": accuracy, "steps_ratio": ratio.interval.estimate}
+            | {"low_ratio": ratio.interval.low, "high_ratio": ratio.interval.high}
             | {"only_at_least": ratio.bound is not None}
             for accuracy, ratio in points
         ]
@@ -461,7 +477,7 @@ def speedup_profile(results: Results) -> Drawn:
         style.plain_log(ax.yaxis)
         ax.tick_params(axis="y", which="minor", length=0)
     axes[0].set_ylabel("steps without BN ÷ steps with BN")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(mean=rows, target=[{"test_accuracy_percent": goal}])
 
 
 def _times(estimate: measures.Estimate) -> str:
@@ -486,7 +502,7 @@ def multiverse(results: Results) -> Drawn:
     kinds = {"binarised input": True, "grey input": False}
     height = 1.15 + 2 * (0.85 + 0.36 * len(results.profile.init_stds))
     figure, grid = style.panels(height, 2, 3, sharex=True, sharey=True)
-    rows = []
+    rows, differences = [], []
     effect = paper.effect("c-4.1-accuracy")
     for (kind, binarise), axes in zip(kinds.items(), grid, strict=True):
         found = mnist.cells(results, binarise)
@@ -520,15 +536,19 @@ def multiverse(results: Results) -> Drawn:
         )
         style.heading(axes[2], "with − without", f"{kind}, points")
         axes[0].set_ylabel("initial std")
-        rows += [
-            {"input": kind.split()[0], "lr": lr, "init_std": std, "plain_percent": means["plain"][lr, std]}
-            | {"bn_percent": means["bn"][lr, std], "difference_points": difference[lr, std]}
-            | {"clear_after_holm": (lr, std) in sure}
-            for lr, std in gaps
-        ]
+        for lr, std in gaps:
+            cell = {"input": kind.split()[0], "learning_rate": lr, "initial_std": std}
+            rows += [
+                cell | {"network": NAMES[v], "test_accuracy_percent": means[v][lr, std]} for v in VARIANTS
+            ]
+            differences.append(cell | {"difference_points": difference[lr, std], "clear": (lr, std) in sure})
     for ax in grid[1]:
         ax.set_xlabel("learning rate")
-    return figure, pd.DataFrame(rows)
+    chosen = [
+        {"network": NAMES[v], "learning_rate": lr, "initial_std": std}
+        for v, (lr, std) in results.choice.tuned.items()
+    ]
+    return figure, tidy(mean=rows, difference=differences, chosen=chosen)
 
 
 def _signed(points: float) -> str:

@@ -7,6 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from bnbook.drawing import TOY, Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import averaged, tidy
 from bnbook.experiments.outside_the_gradient import measures as outside
 from bnbook.experiments.protocol import Results
 
@@ -42,7 +43,10 @@ def march(_: None = None) -> Drawn:
         left.plot([x.mean()] * 2, [step - 0.3, step + 0.3], color=GREY, lw=1.6)
         right.scatter(x - x.mean(), [step] * len(u), s=26, color=GREEN, alpha=0.8, lw=0)
         right.plot([0, 0], [step - 0.3, step + 0.3], color=GREY, lw=1.6)
-        rows += [{"step": step, "u": a, "x": b, "x_hat": b - x.mean()} for a, b in zip(u, x, strict=True)]
+        rows += [
+            {"step": step, "example": example, "u": a, "x": b, "x_hat": b - x.mean()}
+            for example, (a, b) in enumerate(zip(u, x, strict=True), start=1)
+        ]
     edge = u.max() + 0.7
     left.annotate(
         "",
@@ -61,7 +65,7 @@ def march(_: None = None) -> Drawn:
     for ax in (left, right):
         ax.spines["left"].set_visible(False)
         ax.tick_params(axis="y", length=0)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(example=rows, mean=averaged("mean", rows, ["step"], ["x", "x_hat"]))
 
 
 def toy(results: Results) -> Drawn:
@@ -73,14 +77,14 @@ def toy(results: Results) -> Drawn:
             name = f"{kind}_{how}"
             for record in results.main["toy", name]:
                 steps = outside.column(record, "step")
-                for line, what in enumerate(("bias", "loss")):
-                    values = outside.column(record, what)
-                    shown = np.abs(values) if what == "bias" else values / values[0]
-                    axes[line, index].plot(steps, shown, color=COLOURS[name], lw=1.1, alpha=0.75)
-                    rows += [
-                        {"normalization": NAMES[name], "seed": record.seed, "step": s, what: v}
-                        for s, v in zip(steps, values, strict=True)
-                    ]
+                bias, loss = np.abs(outside.column(record, "bias")), outside.column(record, "loss")
+                for ax, values in zip(axes[:, index], (bias, loss / loss[0]), strict=True):
+                    ax.plot(steps, values, color=COLOURS[name], lw=1.1, alpha=0.75)
+                rows += [
+                    {"normalization": NAMES[name], "seed": record.seed, "step": step}
+                    | {"bias_size": size, "loss_ratio": ratio}
+                    for step, size, ratio in zip(steps, bias, loss / loss[0], strict=True)
+                ]
     style.heading(axes[0, 0], "Mean subtracted", "size of the bias")
     style.heading(axes[0, 1], "Divided by the deviation too", "size of the bias")
     style.heading(axes[1, 0], "", "loss over its first value")
@@ -107,7 +111,8 @@ def net(results: Results) -> Drawn:
             left.plot(evaluation["step"], accuracy, color=COLOURS[name], lw=0.7, alpha=0.7)
             right.plot(sizes["step"], sizes["bias"], color=COLOURS[name], lw=0.7, alpha=0.7)
             rows += [
-                {"normalization": NAMES[name], "seed": record.seed, "step": s, "test_accuracy": a, "bias": b}
+                {"normalization": NAMES[name], "seed": record.seed, "step": s}
+                | {"test_accuracy_percent": a, "bias_size": b}
                 for s, a, b in zip(evaluation["step"], accuracy, sizes["bias"], strict=True)
             ]
     left.set_xscale("log")
@@ -143,7 +148,7 @@ def cost(results: Results) -> Drawn:
         for index, width in enumerate(widths):
             ax.scatter([width] * found.shape[1], found[index], color=COLOURS[name], s=12, alpha=0.6, lw=0)
             rows += [
-                {"normalization": NAMES[name], "width": width, "seed": seed, "times_bare": value}
+                {"normalization": NAMES[name], "units": width, "seed": seed, "time_ratio": value}
                 for seed, value in enumerate(found[index])
             ]
     ax.set_xscale("log", base=2)
@@ -152,7 +157,7 @@ def cost(results: Results) -> Drawn:
     style.heading(ax, "The cost of a normalized layer", "forward and backward; dots: seeds")
     _plain(ax)
     ax.legend(frameon=False, fontsize=SMALL, loc="upper left", labelcolor="linecolor")
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(run=rows, median=averaged("median", rows, ["normalization", "units"], ["time_ratio"]))
 
 
 def _plain(ax: Axes) -> None:

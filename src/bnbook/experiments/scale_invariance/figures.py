@@ -9,6 +9,7 @@ from matplotlib.figure import Figure as Canvas
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, COLOURS, GREEN, GREY, INK, NAMES, PALE, PLAIN, SMALL, YELLOW
+from bnbook.drawing.tables import Rows, tidy
 from bnbook.experiments.protocol import Results
 from bnbook.experiments.scale_invariance import measures as scale
 from bnbook.experiments.scale_invariance.protocol import EPSILONS, VARIANTS
@@ -58,7 +59,7 @@ def turned(a: np.ndarray, b: np.ndarray) -> float:
 def spiral(_: None = None) -> Drawn:
     """One step from w and from 2w; then eight, of mini-batches that pull to either side."""
     figure, (left, right) = style.panels(3.5, 1, 2)
-    rows = []
+    rows, turns = [], []
     for name, factor, colour in (("w", 1, PLAIN), ("2w", 2, BN)):
         path = descent(at(10, factor), 0.5, [TOP])
         angle = turned(*path)
@@ -70,6 +71,7 @@ def spiral(_: None = None) -> Drawn:
         left.text(*at(10 + angle / 2, 0.62 * factor + 0.08), f"{angle:.0f}°", color=colour, fontsize=SMALL)
         left.text(*(path[0] + (0.06, -0.07)), name, color=colour, fontweight="bold", va="top", ha="center")
         rows += _rows("one step", name, path)
+        turns.append({"panel": "one step", "start": name, "angle_degrees": angle})
     left.text(0.06, 1.62, "lowest loss,\nat any length", color=GREEN, fontsize=SMALL, va="top")
     left.set(xlim=(-0.12, 2.4), ylim=(-0.2, 1.66))
     style.heading(left, "One step, from w and from 2w", "half the length, about a quarter of the turn")
@@ -89,12 +91,12 @@ def spiral(_: None = None) -> Drawn:
         ax.plot(0, 0, "o", color=INK, ms=4)
         ax.set(aspect="equal", xticks=[], yticks=[])
         ax.spines[["left", "bottom"]].set_visible(False)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(path=rows, turn=turns)
 
 
-def _rows(panel: str, start: str, path: np.ndarray) -> list[dict]:
+def _rows(panel: str, start: str, path: np.ndarray) -> Rows:
     return [
-        {"panel": panel, "from": start, "step": step, "w1": w[0], "w2": w[1], "norm": np.linalg.norm(w)}
+        {"panel": panel, "start": start, "step": step, "w1": w[0], "w2": w[1], "norm": np.linalg.norm(w)}
         for step, w in enumerate(path)
     ]
 
@@ -112,7 +114,7 @@ def relations(results: Results) -> Drawn:
     figure, axes = style.panels(
         3.6, 1, len(PANELS), foot="a, the factor before the weights (log scale)", sharex=True
     )
-    rows = []
+    rows, turning = [], []
     for (quantity, (title, detail)), ax in zip(PANELS.items(), axes, strict=True):
         for name, colour in EPSILON_COLOURS.items():
             for record in results.main["relations", name]:
@@ -120,23 +122,18 @@ def relations(results: Results) -> Drawn:
                 if quantity == "weight_gradient":
                     size = size / a  # the record has it times a
                 ax.plot(a, size, color=colour, lw=1.3, ls=(0, (4, 3)) if name == "none" else "-", alpha=0.8)
-                error = scale.column(record, f"{quantity}_error")
                 rows += [
-                    {
-                        "eps": EPSILONS[name],
-                        "quantity": quantity,
-                        "seed": record.seed,
-                        "a": x,
-                        "size": s,
-                        "error": e,
-                    }
-                    for x, s, e in zip(a, size, error, strict=True)
+                    {"quantity": quantity, "epsilon": EPSILONS[name], "seed": record.seed}
+                    | {"scale": x, "size_ratio": s}
+                    for x, s in zip(a, size, strict=True)
                 ]
             if EPSILONS[name]:
                 variance = np.median([r.final["variance"] for r in results.main["relations", name]])
                 place = (EPSILONS[name] / variance) ** 0.5
                 height = 1 / place if quantity == "weight_gradient" else 1
                 ax.plot([place], [height], marker="v", color=colour, ms=6, mec="white", zorder=4)
+                turning.append({"quantity": quantity, "epsilon": EPSILONS[name], "scale": place})
+                turning[-1]["size_ratio"] = height
         ax.set(xscale="log", yscale="log", xticks=[1e-4, 1e-2, 1, 1e2, 1e4])
         ax.set(ylim=(3e-5, 3e4) if quantity == "weight_gradient" else (3e-4, 3))
         ax.minorticks_off()
@@ -145,13 +142,13 @@ def relations(results: Results) -> Drawn:
     axes[0].set_ylabel("over that at a = 1")
     lines = [(f"ε = {EPSILON_NAMES[name]}", colour) for name, colour in EPSILON_COLOURS.items()]
     style.labels(axes[0], lines, 0.97, 0.5)
-    return figure, pd.DataFrame(rows)
+    return figure, tidy(run=rows, turning_point=turning)
 
 
 def rates(results: Results) -> Drawn:
     """Validation accuracy at the end over the learning rate; below, the rates that work."""
     figure, (ax, bars) = style.panels(4.4, 2, 1, sharex=True, height_ratios=[4, 1])
-    tried, rows = scale.rates(results), []
+    tried, rows, means = scale.rates(results), [], []
     half = scale.grid_step(results) ** 0.5
     for index, variant in enumerate(reversed(VARIANTS)):
         found, colour = scale.accuracies(results, variant), COLOURS[variant]
@@ -159,11 +156,14 @@ def rates(results: Results) -> Drawn:
         for seed, values in enumerate(found.T):
             ax.scatter(tried, values, color=colour, s=11, alpha=0.55, lw=0, zorder=3)
             rows += [
-                {"network": NAMES[variant], "seed": seed, "learning_rate": rate, "validation_accuracy": value}
+                {"network": NAMES[variant], "learning_rate": rate, "seed": seed}
+                | {"validation_accuracy_percent": value}
                 for rate, value in zip(tried, values, strict=True)
             ]
         share = (found >= scale.WORKS).mean(1)
-        for rate, part in zip(tried, share, strict=True):
+        for rate, part, mean in zip(tried, share, found.mean(1), strict=True):
+            means.append({"network": NAMES[variant], "learning_rate": rate})
+            means[-1] |= {"validation_accuracy_percent": mean, "works_percent": 100 * part}
             if part:
                 bars.barh(
                     index,
@@ -192,7 +192,8 @@ def rates(results: Results) -> Drawn:
     style.heading(bars, "Rates that work", "paler: not with every seed")
     style.plain_log(bars.xaxis)
     _plain(ax)
-    return figure, pd.DataFrame(rows)
+    threshold = [{"validation_accuracy_percent": scale.WORKS}]
+    return figure, tidy(run=rows, mean=means, threshold=threshold)
 
 
 def norms(results: Results) -> Drawn:
@@ -211,21 +212,17 @@ def norms(results: Results) -> Drawn:
                 "lw": 0.8,
                 "alpha": 0.8,
             }
-            left.scatter(rate, scale.last(squares) / squares[0], zorder=3, **look)
+            growth = scale.last(squares) / squares[0]
+            left.scatter(rate, growth, zorder=3, **look)
+            rows.append({"network": NAMES[variant], "learning_rate": rate, "seed": record.seed})
+            rows[-1] |= {"works": works, "growth_ratio": growth}
             if variant == "bn":
                 right.scatter(rate, scale.last(effective), zorder=3, **look)
                 right.scatter(rate, effective[0], marker="_", s=40, color=GREY, lw=1.2)
-            rows += [
-                {
-                    "network": NAMES[variant],
-                    "learning_rate": rate,
-                    "seed": record.seed,
-                    "step": step,
-                    "square_norm": square,
-                    "effective_rate": rate / square,
+                rows[-1] |= {
+                    "effective_rate_before": effective[0],
+                    "effective_rate_at_end": scale.last(effective),
                 }
-                for step, square in zip(record.curves["norms"]["step"], squares, strict=True)
-            ]
     left.set(xscale="log", yscale="log", xlabel="learning rate", ylabel=r"growth of $\|w\|^2$ (times)")
     style.heading(left, "How the weights grow", "filled: a rate that works")
     style.labels(left, [(NAMES[v], COLOURS[v]) for v in reversed(VARIANTS)], 0.03, 0.97, ha="left")

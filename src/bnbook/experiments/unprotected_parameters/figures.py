@@ -6,6 +6,7 @@ from matplotlib.figure import Figure as Canvas
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import averaged, tidy
 from bnbook.experiments.protocol import ChosenResults as Results
 from bnbook.experiments.unprotected_parameters import measures as unprotected
 from bnbook.experiments.unprotected_parameters.protocol import VARIANTS
@@ -23,8 +24,8 @@ def first_epoch(results: Results) -> tuple[Canvas, pd.DataFrame]:
         records = results.main[name]
         steps = unprotected.watched(records[0], "step")
         columns = {
-            "training_loss": [unprotected.watched(r, "train_loss") for r in records],
-            "silent_maps": [100 * unprotected.watched(r, "silent_last") for r in records],
+            "training_loss_nats": [unprotected.watched(r, "train_loss") for r in records],
+            "silent_maps_percent": [100 * unprotected.watched(r, "silent_last") for r in records],
         }
         for ax, values in zip(axes, columns.values(), strict=True):
             ax.plot(steps, np.transpose(values), color=COLOURS[name], lw=0.5, alpha=0.45)
@@ -70,7 +71,8 @@ def first_epoch(results: Results) -> tuple[Canvas, pd.DataFrame]:
     panels["names"].legend(
         handles, labels, loc="center", ncols=1 if style.is_narrow() else 2, frameon=False, fontsize=SMALL
     )
-    return figure, pd.DataFrame(rows)
+    medians = averaged("median", rows, ["network", "step"], list(columns))
+    return figure, tidy(run=rows, median=medians, chance=[{"training_loss_nats": chance}])
 
 
 FIGURES = [

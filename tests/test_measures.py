@@ -20,17 +20,35 @@ def estimate(bound: str | None, low: float = 0.59, high: float = 87.14) -> Estim
 
 
 def test_a_quantity_in_words():
-    assert quantity(estimate(None), "times", "en") == "7.17 times (95% interval 0.59 to 87.14)"
-    assert quantity(estimate(None), "times", "ko") == "7.17배 (95% 신뢰 구간 0.59~87.14)"
-    assert quantity(estimate(None, -0.5), "points", "en") == "+7.17 points (95% interval −0.50 to +87.14)"
+    assert quantity(estimate(None), "times", "en") == "7.17 times (95% interval 0.59 to 87.1)"
+    assert quantity(estimate(None), "times", "ko") == "7.17배 (95% 신뢰 구간 0.59~87.1)"
+    assert quantity(estimate(None, -0.5), "points", "en") == "+7.17 points (95% interval −0.50 to +87.1)"
     assert "∞" in quantity(estimate(None, -math.inf, math.inf), "points", "ko")
 
 
 def test_of_a_bound_only_what_it_implies():
     assert quantity(estimate("lower"), "times", "en") == "at least 0.59 times (lower end of the 95% interval)"
     assert quantity(estimate("lower"), "times", "ko") == "적어도 0.59배 (95% 신뢰 구간의 아래 끝)"
-    assert quantity(estimate("upper"), "times", "en") == "at most 87.14 times (upper end of the 95% interval)"
-    assert quantity(estimate("upper"), "times", "ko") == "많아야 87.14배 (95% 신뢰 구간의 위 끝)"
+    assert quantity(estimate("upper"), "times", "en") == "at most 87.1 times (upper end of the 95% interval)"
+    assert quantity(estimate("upper"), "times", "ko") == "많아야 87.1배 (95% 신뢰 구간의 위 끝)"
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "beside", "text"),
+    [
+        (32.8516, "times", None, "32.9"),
+        (9.996, "times", None, "10.0"),
+        (132.0, "points", None, "+132"),
+        (-0.7205, "points", None, "−0.72"),
+        (4.7049, "digits", None, "4.7"),
+        (0.0, "points", None, "0"),
+        (0.19634, "points", 0.2, "+0.196"),  # "+0.20" would look as if it reached 0.2
+        (0.2, "points", 0.2, "+0.20"),
+        (math.inf, "times", 0.2, "∞"),
+    ],
+)
+def test_an_amount_has_the_digits_that_matter(value, unit, beside, text):
+    assert measures.amount(value, unit, beside=beside) == text
 
 
 @pytest.mark.parametrize("bound", ["lower", "upper", "both"])
@@ -38,7 +56,7 @@ def test_of_a_bound_only_what_it_implies():
 def test_a_bound_never_stands_beside_the_other_end(bound, lang):
     text = quantity(estimate(bound), "times", lang)
     numbers = re.findall(r"\d+\.\d+", text)
-    assert numbers == {"lower": ["0.59"], "upper": ["87.14"], "both": []}[bound]
+    assert numbers == {"lower": ["0.59"], "upper": ["87.1"], "both": []}[bound]
 
 
 @pytest.mark.parametrize(

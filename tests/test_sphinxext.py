@@ -24,7 +24,7 @@ from bnbook.sphinxext.builder import address
 from bnbook.sphinxext.claims import board
 from bnbook.sphinxext.figures import NOWHERE, bibtex, citations, export_figures, latex, texts
 
-MODULES = ("html", "builder", "editions", "glossary", "notebooks", "numbers", "figures", "claims")
+MODULES = ("html", "builder", "editions", "glossary", "notebooks", "numbers", "figures", "claims", "board")
 EXTENSIONS = ["myst_nb", "sphinxcontrib.bibtex", *(f"bnbook.sphinxext.{module}" for module in MODULES)]
 GLOSSARY = """
 - {en: batch normalization, ko: 배치 정규화, avoid: [배치정규화]}
@@ -87,9 +87,10 @@ class FakeClaim:
     rule_changed: bool = False
     registrations: int = 1
     kind: str = "measured"
+    section: str = "4.1"
 
     def __getattr__(self, name):
-        if name in ("statement", "paper", "text", "rule", "detail"):
+        if name in ("statement", "paper", "measures", "text", "rule", "detail", "why"):
             return {"ko": f"한 {name}", "en": f"en {name}"}
         raise AttributeError(name)
 
@@ -522,21 +523,15 @@ def test_an_unknown_figure_is_a_warning(tmp_path):
 # Claims, and what the paper leaves open
 
 
-def test_the_board_shows_verdicts_and_narrows_by_prefix(tmp_path):
-    page = Book(tmp_path, {"book/index.md": PAGE + "\n```{claims}\n```\n"}, "en").page()
-    # By kind: what was measured, then what holds by definition; nothing is only shown beside the paper here.
+def test_a_chapters_verdicts_have_their_rules(tmp_path):
+    page = Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} c-\n```\n"}, "en").page()
     verdicts = re.findall('class="bn-verdict bn-verdict-([a-z-]+)"', page)
-    assert verdicts == ["reproduced", "pending", "holds"]
-    assert page.count('<div class="bn-claims-kind">') == page.count("<thead>") == 2
-    assert words(page).index("Measured") < words(page).index("What was checked is our implementation.")
+    assert verdicts == ["reproduced", "holds"] and page.count("<thead>") == 1
     assert words(page).count("Its rule was registered again; the first registration is kept.") == 1
     narrow = Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} d-\n```\n"}, "en").page()
-    assert re.findall('<tr class="bn-claim" id="([^"]+)"', narrow) == ["d-2"]
-    assert "bn-claims-kind" not in narrow
-    # What decides a claim, and what stands beside its result, are shown where it is argued.
-    for text in ("en rule", "en detail"):
-        assert text in words(narrow) and text not in words(page)
-    assert "This rule was changed after it was registered." in words(narrow)
+    assert re.findall('<tr class="bn-claim" [^>]*id="([^"]+)"', narrow) == ["claim-d-2"]
+    for text in ("en rule", "en detail", "en measures", "This rule was changed after it was registered."):
+        assert text in words(narrow)
     assert (
         "no claim starts with 'e'"
         in Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} e\n```\n"}).warnings

@@ -23,10 +23,10 @@
 
   // A link to a closed box opens it.
   const openBox = () => {
-    const box = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    if (box?.tagName !== "DETAILS" || box.open) return;
-    box.open = true;
-    box.scrollIntoView();
+    const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
+    if (!place || !place.closest("details:not([open])")) return;
+    for (let box = place; box; box = box.parentElement.closest("details")) if (box.tagName === "DETAILS") box.open = true;
+    place.scrollIntoView();
   };
   openBox();
   addEventListener("hashchange", openBox);
@@ -34,7 +34,7 @@
   // The switch stays at the place in the page: headings, figures, claims and the beginnings of pairs are the same
   // in all editions, and their number goes along behind the #. So does an anchor while the reader is still at it.
   const PLACE = /^#place-(\d+)-(\w+)-(-?[\d.]+)$/;
-  const places = [...document.querySelectorAll("article :is(h1, h2, h3, h4, .bn-place, .bn-figure-box, .bn-claim)")];
+  const places = [...document.querySelectorAll("article :is(h1, h2, h3, h4, .bn-place, .bn-figure-box, .bn-claim:not(.bn-fold *))")];
   const header = document.querySelector(".bd-header-article");
   const beginning = () => Math.max(0, header?.getBoundingClientRect().bottom ?? 0);
   const topOf = (number) => (places[number] ?? document.querySelector("article")).getBoundingClientRect()[places[number] ? "top" : "bottom"];

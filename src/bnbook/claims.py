@@ -47,8 +47,11 @@ class ClaimResult:
 
     id: str
     kind: str  # one of KINDS
+    section: str  # of the paper, a key of `paper.sections`
     statement: Text
     paper: Text
+    measures: Text | None  # what the number is, of what against what
+    why: Text | None  # it was not reproduced; its numbers are to be filled in
     rule: Text | None
     estimate: float | None
     low: float | None
@@ -241,8 +244,11 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
     return ClaimResult(
         id=name,
         kind=kind,
+        section=entry["section"],
         statement=_filled(entry["statement"]),
         paper=_filled(entry["paper"]),
+        measures=entry.get("measures") if estimate else None,
+        why=entry.get("why"),
         rule=entry.get("rule"),
         estimate=interval.estimate if interval else None,
         low=interval.low if interval else None,
@@ -297,22 +303,29 @@ def _text(entry: dict[str, Any], estimate: Estimate | None, outcome: str) -> Tex
         return silent if "experiment" in entry else entry["note"]
     parts = [_headline(entry, estimate, outcome)]
     if outcome == "inconclusive" and not estimate.bound:
-        parts.append(excluded(estimate.interval, entry["unit"]))
+        parts.append(excluded(estimate.interval, entry["unit"], entry["effect"]))
     parts.append(estimate.caveat or {"ko": "", "en": ""})
     return {lang: " ".join(part[lang] for part in parts if part[lang]) for lang in LANGUAGES}
 
 
 def _headline(entry: dict[str, Any], estimate: Estimate, outcome: str) -> Text:
-    unit, n = entry["unit"], estimate.interval.n
+    unit, n, effect = entry["unit"], estimate.interval.n, entry["effect"]
+    bare = f"{effect:g}".replace("-", "−")
+    asked = bare + UNITS[unit].word["ko"]
     if outcome in VERDICTS["definition"]:  # what was checked, and no interval: nothing is left to chance
-        found, asked = estimate.interval.estimate, entry["effect"]
+        found = {lang: amount(estimate.interval.estimate, unit, lang, effect) for lang in LANGUAGES}
         return {
-            "ko": f"확인한 값은 {josa.with_particle(amount(found, unit, 'ko'), '이다')}. "
-            f"{josa.with_particle(amount(asked, unit, 'ko'), '을')} 넘어야 한다.",
-            "en": f"Checked: {amount(found, unit, 'en')}; it has to exceed {amount(asked, unit)}.",
+            "ko": f"확인한 값은 {josa.with_particle(found['ko'], '이다')}. "
+            f"{josa.with_particle(asked, '을')} 넘어야 한다.",
+            "en": f"Checked: {found['en']}; it has to exceed {bare}.",
         }
     over = estimate.over or {"ko": f"시드 {n}개", "en": f"{n} seeds"}
-    return {lang: f"{quantity(estimate, unit, lang)}, {over[lang]}." for lang in LANGUAGES}
+    against = {"ko": f" 기준은 {josa.with_particle(asked, '이다')}.", "en": f" Asked for: more than {bare}."}
+    return {
+        lang: f"{quantity(estimate, unit, lang, effect)}, {over[lang]}."
+        + (against[lang] if outcome in DECIDED else "")
+        for lang in LANGUAGES
+    }
 
 
 # Holm's procedure decides more than simultaneous intervals show, see `stats.Compared`.
@@ -415,6 +428,10 @@ def _rounded(value: float, unit: str) -> str:
     return amount(value, unit)
 
 
+def _measures(claim: ClaimResult) -> str:
+    return f"{claim.measures['en']}: " if claim.measures else ""
+
+
 README_NUMBER = re.compile(r"(<!-- (\[\[[^\]]+\]\]) -->).*?(?=<!-- -->)")
 README_BLOCK = re.compile(r"(?<=held by a test -->\n).*?(?=<!-- /claims -->)", re.DOTALL)
 
@@ -441,7 +458,7 @@ def readme(board: list[ClaimResult], text: str, known: dict[str, Number]) -> str
     for kind in KINDS:
         rows = [
             f"| {claim.statement['ko']}<br>{claim.statement['en']} "
-            f"| {claim.text['en']} | **{claim.verdict}** |\n"
+            f"| {_measures(claim)}{claim.text['en']} | **{claim.verdict}** |\n"
             for claim in board
             if claim.kind == kind
         ]

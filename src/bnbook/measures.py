@@ -40,15 +40,16 @@ class Unit:
     """What an effect is measured in: the word after a number, how the number is written, and no effect."""
 
     word: Text
-    form: str
+    decimals: int  # at most
+    signed: bool = False
     neutral: float = 0.0
 
 
 UNITS = {
-    "points": Unit({"ko": "%p", "en": " points"}, "+.2f"),
-    "times": Unit({"ko": "배", "en": " times"}, ".2f", neutral=1.0),
-    "digits": Unit({"ko": "자리", "en": " digits"}, ".1f"),
-    "decades": Unit({"ko": "자릿수", "en": " decades"}, "+.2f"),  # powers of ten
+    "points": Unit({"ko": "%p", "en": " points"}, 2, signed=True),
+    "times": Unit({"ko": "배", "en": " times"}, 2, neutral=1.0),
+    "digits": Unit({"ko": "자리", "en": " digits"}, 1),
+    "decades": Unit({"ko": "자릿수", "en": " decades"}, 2, signed=True),  # powers of ten
 }
 
 
@@ -142,12 +143,13 @@ def grid_factor(crossings: Sequence[Crossing]) -> float:
     return max((c.step / c.previous for c in crossings if c.reached and c.previous), default=1.0)
 
 
-def quantity(estimate: Estimate, unit: str, lang: str) -> str:
+def quantity(estimate: Estimate, unit: str, lang: str, effect: float | None = None) -> str:
     """ "2.1 times (95% interval 1.8 to 2.4)", or the same in Korean. Of a bound only the end of the interval
-    that it leaves valid: "at least 1.8 times"."""
+    that it leaves valid: "at least 1.8 times". Each number is seen to lie on its side of `effect`."""
     found = estimate.interval
-    middle, low, high = (amount(value, unit, lang) for value in (found.estimate, found.low, found.high))
-    bare = [amount(value, unit) for value in (found.low, found.high)]
+    values = (found.estimate, found.low, found.high)
+    middle, low, high = (amount(value, unit, lang, effect) for value in values)
+    bare = [amount(value, unit, beside=effect) for value in values[1:]]
     return {
         None: {
             "ko": f"{middle} (95% 신뢰 구간 {bare[0]}~{bare[1]})",
@@ -165,21 +167,29 @@ def quantity(estimate: Estimate, unit: str, lang: str) -> str:
     }[estimate.bound][lang]
 
 
-def amount(value: float, unit: str, lang: str | None = None) -> str:
-    """A number in the form that fits its unit, with the unit's word in `lang`: "+0.42 points"."""
-    number = format(value, UNITS[unit].form).replace("inf", "∞").replace("-", "−")
-    return number + (UNITS[unit].word[lang] if lang else "")
+def amount(value: float, unit: str, lang: str | None = None, beside: float | None = None) -> str:
+    """A number to three digits, none beyond its unit's decimals, with the unit's word in `lang`:
+    "+0.42 points", "+132 points". It gets more where rounding would make it one with `beside`."""
+    sign, decimals = ("+" if UNITS[unit].signed else ""), UNITS[unit].decimals
+    size = abs(round(value, decimals)) if math.isfinite(value) else 0
+    decimals = max(0, decimals - (size >= 10) - (size >= 100))
+    if beside is not None and value != beside and math.isfinite(value):
+        while round(value, decimals) == round(beside, decimals):
+            decimals += 1
+    number = f"{value:{sign},.{decimals}f}" if value else "0"
+    return number.replace("inf", "∞").replace("-", "−") + (UNITS[unit].word[lang] if lang else "")
 
 
-def excluded(interval: Interval, unit: str) -> Text:
+def excluded(interval: Interval, unit: str, effect: float | None = None) -> Text:
     """What an interval that decides nothing rules out all the same; empty where it is infinitely wide.
 
-    Statistics are so oriented that more is better for the paper's claim.
+    Statistics are so oriented that more is better for the paper's claim. Each end is seen to lie on its side
+    of `effect`.
     """
     if not math.isfinite(interval.low) or not math.isfinite(interval.high):
         return {"ko": "", "en": ""}
     if UNITS[unit].neutral:
-        low, high = (amount(end, unit) for end in (interval.low, interval.high))
+        low, high = (amount(end, unit, beside=effect) for end in (interval.low, interval.high))
         word = UNITS[unit].word
         return {
             "ko": f"{low}{word['ko']}보다 작거나 {high}{word['ko']}보다 큰 값은 배제된다.",
@@ -187,7 +197,7 @@ def excluded(interval: Interval, unit: str) -> Text:
         }
     if interval.low < 0 < interval.high:
         worse, better = (
-            {lang: amount(abs(end), unit, lang).lstrip("+") for lang in LANGUAGES}
+            {lang: amount(end, unit, lang, effect).lstrip("+−") for lang in LANGUAGES}
             for end in (interval.low, interval.high)
         )
         return {
@@ -195,8 +205,8 @@ def excluded(interval: Interval, unit: str) -> Text:
             "en": f"Not worse by more than {worse['en']}, nor better by more than {better['en']}.",
         }
     least, most = (
-        {lang: amount(end, unit, lang).lstrip("+") for lang in LANGUAGES}
-        for end in sorted((abs(interval.low), abs(interval.high)))
+        {lang: amount(end, unit, lang, effect).lstrip("+−") for lang in LANGUAGES}
+        for end in sorted((interval.low, interval.high), key=abs)
     )
     way = {"ko": "좋아진다", "en": "Better"} if interval.low >= 0 else {"ko": "나빠진다", "en": "Worse"}
     return {

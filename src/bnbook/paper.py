@@ -27,6 +27,11 @@ def claims() -> dict[str, dict[str, Any]]:
     return _file()["claims"]
 
 
+def sections() -> dict[str, Text]:
+    """The titles of the paper's sections that have claims, by number, in its order."""
+    return _file()["sections"]
+
+
 def registered_again() -> dict[str, dict[str, Any]]:
     """The rules of a second registration by claim, whose runs are still being made."""
     return _file().get("second", {})

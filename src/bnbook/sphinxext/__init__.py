@@ -10,6 +10,7 @@ from sphinx.application import Sphinx
 import bnbook
 from bnbook import paths
 from bnbook.sphinxext import (
+    board,
     builder,
     claims,
     contents,
@@ -43,6 +44,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         formulas,
         figures,
         claims,
+        board,
         speedups,
         durations,
         stepper,

@@ -1,9 +1,10 @@
-"""The directives `claims`, the board of verdicts, and `unstated`, what the paper leaves open."""
+"""The directives `claims`, verdicts and what they come from, and `unstated`, what the paper leaves open; the
+role `verdict`. The board of all claims is in board.py."""
 
 import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from docutils import nodes
 from sphinx import addnodes
@@ -12,7 +13,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from bnbook import claims
-from bnbook.paper import LANGUAGES, Text
+from bnbook.claims import ClaimResult
+from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import data, numbers
 from bnbook.sphinxext.editions import Block, joined, pair
 from bnbook.sphinxext.html import Tag, inline, tag
@@ -28,36 +30,19 @@ VERDICTS = {
     "not testable here": ("untestable", {"ko": "여기서 시험할 수 없음", "en": "not testable here"}),
     "not run yet": ("pending", {"ko": "아직 실행하지 않음", "en": "not run yet"}),
 }
-KINDS = {
-    "measured": (
-        {"ko": "측정한 주장", "en": "Measured"},
-        {"ko": "실험으로 판정할 수 있는 주장이다.", "en": "What experiments can decide."},
-    ),
-    "definition": (
-        {"ko": "정의에서 따라 나오는 주장", "en": "Holds by definition"},
-        {
-            "ko": "수식에서 바로 따라 나오므로 실험으로 판정하지 않는다. "
-            "이 책의 구현이 수식대로 작동하는지만 확인했다.",
-            "en": "These follow from the definitions, which leaves an experiment nothing to decide. "
-            "What was checked is our implementation.",
-        },
-    ),
-    "shown": (
-        {"ko": "판정하지 않고 논문과 나란히 적은 것", "en": "Shown beside the paper"},
-        {
-            "ko": "몇 배인지는 네트워크와 데이터의 규모에 따라 다르고, ImageNet의 기록은 여기서 잴 수 없다. "
-            "그래서 판정하지 않는다.",
-            "en": "How many times depends on the scale of network and data, and the record on ImageNet "
-            "is out of reach here. No verdicts.",
-        },
-    ),
-}
-CLAIM_COLUMNS = {
+COLUMNS = {
     "statement": {"ko": "주장", "en": "Claim"},
     "paper": {"ko": "논문", "en": "Paper"},
     "ours": {"ko": "이 책", "en": "This book"},
+    "why": {"ko": "이유", "en": "Why"},
     "verdict": {"ko": "판정", "en": "Verdict"},
 }
+# Tables of claims: their columns.
+TABLES = {
+    "claims": ("statement", "paper", "ours", "verdict"),
+    "reasons": ("statement", "ours", "why", "verdict"),
+}
+NONE = {"ko": "지금은 없다.", "en": "None at present."}
 UNSTATED_COLUMNS = {
     "what": {"ko": "항목", "en": "What"},
     "paper": {"ko": "논문", "en": "Paper"},
@@ -92,73 +77,111 @@ def board() -> list[claims.ClaimResult]:
     return claims.board(numbers.results())
 
 
-class BoardDirective(SphinxDirective):
+class ClaimsDirective(SphinxDirective):
     """```` ```{claims} c-4.1 ``` ````: the claims whose id starts with the argument, with their rules.
 
-    Without one, all claims by kind, a line each.
+    With `:verdicts: not reproduced, inconclusive` and no argument, those that have one of these verdicts
+    today, with the reason.
     """
 
     optional_arguments = 1
+    option_spec: ClassVar = {"verdicts": str}
+    in_full = True  # with rules, and with what a reader should know beside a result
 
     def run(self) -> list[nodes.Node]:
         numbers.note_dependency(self.env)
+        if "verdicts" in self.options:
+            return [self.reasons([verdict.strip() for verdict in self.options["verdicts"].split(",")])]
         prefix = self.arguments[0] if self.arguments else ""
         shown = [claim for claim in board() if claim.id.startswith(prefix)]
         if not shown:
             log.warning("no claim starts with %r", prefix, location=self.get_location())
-        if prefix:
-            return [self.table(shown)]
-        return [
-            node
-            for kind, words in KINDS.items()
-            if (own := [claim for claim in shown if claim.kind == kind])
-            for node in (self.heading(*words), self.table(own))
-        ]
+        return [self.table("claims", self.rows("claims", shown))]
 
-    def heading(self, title: Text, what: Text) -> Tag:
-        """What kind of claims a table holds."""
-        title_line = tag("strong", *pair(title), classes="bn-claims-title")
-        return tag("div", title_line, *blocks(self, what), classes="bn-claims-kind")
+    def reasons(self, verdicts: Sequence[str]) -> nodes.Node:
+        for unknown in sorted(set(verdicts) - set(VERDICTS)):
+            log.warning("no verdict %r, only %s", unknown, ", ".join(VERDICTS), location=self.get_location())
+        self.in_full = False
+        shown = [claim for claim in board() if claim.verdict in verdicts]
+        return (
+            self.table("reasons", self.rows("reasons", shown)) if shown else tag("div", *blocks(self, NONE))
+        )
 
-    def table(self, shown: Iterable[claims.ClaimResult]) -> Tag:
-        rows = [
-            row(self.cells(claim), "claim", CLAIM_COLUMNS, self.config.edition, claim.id) for claim in shown
-        ]
-        return table("claims", CLAIM_COLUMNS, rows)
+    def table(self, name: str, *bodies: Iterable[Tag]) -> Tag:
+        return table(name, {column: COLUMNS[column] for column in TABLES[name]}, *bodies)
 
-    def cells(self, claim: claims.ClaimResult) -> list[Cell]:
-        name, words = VERDICTS[claim.verdict]
-        verdict: list[nodes.Node] = [tag("span", *pair(words), classes=f"bn-verdict bn-verdict-{name}")]
+    def rows(self, name: str, shown: Iterable[ClaimResult]) -> list[Tag]:
+        """A row for each of the claims. In its own chapter a row can be referred to by its `anchor`."""
+        columns = {column: COLUMNS[column] for column in TABLES[name]}
+        made = []
+        for claim in shown:
+            cells = [getattr(self, column)(claim) for column in columns]
+            kinds = {"data_kind": slug(claim.kind), "data_verdict": slug(claim.verdict)}
+            line = row(cells, "claim", columns, self.config.edition, anchor(claim.id), **kinds)
+            if claim.chapter == self.env.docname:
+                line["names"].append(anchor(claim.id))
+                self.state.document.note_explicit_target(line)
+            made.append(line)
+        return made
+
+    def statement(self, claim: ClaimResult) -> Cell:
+        """The claim and its name, a link to the row. Links of old lead to the name itself, dots and all."""
+        name = tag("a", claim.id, classes="bn-claim-id", href=f"#{anchor(claim.id)}")
+        said = [tag("span", ids=claim.id), *blocks(self, claim.statement)]
+        if self.in_full and claim.rule:
+            said.append(self.rule(claim))
+        return [*said, name]
+
+    def paper(self, claim: ClaimResult) -> Cell:
+        return blocks(self, claim.paper)
+
+    def ours(self, claim: ClaimResult) -> Cell:
+        """What was measured, then what came out."""
+        found: list[nodes.Node] = blocks(self, claim.text)
+        if claim.measures:
+            found.insert(0, tag("div", *blocks(self, claim.measures), classes="bn-claim-measures"))
+        if self.in_full and claim.detail:
+            found.append(tag("div", *blocks(self, claim.detail), classes="bn-claim-detail"))
+        return found
+
+    def why(self, claim: ClaimResult) -> Cell:
+        if not claim.why:
+            log.warning(
+                "%s is %s: paper.yml says no `why`", claim.id, claim.verdict, location=self.get_location()
+            )
+            return []
+        try:
+            return blocks(self, {lang: numbers.fill(text, markdown=True) for lang, text in claim.why.items()})
+        except (ValueError, KeyError) as error:
+            log.warning("%s, why: %s", claim.id, error, location=self.get_location())
+            return []
+
+    def verdict(self, claim: ClaimResult) -> Cell:
+        """The verdict, the ways to its figure and its chapter, and what must be known of its rule."""
+        said: list[nodes.Node] = [pill(claim.verdict)]
         if claim.figure:
-            verdict += [
-                nodes.Text(" "),
-                reference("numref", claim.figure, [nodes.literal("", claim.figure)], "figure"),
-            ]
+            named = [nodes.literal("", claim.figure)]
+            said += [nodes.Text(" "), reference("numref", claim.figure, named, "figure")]
         if claim.chapter != self.env.docname:
-            verdict += [nodes.Text(" "), reference("doc", f"/{claim.chapter}", pair(CHAPTER), "chapter")]
-        identity = tag("span", claim.id, classes="bn-claim-id")
-        statement, paper, ours = (blocks(self, texts) for texts in (claim.statement, claim.paper, claim.text))
-        if self.arguments and claim.rule:
-            statement.append(self.rule(claim))
-        if self.arguments and claim.detail:
-            ours.append(tag("div", *blocks(self, claim.detail), classes="bn-claim-detail"))
+            said += [nodes.Text(" "), reference("ref", anchor(claim.id), pair(CHAPTER), "chapter")]
         if claim.verdict == "measured again":
             why = reference("doc", "/book/first-registration", pair(WHY_AGAIN), "chapter")
-            said = [*blocks(self, MEASURED_AGAIN), nodes.Text(" ")] if self.arguments else []
-            verdict.append(tag("div", *said, why, classes="bn-claim-changed"))
+            first = [*blocks(self, MEASURED_AGAIN), nodes.Text(" ")] if self.in_full else []
+            said.append(tag("div", *first, why, classes="bn-claim-changed"))
         remarks = ((claim.registrations > 1, REGISTERED_AGAIN), (claim.rule_changed, RULE_CHANGED))
-        verdict += [
+        said += [
             tag("div", *blocks(self, words), classes="bn-claim-changed") for true, words in remarks if true
         ]
-        return [[*statement, identity], paper, ours, verdict]
+        return said
 
-    def rule(self, claim: claims.ClaimResult) -> Tag:
+    def rule(self, claim: ClaimResult) -> Tag:
         """How the claim is decided, to be opened by whoever wants to know."""
         return tag("details", tag("summary", *pair(RULE)), *blocks(self, claim.rule), classes="bn-claim-rule")
 
 
 class VerdictRole(SphinxRole):
-    """``{verdict}`c-4.1-speed` ``: the claim's verdict as it stands today, in its colour."""
+    """``{verdict}`c-4.1-speed` ``: the claim's verdict as it stands today, in its colour, with a link to its
+    row."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         numbers.note_dependency(self.env)
@@ -166,8 +189,8 @@ class VerdictRole(SphinxRole):
         if claim is None:
             log.warning("no claim %r", self.text, location=self.get_location())
             return [nodes.Text("?")], []
-        name, words = VERDICTS[claim.verdict]
-        return [tag("span", *pair(words), classes=f"bn-verdict bn-verdict-{name}")], []
+        words = pair(VERDICTS[claim.verdict][1])
+        return [pill(claim.verdict, reference("ref", anchor(claim.id), words, "verdict"))], []
 
 
 class UnstatedDirective(SphinxDirective):
@@ -210,45 +233,67 @@ class UnstatedDirective(SphinxDirective):
         return inline(self, numbers.fill(str(text), markdown=True))
 
 
+def anchor(claim: str) -> str:
+    """The id of the claim's row: "claim-4-1-speed" of "c-4.1-speed". A dot would trip the theme's script,
+    which takes an address for a selector."""
+    return f"claim-{slug(claim.removeprefix('c-'))}"
+
+
+def slug(words: str) -> str:
+    """`words` for an id, an attribute's value or a class."""
+    return nodes.make_id(f"x-{words}").removeprefix("x-")
+
+
+def pill(verdict: str, *words: nodes.Node) -> Tag:
+    """A verdict, or `words` in its place, in the verdict's colour and with its sign."""
+    name, own = VERDICTS[verdict]
+    return tag("span", *(words or pair(own)), classes=f"bn-verdict bn-verdict-{name}")
+
+
 def blocks(directive: SphinxDirective, texts: dict[str, str]) -> list[nodes.Node]:
     """The two languages, for the edition to choose from, one under the other where it has both."""
     return [Block("", *inline(directive, texts[lang]), lang=lang, stacked=True) for lang in LANGUAGES]
 
 
 def reference(kind: str, target: str, text: Iterable[nodes.Node], role: str) -> nodes.Element:
-    """A link to a figure ("numref") or to a chapter ("doc")."""
+    """A link to a figure ("numref"), to a place by its label ("ref") or to a chapter ("doc")."""
     options = {
         "refdomain": "std",
         "reftype": kind,
         "reftarget": target,
-        "refexplicit": kind == "doc",
+        "refexplicit": kind != "numref",
         "refwarn": True,
     }
     return addnodes.pending_xref("", nodes.inline("", "", *text), classes=[f"bn-claim-{role}"], **options)
 
 
 def row(
-    cells: Iterable[Cell], name: str, columns: dict[str, dict[str, str]], edition: str, ids: str = ""
+    cells: Iterable[Cell],
+    name: str,
+    columns: dict[str, dict[str, str]],
+    edition: str,
+    ids: str = "",
+    **attributes: str,
 ) -> Tag:
     """A table row; each cell knows its column's name, for narrow screens, which show rows as cards."""
-    line = tag("tr", classes=f"bn-{name}", ids=ids)
+    line = tag("tr", classes=f"bn-{name}", ids=ids, **attributes)
     for (column, label), cell in zip(columns.items(), cells, strict=True):
         line += tag("td", *cell, classes=f"bn-{name}-{column}", data_label=joined(label, edition))
     return line
 
 
-def table(name: str, columns: dict[str, dict[str, str]], rows: Iterable[Tag]) -> Tag:
+def table(name: str, columns: dict[str, dict[str, str]], *bodies: Iterable[Tag]) -> Tag:
+    """A table; each of `bodies` are rows that belong together."""
     labels = [
         [Block("", nodes.Text(label[lang]), lang=lang, stacked=True) for lang in label]
         for label in columns.values()
     ]
     head = tag("thead", tag("tr", *(tag("th", *label, scope="col") for label in labels)))
-    return tag(
-        "div", tag("table", head, tag("tbody", *rows), classes=f"bn-{name}"), classes="bn-table-scroll"
-    )
+    made = tag("table", head, *(tag("tbody", *rows) for rows in bodies), classes=f"bn-{name}")
+    return tag("div", made, classes="bn-table-scroll")
 
 
 def setup(app: Sphinx) -> None:
-    app.add_directive("claims", BoardDirective)
+    app.add_directive("claims", ClaimsDirective)
     app.add_directive("unstated", UnstatedDirective)
     app.add_role("verdict", VerdictRole())

@@ -76,12 +76,13 @@ def number(source: str, key: str, form: str = "", particle: str = "") -> str:
 
 
 def fill(text: str, markdown: bool = False) -> str:
-    """`text` with its placeholders `[[key]]`, `[[key|.2f]]`, `[[paper:key]]` and `[[config:key]]` replaced.
+    """`text` with its placeholders `[[key]]` (or `[[result:key]]`), `[[key|.2f]]`, `[[paper:key]]` and
+    `[[config:key]]` replaced.
 
     In `markdown` a word out of a record stays a word, whatever it is. Raises UnknownNumber, and ValueError
     where a format does not fit.
     """
-    named = {"" if name == "result" else name: values for name, values in sources().items()}
+    named = sources() | {"": sources()["result"]}
     if markdown:
         named = {name: {k: _escaped(v) for k, v in values.items()} for name, values in named.items()}
     try:

@@ -38,23 +38,26 @@ log = logging.getLogger(__name__)
 
 
 class SpeedupsDirective(SphinxDirective):
-    """```` ```{speedups} ``` ````: for each network a row of ours, and one of the paper's under it."""
+    """```` ```{speedups} ``` ````: for each network a row of ours and one of the paper's, which on a phone
+    are the columns of a card."""
 
     def run(self) -> list[nodes.Node]:
         numbers.note_dependency(self.env)
-        results = numbers.results().get(EXPERIMENT)
+        results, edition = numbers.results().get(EXPERIMENT), self.config.edition
         if results is None:
             log.warning("speedups: %s has no complete results", EXPERIMENT, location=self.get_location())
             return []
-        rows = []
-        for found in inception.table(results):
-            for side, texts in (
-                ("here", our_cells(results, found)),
-                ("paper", paper_cells(found.variant)),
-            ):
-                cells = self.cells(VARIANTS[found.variant].name, side, texts)
-                rows.append(row(cells, "speedups", COLUMNS, self.config.edition))
-        return [table("speedups", COLUMNS, rows)]
+        networks = [
+            [
+                row(self.cells(VARIANTS[found.variant].name, side, texts), "speedups", COLUMNS, edition)
+                for side, texts in (
+                    ("here", our_cells(results, found)),
+                    ("paper", paper_cells(found.variant)),
+                )
+            ]
+            for found in inception.table(results)
+        ]
+        return [table("speedups", COLUMNS, *networks)]
 
     def cells(self, name: str, side: str, texts: Sequence[Text]) -> list[Cell]:
         """The network's name and whose row it is, then the entries."""
@@ -78,7 +81,9 @@ def our_cells(results: Results, found: inception.Row) -> list[Text]:
     elif not reached:
         steps = NEVER
     else:
-        steps = _same(SEEDS.join(f"{c.step:,}" if c.reached else f"> {c.step:,}" for c in found.crossings))
+        steps = _same(
+            SEEDS.join(f"{c.step:,}" if c.reached else f">\u00a0{c.step:,}" for c in found.crossings)
+        )
     if found.variant == BASELINE:
         speedup = _same("1")
     elif reached:
@@ -116,9 +121,12 @@ def _ratio(found: Estimate) -> str:
     """Of a bound, where runs that never arrived count with all their steps, only what it implies."""
     ratio = found.interval
     whole = f"{ratio.estimate:.1f} ({ratio.low:.1f}–{ratio.high:.1f})"
-    return {None: whole, "lower": f"≥ {ratio.low:.1f}", "upper": f"≤ {ratio.high:.1f}", "both": "?"}[
-        found.bound
-    ]
+    return {
+        None: whole,
+        "lower": f"≥\u00a0{ratio.low:.1f}",
+        "upper": f"≤\u00a0{ratio.high:.1f}",
+        "both": "?",
+    }[found.bound]
 
 
 def _same(text: str) -> Text:

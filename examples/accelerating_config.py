@@ -1,13 +1,16 @@
-lr, decay, l2 = 0.1, 0.94, 1e-4               # tuned for the baseline
+# tuned for the baseline
+lr, decay, l2 = 0.1, 0.94, 1e-4
 
 bn_baseline = {
     "learning rate": lr,
-    "dropout": 0.4,                           # share of the last features
+    "dropout": 0.4,  # share of the last features
     "L2": l2,
-    "decay": decay,                           # of the learning rate, each epoch
+    # of the learning rate, each epoch
+    "decay": decay,
     "local response norm": True,
     "mini-batches": "fixed members",
-    "distortion": "strong",                   # of colours and brightness
+    # of colours and brightness
+    "distortion": "strong",
     "batch norm": True,
 }
 bn_x5 = bn_baseline | {

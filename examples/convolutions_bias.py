@@ -5,7 +5,7 @@ torch.manual_seed(0)
 u, target = torch.randn(4, 3, 14, 14), torch.randn(4, 8, 12, 12)
 conv, bn = nn.Conv2d(3, 8, 3, bias=True), nn.BatchNorm2d(8)
 with torch.no_grad():
-    conv.bias.copy_(torch.randn(8))           # far from 0
+    conv.bias.copy_(torch.randn(8))  # far from 0
     without = nn.functional.conv2d(u, conv.weight)
     print("same output without the bias:",
           torch.allclose(bn(conv(u)), bn(without), atol=1e-4))

@@ -1,9 +1,12 @@
 import torch
 from torch.nn.functional import avg_pool2d
 
-def effective_sample_size(x):                 # (N, maps, p, q): of one image, by map
-    of_values = x.var((0, 2, 3))              # how the values vary
-    of_means = x.mean((2, 3)).var(0)          # how the means of images vary
+# (N, maps, p, q): of one image, by map
+def effective_sample_size(x):
+    # how the values vary
+    of_values = x.var((0, 2, 3))
+    # how the means of images vary
+    of_means = x.mean((2, 3)).var(0)
     return of_values / of_means
 
 torch.manual_seed(0)

@@ -2,7 +2,8 @@ import torch
 
 torch.manual_seed(0)
 images = 100_000
-for rho in (0.0, 0.5, 0.9):           # the share that all networks have in common
+# the share that all networks have in common
+for rho in (0.0, 0.5, 0.9):
     for k in (1, 6):
         common = rho**0.5 * torch.randn(images, 1)
         own = (1 - rho) ** 0.5 * torch.randn(images, k)

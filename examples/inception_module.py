@@ -1,7 +1,8 @@
 import torch
 from torch import nn
 
-def conv(inputs, outputs, kernel):    # g(BN(W * u)): no bias, beta does its work
+# g(BN(W * u)): no bias, beta does its work
+def conv(inputs, outputs, kernel):
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2, bias=False),
         nn.BatchNorm2d(outputs),
@@ -14,14 +15,16 @@ class InceptionModule(nn.Module):
         self.narrow = conv(inputs, narrow, kernel=1)
         self.wide = conv(inputs, wide, kernel=3)
 
-    def forward(self, u):             # the same input to both, their maps stacked
+    # the same input to both, their maps stacked
+    def forward(self, u):
         return torch.cat([self.narrow(u), self.wide(u)], dim=1)
 
 def count(layer):
     return sum(p.numel() for p in layer.parameters())
 
 module = InceptionModule(inputs=96, narrow=32, wide=32)
-u = torch.zeros(128, 96, 28, 28)      # images, maps, height, width
+# images, maps, height, width
+u = torch.zeros(128, 96, 28, 28)
 print("shape:     ", tuple(u.shape), "->", tuple(module(u).shape))
 print(f"parameters: {count(module):,} = {count(module.narrow):,} in 1x1"
       f" + {count(module.wide):,} in 3x3")

@@ -2,9 +2,10 @@ import torch
 from torch import nn
 
 torch.manual_seed(0)
-a, m = 0.1, 60                                # the momentum and the batch size
+a, m = 0.1, 60  # the momentum and the batch size
 bn = nn.BatchNorm1d(4, momentum=a)
-mean, var = torch.zeros(4), torch.ones(4)     # where running statistics start
+# where running statistics start
+mean, var = torch.zeros(4), torch.ones(4)
 
 for step in range(1, 101):
     x = 3 + 2 * torch.randn(m, 4)

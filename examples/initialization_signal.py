@@ -1,5 +1,4 @@
 import torch
-from torch import nn
 from torch.nn.functional import batch_norm
 
 def through(s, normalized, depth=20, n=256):
@@ -7,12 +6,14 @@ def through(s, normalized, depth=20, n=256):
     torch.manual_seed(0)
     first = x = torch.randn(64, n, requires_grad=True)
     for _ in range(depth):
-        W = s * (2 / n) ** 0.5 * torch.randn(n, n)     # s = 1: the standard
+        # s = 1: the standard
+        W = s * (2 / n) ** 0.5 * torch.randn(n, n)
         y = x @ W.T
         if normalized:
             y = batch_norm(y, None, None, training=True)
         x = torch.relu(y)
-    after = torch.randn(x.shape)                       # a gradient from above
+    # a gradient from above
+    after = torch.randn(x.shape)
     (before,) = torch.autograd.grad(x, first, after)
     return x.norm() / first.norm(), before.norm() / after.norm()
 

@@ -3,9 +3,11 @@ from torch.nn.functional import cosine_similarity, cross_entropy
 
 torch.manual_seed(0)
 u, labels = torch.randn(60, 20, dtype=torch.double), torch.randint(10, (60,))
-W = torch.randn(10, 20, dtype=torch.double)   # ten units
+# ten units
+W = torch.randn(10, 20, dtype=torch.double)
 lr = 1.0
-for factor in 1, 2:                           # the same layer, twice as large
+# the same layer, twice as large
+for factor in 1, 2:
     w = (factor * W).requires_grad_()
     x = u @ w.T
     loss = cross_entropy((x - x.mean(0)) / x.std(0, correction=0), labels)

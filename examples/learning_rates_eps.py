@@ -2,8 +2,9 @@ import torch
 from torch.nn.functional import batch_norm
 
 torch.manual_seed(0)
-x = torch.randn(1000, 1, dtype=torch.double)  # Wu
-x = (x - x.mean()) / x.std(correction=0)      # of variance 1
+# Wu, of variance 1
+x = torch.randn(1000, 1, dtype=torch.double)
+x = (x - x.mean()) / x.std(correction=0)
 eps = 1e-5
 for a in 1, 0.1, 0.01, 0.001:
     out = batch_norm(a * x, None, None, training=True, eps=eps)

@@ -1,10 +1,12 @@
 import torch
 from torch.nn.functional import cross_entropy
 
-def batch_norm(x):                            # no eps: it comes further down
+# no eps: it comes further down
+def batch_norm(x):
     return (x - x.mean(0)) / x.std(0, correction=0)
 
-def run(W, u, labels):                        # output, gradients of u and of W
+# output, gradients of u and of W
+def run(W, u, labels):
     W, u = W.clone().requires_grad_(), u.clone().requires_grad_()
     output = batch_norm(u @ W.T)
     cross_entropy(output, labels).backward()

@@ -10,9 +10,9 @@ def layer(inputs, bn):
     nn.init.normal_(linear.weight, std=0.1)
     return [linear, nn.BatchNorm1d(100) if bn else nn.Identity(), nn.Sigmoid()]
 
-def drift(p):                                      # p: (times, 3, units)
-    path = p.diff(dim=0).abs().sum(0).mean(0)      # how far the three lines travel
-    return path / (p[:, 2] - p[:, 0]).mean(0)      # over the mean width
+def drift(p):  # p: (times, 3, units)
+    path = p.diff(dim=0).abs().sum(0).mean(0)
+    return path / (p[:, 2] - p[:, 0]).mean(0)
 
 for bn in (False, True):
     torch.manual_seed(0)
@@ -25,6 +25,6 @@ for bn in (False, True):
         nn.functional.cross_entropy(model(x[batch]), y[batch]).backward()
         optimizer.step()
         if step % 25 == 0:
-            last = model[:-2](x[1500:]).detach()    # what the last sigmoids receive
+            last = model[:-2](x[1500:]).detach()
             lines.append(torch.quantile(last, torch.tensor([0.15, 0.50, 0.85]), dim=0))
     print(f"BN {bn!s:<5}: median drift {drift(torch.stack(lines)).median():.1f}")

@@ -2,13 +2,13 @@ import torch
 from sklearn.datasets import load_digits
 from torch import nn
 
-x, y = map(torch.tensor, load_digits(return_X_y=True))    # 1,797 images, 8 x 8
-x = (x > 8).float()                                       # 0 or 1, as in the paper
+x, y = map(torch.tensor, load_digits(return_X_y=True))
+x = (x > 8).float()  # 0 or 1, as in the paper
 
 def network(bn):
     modules, sizes = [], (64, 100, 100, 100)
     for inputs, units in zip(sizes, sizes[1:]):
-        linear = nn.Linear(inputs, units, bias=not bn)    # BN has a bias: beta
+        linear = nn.Linear(inputs, units, bias=not bn)
         nn.init.normal_(linear.weight, std=0.1)
         norm = [nn.BatchNorm1d(units)] if bn else []
         modules += [linear, *norm, nn.Sigmoid()]

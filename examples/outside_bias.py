@@ -2,7 +2,7 @@ import torch
 
 def descend(inside, lr=0.1):
     torch.manual_seed(0)
-    u = torch.randn(60)                       # a mini-batch
+    u = torch.randn(60)  # a mini-batch
     target = 0.5 * u + 1
     b = torch.zeros((), requires_grad=True)
     for step in range(1001):

@@ -2,7 +2,8 @@ import torch
 
 torch.manual_seed(0)
 m, repeats = 60, 20_000
-for x_hat in (0.0, 1.0, 2.0):             # mean 0, variance 1: x is x_hat
+# mean 0, variance 1: x is x_hat
+for x_hat in (0.0, 1.0, 2.0):
     others = torch.randn(repeats, m - 1)
     batches = torch.cat([torch.full((repeats, 1), x_hat), others], dim=1)
     mean = batches.mean(1)

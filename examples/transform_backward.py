@@ -2,14 +2,13 @@ import torch
 
 class BatchNorm(torch.autograd.Function):
     @staticmethod
-    def forward(ctx, x, gamma, beta, eps):    # x: (m, C)
+    def forward(ctx, x, gamma, beta, eps):
         centred = x - x.mean(0)
         std = ((centred ** 2).mean(0) + eps) ** 0.5
         ctx.save_for_backward(centred / std, gamma, std)
         return gamma * centred / std + beta
-
     @staticmethod
-    def backward(ctx, d_y):                   # dl/dy: (m, C)
+    def backward(ctx, d_y):  # dl/dy: (m, C)
         x_hat, gamma, std = ctx.saved_tensors
         d_gamma, d_beta = (d_y * x_hat).sum(0), d_y.sum(0)
         d_x_hat = d_y * gamma
@@ -18,7 +17,8 @@ class BatchNorm(torch.autograd.Function):
         d_x = d_x_hat / std + (d_variance * 2 * x_hat * std + d_mean) / len(d_y)
         return d_x, d_gamma, d_beta, None
 
-class Constants(BatchNorm):                   # mean and variance taken for constants
+# mean and variance as constants
+class Constants(BatchNorm):
     @staticmethod
     def backward(ctx, d_y):
         x_hat, gamma, std = ctx.saved_tensors
@@ -26,5 +26,5 @@ class Constants(BatchNorm):                   # mean and variance taken for cons
 
 torch.manual_seed(0)
 args = [torch.randn(size).double().requires_grad_() for size in ((6, 4), 4, 4)] + [1e-5]
-for f in (BatchNorm, Constants):              # x, gamma, beta in float64
+for f in (BatchNorm, Constants):
     print(f.__name__, torch.autograd.gradcheck(f.apply, args, raise_exception=False))

@@ -4,7 +4,8 @@ from torch.nn.functional import batch_norm
 def loss(x, target):
     return ((batch_norm(x, None, None, training=True) - target) ** 2).sum()
 
-def difference(x, target, h):                 # the definition, one x_i at a time
+# the definition, one x_i at a time
+def difference(x, target, h):
     moves = h * torch.eye(x.numel(), dtype=x.dtype).view(-1, *x.shape)
     each = [loss(x + move, target) - loss(x - move, target) for move in moves]
     return torch.stack(each).view_as(x) / (2 * h)

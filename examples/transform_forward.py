@@ -1,10 +1,15 @@
 import torch
 
-def batch_norm(x, gamma, beta, eps=1e-5):     # x: (m, C), a mini-batch of m
-    mean = x.mean(0)                          # Algorithm 1, line 1
-    variance = ((x - mean) ** 2).mean(0)      # line 2: divided by m
+# x: (m, C), a mini-batch of m
+def batch_norm(x, gamma, beta, eps=1e-5):
+    # Algorithm 1, line 1
+    mean = x.mean(0)
+    # line 2: divided by m
+    variance = ((x - mean) ** 2).mean(0)
+    # line 3
     x_hat = (x - mean) / (variance + eps) ** 0.5
-    return gamma * x_hat + beta               # line 4
+    # line 4
+    return gamma * x_hat + beta
 
 torch.manual_seed(0)
 x = 3 + 2 * torch.randn(60, 4)

@@ -3,7 +3,8 @@ from torch.nn.functional import batch_norm
 
 torch.manual_seed(0)
 x = torch.randn(60, 4, dtype=torch.float64, requires_grad=True)
-g = torch.randn(60, 4, dtype=torch.float64)   # dl/dy, whatever it may be
+# dl/dy, whatever it may be
+g = torch.randn(60, 4, dtype=torch.float64)
 gamma, eps = torch.rand(4, dtype=torch.float64), 1e-5
 batch_norm(x, None, None, gamma, training=True, eps=eps).backward(g)
 

@@ -1,11 +1,13 @@
 import torch
 
-def lost(variance, right):                    # wrong by half or more, in how many units
+# wrong by half or more, in how many units
+def lost(variance, right):
     return f"{((variance - right).abs() > right / 2).float().mean():.0%}"
 
 torch.manual_seed(0)
 for mean in (0, 100, 10000):
-    x = mean + torch.randn(60, 1000)          # float32; the variance is about 1
+    # float32; the variance is about 1
+    x = mean + torch.randn(60, 1000)
     right = x.double().var(0, correction=0)
     squares = (x ** 2).mean(0) - x.mean(0) ** 2
     deviations = ((x - x.mean(0)) ** 2).mean(0)

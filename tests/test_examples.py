@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tokenize
 
 import pytest
 
@@ -11,6 +12,7 @@ from bnbook.examples import ExampleError
 FILES = sorted((paths.ROOT / examples.FOLDER).glob("*.py"))
 SHOWN = re.compile(r"^```\{example\} (\w+)$", re.MULTILINE)
 LINES = 30  # a reader on a phone reads no more in one piece
+PHONE = 50  # characters of a line that a phone shows
 PLAIN = {"torch", "torchvision", "sklearn", "numpy", "matplotlib", "math", "copy", "itertools"}
 each = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
@@ -40,6 +42,14 @@ def test_it_is_plain_and_short(file):
     }
     assert imported <= PLAIN, "a reader pastes it without this book"
     assert text.isascii(), "the same in every edition"
+
+
+@each
+def test_a_comment_is_seen_on_a_phone(file):
+    """Code may scroll sideways; what explains it may not lie out of sight."""
+    with file.open("rb") as code:
+        ends = [token.end for token in tokenize.tokenize(code.readline) if token.type == tokenize.COMMENT]
+    assert all(column <= PHONE for _, column in ends), "put it on a line of its own"
 
 
 def test_each_is_shown_once_and_nothing_else():

@@ -435,3 +435,24 @@ def test_a_missing_number_is_an_error(tmp_path, monkeypatch):
 def test_no_torch():
     code = "import sys, bnbook.figures; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+@pytest.mark.parametrize(("lang", "quoted"), [("ko", r"‘([^’]+)’"), ("en", r"“([^”]+)”")])
+def test_a_panel_is_called_what_its_figure_calls_it(lang, quoted):
+    """Captions go by titles: panels side by side on a desk are one below the other on a phone."""
+    words = yaml.safe_load(korean.CATALOGUE.read_text("utf-8"))
+    words = [(theirs or ours if lang == "ko" else ours).replace("\n", " ") for ours, theirs in words.items()]
+    filled_in = [re.escape(word).replace(r"\{\}", ".+") for word in words]
+
+    def is_title(name):
+        begins = re.compile(re.escape(name) + r"\b(?![가-힣])")
+        return any(begins.match(word) for word in words) or any(
+            re.fullmatch(word, name) for word in filled_in
+        )
+
+    captions = {
+        page.stem: page.read_text("utf-8").split("---")[1] for page in (paths.BOOK / "figures").glob("*-*.md")
+    }
+    captions = {name: yaml.safe_load(head)["figure"]["caption"][lang] for name, head in captions.items()}
+    named = [(name, title) for name, text in captions.items() for title in re.findall(quoted, text)]
+    assert named and not [(name, title) for name, title in named if not is_title(title)]

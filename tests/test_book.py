@@ -16,7 +16,6 @@ import pytest
 from bs4 import BeautifulSoup
 
 from bnbook import paths
-from bnbook.sphinxext.korean_search import SearchKorean, root
 from tests.conftest import DESK
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -471,35 +470,6 @@ def test_the_switch_leads_to_an_edition_that_is_there(open_served) -> None:
     page.wait_for_url("https://bn.example.org/en/mnist.html")
 
 
-# Searching
-
-
-def results(open_page, edition: str, query: str) -> set[str]:
-    page = open_page(f"{edition}/search.html?q={query}")
-    page.wait_for_function("document.querySelector('.search-summary')?.textContent")
-    links = page.locator("#search-results ul.search a")
-    return {urlsplit(link.get_attribute("href")).path for link in links.all()}
-
-
-def test_korean_search_finds_a_word_with_and_without_its_particle(open_page) -> None:
-    bare = results(open_page, "ko", "미니배치")
-    assert bare
-    assert results(open_page, "ko", "미니배치를") == bare
-    assert "mnist.html" in results(open_page, "ko", "분포가")
-
-
-def test_korean_search_reads_a_compound_with_and_without_the_space(open_page) -> None:
-    spaced, joined = (results(open_page, "ko", query) for query in ("배치 정규화", "배치정규화"))
-    assert joined and joined <= spaced
-
-
-def test_each_edition_finds_its_languages(open_page) -> None:
-    assert results(open_page, "en", "distribution")
-    assert results(open_page, "ko-en", "distribution")
-    assert results(open_page, "ko-en", "분포")
-    assert not results(open_page, "ko", "qzxjv")
-
-
 def test_the_search_works_where_nothing_may_be_stored(open_served) -> None:
     """In a sandbox the browser itself denies localStorage, as it does to readers who block cookies."""
     page = open_served("https://bn.example.org", "index.html")
@@ -518,29 +488,6 @@ def test_the_search_works_where_nothing_may_be_stored(open_served) -> None:
     assert frame.evaluate("self.origin") == "null"
     assert frame.locator("#search-results ul.search a").count() > 0
     assert not [problem for problem in problems if "localStorage" in problem]
-
-
-@pytest.mark.parametrize(
-    ("text", "query"),
-    [
-        ("기억을 되살린다", "기억"),
-        ("기억", "기억에서는"),
-        ("배치 정규화를 쓴다", "배치정규화"),
-        ("배치정규화를 쓴다", "정규화"),
-        ("층을 쌓는다", "층"),
-        ("SGD의 스텝", "스텝마다"),
-        ("정규화하는 까닭", "정규화한다"),
-    ],
-)
-def test_korean_terms_meet_what_is_typed(text: str, query: str) -> None:
-    terms = SearchKorean({}).split(text)
-    assert root(query) in terms
-
-
-def test_korean_terms_keep_other_words_apart() -> None:
-    terms = SearchKorean({}).split("학습률을 낮춘다. SGD의 step")
-    assert "규제" not in terms and "의" not in terms
-    assert {"SGD", "step", "학습률"} <= set(terms)
 
 
 def test_nothing_names_the_machine_that_built_it(html: Path) -> None:

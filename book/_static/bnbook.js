@@ -140,8 +140,4 @@
     box.addEventListener("scroll", () => fade(box), { passive: true });
     watched.observe(box);
   });
-
-  // The search page reads each page found for its summary, which browsers refuse in local files.
-  if (location.protocol === "file:" && typeof DOCUMENTATION_OPTIONS !== "undefined")
-    DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
 })();

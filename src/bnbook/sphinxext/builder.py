@@ -4,16 +4,19 @@ The source folder is the repository (notebooks lie outside `book/`), but a page'
 should not tell where its source lies: `book/figures/x.md` becomes `figures/x.html`.
 """
 
+import json
 import sys
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from docutils import nodes
 from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
 from sphinx.search import IndexBuilder
 from sphinx.util.osutil import relative_uri
+
+from bnbook.sphinxext import search
 
 PREFIX = "book/"
 
@@ -24,17 +27,33 @@ def address(docname: str) -> str:
 
 
 class Index(IndexBuilder):
-    """The search index, which keeps its documents by address, since that is what its script links to."""
+    """The search index: the texts of the pages by their addresses, and the terms; search.js reads it."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.pages: dict[str, list[search.Section]] = {}
+
+    def load(self, stream: IO, format: Any) -> None:
+        frozen = format.load(stream)
+        if frozen.get("version") != self.env.version:
+            raise ValueError("of other code")  # Sphinx makes another
+        self.pages = frozen["pages"]
 
     def feed(self, docname: str, filename: str, title: str, doctree: nodes.document) -> None:
-        super().feed(address(docname), filename, title, doctree)
+        self.pages[address(docname)] = search.sections(doctree)
 
     def prune(self, docnames: Iterable[str]) -> None:
-        super().prune({address(docname) for docname in docnames})
-        # It keeps words that no page has any more.
-        for words in (self._mapping, self._title_mapping):
-            for word in [word for word, found in words.items() if not found]:
-                del words[word]
+        kept = {address(docname) for docname in docnames}
+        self.pages = {page: texts for page, texts in self.pages.items() if page in kept}
+
+    def freeze(self) -> dict[str, Any]:
+        terms = search.spellings(Path(self.env.srcdir, "book", "glossary.yml"))
+        return {"pages": dict(sorted(self.pages.items())), "terms": terms, "version": self.env.version}
+
+    def dump(self, stream: IO, format: Any) -> None:
+        """As Sphinx does, but Korean letters as they are: escaped they would be twice as long."""
+        frozen = json.dumps(self.freeze(), ensure_ascii=False, separators=(",", ":"))
+        stream.write(f"{format.PREFIX}{frozen}{format.SUFFIX}")
 
 
 class BookBuilder(StandaloneHTMLBuilder):
@@ -47,8 +66,9 @@ class BookBuilder(StandaloneHTMLBuilder):
         return super().get_target_uri(address(docname), typ)
 
     def load_indexer(self, docnames: Iterable[str]) -> None:
-        # The base class has just made the indexer and lets nobody choose its class.
-        self.indexer.__class__ = Index
+        # The base class has just made an indexer and lets nobody choose its class. The English
+        # stemmer, which it brings, serves all editions.
+        self.indexer = Index(self.env, "en", self.config.html_search_options, "")
         super().load_indexer(docnames)
 
 

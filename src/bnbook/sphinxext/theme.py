@@ -17,8 +17,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from bnbook import paths
-from bnbook.sphinxext.editions import beside
-from bnbook.sphinxext.korean_search import SearchKorean
+from bnbook.sphinxext.editions import beside, joined
 
 # code -> (its name in its own language, the name for narrow headers, the language of the page)
 NAMES = {
@@ -34,6 +33,8 @@ UNUSED = {
     *("sphinx-thebe.js", "sphinx-thebe.css", "togglebutton.js", "togglebutton.css"),
     *("design-tabs.js", "sphinx-design.min.css"),
 }
+# The same of the search page: code has no colours there, and search.js does without Sphinx's own scripts.
+UNSEARCHED = {"pygments.css", "doctools.js", "sphinx_highlight.js", "translations.js"}
 
 # What the theme brings and no page asks for: the script that icons.css stands in for, fonts of icons, maps of
 # minified files.
@@ -94,7 +95,6 @@ class Words(gettext.NullTranslations):
 
 def setup(app: Sphinx) -> None:
     """Connect everything; `edition` must have been added to the config before."""
-    app.add_search_language(SearchKorean)
     app.add_css_file("icons.css", priority=800)
     app.add_css_file("bnbook.css", priority=801)
     app.add_js_file("bnbook.js", loading_method="defer")
@@ -138,24 +138,29 @@ def _complete_page(
     app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
 ) -> None:
     for files in (context["script_files"], context["css_files"]):
-        files[:] = [file for file in files if not _is_unused(file)]
+        files[:] = [file for file in files if not _is_unused(file, pagename)]
     address = app.builder.get_target_uri(pagename)
+    if pagename == "search":
+        app.add_js_file("search.js", loading_method="defer")
     context["bn_edition"] = app.config.edition
     context["bn_editions"] = _editions(app, context["content_root"], address)
     context["bn_description"] = _description(app, pagename, doctree)
     context["bn_card"] = _card(app, pagename, address)
     context["bn_notebook"] = context.get("page_source_suffix") == ".ipynb"
+    context["bn_search_title"] = joined({"ko": "검색", "en": "Search"}, app.config.edition)
     context["theme_search_bar_text"] = "Search this book..."
     if app.config.language == "ko":
         context["translate"] = _words(app).gettext
         context["theme_search_bar_text"] = KOREAN["Search this book..."]
 
 
-def _is_unused(asset: Any) -> bool:
-    """Whether a script or style is one of UNUSED, or an inline script that sets one up (thebe's)."""
+def _is_unused(asset: Any, pagename: str) -> bool:
+    """Whether a script or style is one of UNUSED, an inline script that sets one up (thebe's), or nothing for
+    the search page."""
     if not asset.filename:
         return "THEBE_JS_URL" in asset.attributes.get("body", "")
-    return asset.filename.rsplit("/", 1)[-1] in UNUSED
+    name = asset.filename.rsplit("/", 1)[-1]
+    return name in UNUSED or (pagename == "search" and (name in UNSEARCHED or name.startswith("mystnb.")))
 
 
 def _editions(app: Sphinx, content_root: str, address: str) -> list[dict[str, Any]]:

@@ -233,7 +233,7 @@ def test_the_page_of_reasons_has_every_claim_that_needs_one(html, committed):
 def test_on_a_phone_tally_and_ways_in_are_on_the_first_two_screens(open_page, edition):
     page = open_page(f"{edition}/index.html", viewport=PHONE)
     ends = page.evaluate(
-        """() => [".bn-tally", "#how-to-read > ul"].map(
+        """() => [".bn-tally", "#how-to-read ~ ul"].map(
              (place) => document.querySelector(place).getBoundingClientRect().bottom)"""
     )
     assert max(ends) <= 2 * PHONE["height"]
@@ -262,8 +262,9 @@ def test_buttons_choose_by_verdict_and_kind_and_open_the_folds(open_page, commit
 
 
 def test_an_entry_of_the_tally_chooses(open_page, committed):
-    page = open_page("en/index.html")
+    page = open_page("en/index.html", reduced_motion="reduce")
     page.locator(".bn-tally a[href='#claims-inconclusive']").click()
+    page.locator("#claims-inconclusive button[aria-pressed=true]").wait_for()
     assert set(open_rows(page)) == {
         anchor(claim.id) for claim in committed if claim.verdict == "inconclusive"
     }

@@ -21,7 +21,7 @@
     word.remove();
   });
 
-  // A link to a closed box opens it.
+  // A link to a closed box, or into one, opens it.
   const openBox = () => {
     const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
     if (!place || !place.closest("details:not([open])")) return;

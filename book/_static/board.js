@@ -24,9 +24,10 @@
   // An address of a choice makes it; that of a claim that a choice has hidden undoes it.
   const follow = () => {
     const place = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
-    const button = place && place.querySelector("button[data-chosen]");
+    if (!place) return;
+    const button = place.querySelector("button[data-chosen]");
     if (button) choose(button);
-    else if (place?.closest(".bn-board [hidden]")) {
+    else if (place.closest(".bn-board [hidden]")) {
       choose(buttons[0]);
       place.closest(".bn-fold").open = true;
     } else return;

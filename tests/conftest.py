@@ -28,7 +28,10 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 SPREAD = ("test_replay.py",)
 LONG = ("test_replay.py", "test_book.py", "test_notebooks.py", "test_stepper.py", "test_figures.py")
 # `make test-fast` leaves these out, and all that looks at the built book.
-SLOW = (*LONG, "test_skeleton.py", "test_committed.py", "test_train.py", "test_cli.py", "test_faults.py")
+SLOW = (
+    *(*LONG, "test_search.py", "test_skeleton.py", "test_committed.py"),
+    *("test_train.py", "test_cli.py", "test_faults.py"),
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

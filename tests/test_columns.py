@@ -104,11 +104,11 @@ def test_all_that_is_drawn_is_in_the_file(drawn):
         for values in drawn_numbers(name, canvas):
             assert not len(lost := missing(values, known)), (name, lost[:5])
             checked += len(values)
-    assert checked > 50_000
+    assert checked > 10_000
 
 
 def test_what_is_left_out_of_a_file_is_missed(drawn):
-    left_out = {"fig1a-test-accuracy": "mean", "initialization-gaps": "threshold", "fig1-speedup": "run"}
+    left_out = {"regularizer-noise": "theory", "initialization-gaps": "threshold", "fig1-speedup": "run"}
     for name, kind in left_out.items():
         canvas, table = drawn[name]
         known = numbers(name, table[table["kind"] != kind])
@@ -166,8 +166,9 @@ def test_accuracies_say_their_unit(tables):
             assert column.name not in ("variant", "lr", "m", "eps", "dtype", "test_accuracy"), file.name
 
 
-def test_no_column_repeats_another(tables):
-    for file in tables.glob("*.csv"):
+def test_no_column_repeats_another():
+    """In the committed files: made-up records may have the same numbers twice."""
+    for file in paths.FIGURES.glob("*.csv"):
         table = pd.read_csv(file)
         for number, one in enumerate(table.columns):
             for other in table.columns[number + 1 :]:

@@ -72,7 +72,7 @@ def fake_export(folder, results):
     (folder / "pic-one.svg").write_text("<svg/>")
     size = (640).to_bytes(4) + (480).to_bytes(4)
     (folder / "pic-one.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size)
-    (folder / "pic-one.csv").write_text("step,accuracy\n1,0.5\n")
+    (folder / "pic-one.csv").write_text("step,test_accuracy_percent\n1,50\n")
     manifest = {"pic-one": {"hash": "0123456789ab", "records": ["results/runs/x/seed-0.json"]}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return manifest
@@ -339,6 +339,9 @@ def test_a_figure_has_its_number_texts_files_and_page(tmp_path):
         assert (book.out / "figures" / f"pic-one.{kind}").exists()
     for link in re.findall(r'class="bn-link[^"]*" href="([^"]+)"', own):
         assert (book.out / "figures" / link).resolve().exists()
+    assert "Columns of the CSV" in own and "Columns of the CSV" not in book.page()
+    assert '<code>test_accuracy_percent</code></th><td><span lang="en">test accuracy</span></td>' in own
+    assert '"url": "pic-one.csv"' in (book.out / "figures" / "csv-metadata.json").read_text("utf-8")
 
 
 def test_korean_figures_are_numbered_in_korean(tmp_path):

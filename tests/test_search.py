@@ -179,6 +179,7 @@ def test_the_first_ten_are_shown_with_the_words_where_they_stand(tab, html: Path
     items = tab.locator("#search-results li")
     assert items.count() == 10
     for item in items.all():
+        assert item.locator("h2 a").is_visible()
         assert re.search("그래디언트|기울기|경사", " ".join(item.locator("mark").all_inner_texts()))
         assert 40 < len(item.locator(".context").inner_text()) < 400
     tab.locator(".bn-more").click()

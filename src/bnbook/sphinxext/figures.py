@@ -221,7 +221,8 @@ class GalleryDirective(SphinxDirective):
     def run(self) -> list[nodes.Node]:
         numbers.note_dependency(self.env)
         items = []
-        for name in self.env.app.bn_figures:
+        # In the order of the contents, which may have changed since they were exported.
+        for name in filter(self.env.app.bn_figures.__contains__, figures.FIGURES):
             self.env.note_dependency(str(source(self.env) / f"{page(name)}.md"))
             try:
                 found = texts(source(self.env), name)

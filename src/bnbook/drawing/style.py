@@ -62,6 +62,9 @@ STYLE = re.compile(r'<(\w+) [^>]*?style="([^"]*)"')
 COLOUR = re.compile(r"\b(fill|stroke): (#[0-9a-f]{6})")
 SHEET = re.compile(r" *<defs>\n *<style type=\"text/css\">\*\{(.*?)\}</style>\n *</defs>\n")
 
+PLACES = re.compile(r'\b(?:d|x|y|points)="[^"]+"')
+LONG = re.compile(r"-?\d+\.\d{3,}")
+
 WORDS = re.compile(r"(?:\$[^$]*\$|[^ $])+")  # a formula is no place to break a line
 
 SMALL = 9  # points; nothing but the source line is smaller, and on a phone not even that
@@ -327,13 +330,18 @@ def _width(model: Text, text: str) -> float:
 
 
 def svg(made: Figure) -> str:
-    """The picture as SVG. What matplotlib says of all elements in a style sheet, which would reach the page
-    around an SVG that stands in it, is said of the picture here."""
+    """The picture as SVG, its places to a hundredth of a point. What matplotlib says of all elements in a
+    style sheet, which would reach the page around an SVG that stands in it, is said of the picture here."""
     stream = io.StringIO()
     made.savefig(stream, format="svg", metadata={"Date": None, "Creator": None})
     head, sheet, rest = SHEET.split(stream.getvalue())
     joins = " ".join(f'{key}="{value}"' for key, value in re.findall(r"([\w-]+): (\w+)", sheet))
+    rest = PLACES.sub(lambda found: LONG.sub(lambda number: _short(number[0]), found[0]), rest)
     return head.replace("<svg ", f"<svg {joins} ", 1) + rest
+
+
+def _short(number: str) -> str:
+    return f"{float(number):.2f}".rstrip("0").rstrip(".")
 
 
 def dark(picture: str) -> str:

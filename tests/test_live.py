@@ -36,8 +36,11 @@ class NormAfter(HiddenLayer):
         return self.norm(self.activation(self.linear(u)))
 
 
+BIASES = {"sigmoid": 0.0, "relu": 1.0}  # a unit that is 0 for a whole batch makes BN multiply rounding errors
+
+
 def networks(activation: str, place: str, std: float) -> list[MLP]:
-    """Without and with BN, the same weights."""
+    """Without and with BN, the same weights, and BIASES in the hidden layers."""
     sizes = (64, 100, 3, 10)
     plain = MLP(*sizes, activation=activation)
     normalized = MLP(*sizes, norm=BatchNorm, activation=activation, bias=place == "after")
@@ -46,6 +49,9 @@ def networks(activation: str, place: str, std: float) -> list[MLP]:
             layer.__class__ = NormAfter
     for model in (plain, normalized):
         initialise(model, std, torch.Generator().manual_seed(0))
+        for layer in model.hidden:
+            if layer.linear.bias is not None:
+                nn.init.constant_(layer.linear.bias, BIASES[activation])
     return [plain, normalized]
 
 
@@ -64,13 +70,16 @@ def engine(browser):
 
 
 # Trains on the mini-batches given, from the weights given, and returns what the book's code is compared with.
-TRAIN = """({ settings, weights, data, batches, vectors }) => {
+TRAIN = """({ settings, weights, biases, data, batches, vectors }) => {
   const engine = bnLiveEngine();
-  const bytes = ({ images, labels }) => ({ images: Uint8Array.from(images), labels: Uint8Array.from(labels) });
-  const sets = { pixels: 64, train: bytes(data.train), test: bytes(data.test) };
+  const sets = { pixels: 64, ...data };
+  for (const split of [sets.train, sets.test]) {
+    for (const key of ["images", "labels"]) split[key] = Uint8Array.from(split[key]);
+  }
   const { nets, take, mem, space } = engine.pair(sets, settings, engine.memory(vectors));
   nets.forEach((net) => net.layers.forEach(({ weight }, l) => weights[l].forEach((row, unit) =>
     row.forEach((value, input) => { weight.data[input * weight.width + unit] = value; }))));
+  nets.forEach((net) => net.layers.slice(0, -1).forEach(({ bias }) => bias?.fill(biases)));
   const matrix = (order) => {
     const x = mem.matrix(order.length, 64);
     order.forEach((at, n) => x.data.set(sets.train.images.subarray(64 * at, 64 * at + 64), n * x.width));
@@ -104,6 +113,7 @@ def trained_in_the_page(engine, digits, models, batches, *, activation, place, r
         {
             "settings": settings | {"seed": 1},
             "weights": [one.weight.tolist() for one in linear],
+            "biases": BIASES[activation],
             "data": {"train": split(digits.train), "test": split(digits.test)},
             "batches": batches,
             "vectors": vectors,
@@ -134,7 +144,7 @@ def train(model: MLP, data, batches: list[list[int]], rate: float) -> list[float
     ("activation", "place", "rate", "std"),
     [
         ("sigmoid", "before", 0.3, 0.3),
-        ("sigmoid", "after", 0.3, 0.1),
+        ("sigmoid", "after", 0.1, 0.3),
         ("relu", "before", 0.1, 0.1),
         ("relu", "after", 0.1, 0.1),
     ],
@@ -184,7 +194,8 @@ TELL = """({ settings, given, steps }) => {
   const bits = ({ images, labels }) => {
     const bytes = atob(images);
     const bit = (_, i) => (bytes.charCodeAt(i >> 3) >> (7 - (i & 7))) & 1;
-    return { images: Uint8Array.from({ length: 64 * labels.length }, bit), labels: Uint8Array.from(labels, Number) };
+    const pixels = Uint8Array.from({ length: 64 * labels.length }, bit);
+    return { images: pixels, labels: Uint8Array.from(labels, Number) };
   };
   const data = { pixels: 64, train: bits(given.train), test: bits(given.test) };
   const pair = bnLiveEngine().pair(data, { ...settings, relu: settings.activation === "relu" });

@@ -18,7 +18,7 @@ from bnbook.data.datasets import binarised
 from bnbook.nn.batchnorm import BatchNorm, batch_statistics, population_statistics
 from bnbook.nn.mlp import MLP, HiddenLayer, initialise
 from bnbook.sphinxext import live
-from tests.test_book import EDITIONS, PHONE, facts, pages, serious
+from tests.test_book import EDITIONS, PHONE, pages, serious
 
 PAGE = "train-it-here.html"
 ENGINE = paths.BOOK / "_static" / "live" / "engine.js"
@@ -183,7 +183,7 @@ def test_the_page_computes_what_our_code_does(engine, digits, activation, place,
 
 def test_without_webassembly_it_computes_the_same(engine, digits):
     how = {"activation": "sigmoid", "place": "before", "rate": 0.3}
-    arguments = (engine, digits, networks("sigmoid", "before", 0.3), orders(digits, 30))
+    arguments = (engine, digits, networks("sigmoid", "before", 0.3), orders(digits, 10))
     with_vectors, without = (trained_in_the_page(*arguments, **how, vectors=v) for v in (True, False))
     assert without["losses"] == [pytest.approx(losses, abs=1e-4) for losses in with_vectors["losses"]]
 
@@ -392,6 +392,15 @@ def test_a_link_holds_the_settings(open_live, open_page):
     assert other.locator(".bn-tr-table thead th").last.inner_text() == live.WORDS["dead"]["ko"]
 
 
+def test_the_settings_go_along_to_another_edition(open_live):
+    page = open_live("ko")
+    page.locator("[data-preset=fast]").click()
+    page.locator("a.bn-edition[data-edition=en]").click()
+    page.wait_for_url("**/en/*")
+    page.locator(".bn-tr[data-drawn]").wait_for()
+    assert page.locator("[data-preset][aria-pressed=true]").get_attribute("data-preset") == "fast"
+
+
 def test_a_link_with_nonsense_is_brought_within_range(open_live):
     page = open_live(link="#train:rate=1e9&std=x&batch=59&depth=40&seed=-3&data=cats&place=&unit=500")
     shown = {
@@ -438,7 +447,7 @@ def test_a_unit_is_chosen_by_a_click(open_live):
 
 
 def test_curves_are_drawn(open_live):
-    page = open_live()
+    page = open_live(viewport={"width": 1280, "height": 2400})
     action(page, "start").click()
     reaches(page, 100)
     action(page, "start").click()
@@ -457,7 +466,7 @@ def test_curves_are_drawn(open_live):
         ("gradients", True, True),
     ):
         seen = page.evaluate(colours, name)
-        assert (seen["red"] > 50) == red and (seen["blue"] > 50) == blue, name
+        assert (seen["red"] > 20) == red and (seen["blue"] > 20) == blue, name
 
 
 def test_a_hidden_page_rests(open_live):
@@ -569,8 +578,10 @@ def test_without_javascript_it_says_where_else_to_look(open_page, edition):
 def test_it_is_loaded_on_its_page_alone_and_is_light(html):
     for edition in EDITIONS:
         for name in pages(html, edition):
-            loaded = [asset for asset in facts(html / edition / name).assets if "/live/" in asset]
-            assert len(loaded) == (3 if name == PAGE else 0), f"{edition}/{name}"
+            text = (html / edition / name).read_text(encoding="utf-8")
+            loaded = re.findall(r"_static/live/(\w+\.\w+)", text)
+            expected = ["engine.js", "live.css", "ui.js"] if name == PAGE else []
+            assert sorted(loaded) == expected, f"{edition}/{name}"
     page = (html / "ko-en" / PAGE).read_text(encoding="utf-8")
     parts = [path.read_bytes() for path in ENGINE.parent.iterdir() if path != live.MNIST]
     given = re.search(r'data-given="([^"]*)"', page)[1].encode()

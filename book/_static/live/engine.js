@@ -539,7 +539,7 @@ globalThis.bnLiveEngine = function bnLiveEngine() {
         training = pair(data, message.start, mem);
         report();
       } else if (message.until || message.more) {
-        until = message.until ?? training.step + message.more;
+        until = message.until ?? (going ? until : training.step) + message.more;
         if (!going) wake.port2.postMessage(0);
         going = true;
       } else if (message.pause) {

@@ -10,7 +10,8 @@
   const CALM = 1000; // ms between pictures where less motion is asked for
   const SAY = 10000; // ms between what a screen reader is told
   const GRADIENTS = [1e-6, 10]; // the axis of their norms
-  const MARK = "train:"; // what a link with settings begins with, behind the #
+  const MARK = "#train:"; // what a link with settings begins with
+  const KEPT = "bn-train"; // where the settings are kept for the other editions
 
   // Small helpers.
   const make = (name, attributes = {}, ...children) => {
@@ -77,19 +78,31 @@
     return (Math.abs(value) >= 1000 ? grouped(value) : String(value)).replace("-", "−");
   };
 
-  // A canvas with axes. `paint(context, x, y, colours)` draws within them.
-  const chart = (height, label) => {
-    const canvas = make("canvas", { role: "img", "aria-label": label, style: `height: ${height}px` });
-    const draw = ({ x, y, xText, paint, under = () => {} }, colours) => {
-      const width = canvas.clientWidth;
-      const ratio = devicePixelRatio || 1;
-      if (!width) return;
-      if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-        [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-      }
-      const c = canvas.getContext("2d");
-      c.setTransform(ratio, 0, 0, ratio, 0, 0);
-      c.clearRect(0, 0, width, height);
+  // An empty canvas in pixels of CSS, as sharp as the screen; null where it is out of sight.
+  const sight = new Set();
+  const watch = (canvas, redraw) => new IntersectionObserver(([{ isIntersecting }]) => {
+    sight[isIntersecting ? "add" : "delete"](canvas);
+    if (isIntersecting) redraw();
+  }, { rootMargin: "200px" }).observe(canvas);
+  const cleared = (canvas) => {
+    const [width, height] = [canvas.clientWidth, canvas.clientHeight];
+    if (!width || !sight.has(canvas)) return null;
+    const ratio = devicePixelRatio || 1;
+    const size = [width, height].map((length) => Math.round(length * ratio));
+    if (canvas.width !== size[0] || canvas.height !== size[1]) [canvas.width, canvas.height] = size;
+    const c = canvas.getContext("2d");
+    c.setTransform(ratio, 0, 0, ratio, 0, 0);
+    c.clearRect(0, 0, width, height);
+    return { c, width, height };
+  };
+
+  // A canvas with axes. `paint(context, x, y, box)` draws within them.
+  const chart = (tall, label) => {
+    const canvas = make("canvas", { role: "img", "aria-label": label, style: `height: ${tall}px` });
+    const draw = ({ x, y, paint, under = () => {} }, colours) => {
+      const empty = cleared(canvas);
+      if (!empty) return;
+      const { c, width, height } = empty;
       c.font = `11px ${colours.font}`;
       const box = { left: 40, right: width - 12, top: 8, bottom: height - 20 };
       const [X, Y] = [scale(x.range, [box.left, box.right], x.log), scale(y.range, [box.bottom, box.top], y.log)];
@@ -115,7 +128,7 @@
       c.textAlign = "center";
       const marks = x.ticks ?? ticks(X, width < 300 ? 3 : 5);
       for (const tick of marks) {
-        const text = (xText ?? tickText)(tick, X);
+        const text = tickText(tick, X);
         const half = c.measureText(text).width / 2;
         c.fillText(text, within(X(tick), [box.left, width - half - 1]), box.bottom + 5);
       }
@@ -263,13 +276,19 @@
     });
 
     // A link holds the settings behind the #; what is out of range there is brought within it.
-    const address = () => `#${MARK}${new URLSearchParams({ ...settings, evaluation: kind, unit })}`;
+    const address = () => `${MARK}${new URLSearchParams({ ...settings, evaluation: kind, unit })}`;
     const remember = () => {
-      try { window.history.replaceState(window.history.state, "", address()); } catch { /* a browser that keeps local files' addresses as they are */ }
+      try {
+        window.history.replaceState(window.history.state, "", address());
+        sessionStorage.setItem(KEPT, address());
+      } catch { /* where nothing may be stored */ }
     };
-    const recalled = () => {
-      if (!location.hash.startsWith(`#${MARK}`)) return null;
-      const found = new URLSearchParams(location.hash.slice(MARK.length + 1));
+    const kept = () => {
+      try { return sessionStorage.getItem(KEPT) ?? ""; } catch { return ""; }
+    };
+    const recalled = (link) => {
+      if (!link.startsWith(MARK)) return null;
+      const found = new URLSearchParams(link.slice(MARK.length));
       const number = (key) => (found.has(key) && Number.isFinite(Number(found.get(key))) ? Number(found.get(key)) : given.start[key]);
       const oneOf = (key, choices, otherwise) => (choices.includes(found.get(key)) ? found.get(key) : otherwise);
       const nearest = (key) => ranges[key].reduce((best, one) => (Math.abs(one - number(key)) < Math.abs(best - number(key)) ? one : best));
@@ -500,11 +519,9 @@
       }, hues);
     };
     const drawUnits = (hues) => grids.forEach((canvas, net) => {
-      const [width, height, ratio] = [canvas.clientWidth, canvas.clientHeight, devicePixelRatio || 1];
-      if (!width) return;
-      [canvas.width, canvas.height] = [Math.round(width * ratio), Math.round(height * ratio)];
-      const c = canvas.getContext("2d");
-      c.scale(ratio, ratio);
+      const empty = cleared(canvas);
+      if (!empty) return;
+      const { c, width, height } = empty;
       const [wide, high] = [width / COLUMNS, height / (HIDDEN / COLUMNS)];
       const shares = last().nets[net].saturated;
       for (let one = 0; one < HIDDEN; one++) {
@@ -531,11 +548,12 @@
         saturated.textContent = net.saturated ? percent(net.saturated.reduce((sum, share) => sum + share, 0) / HIDDEN) : "–";
       });
     };
+    // The pictures first: what is written makes the page's layout be computed again.
     const draw = () => {
+      const hues = colours();
+      if (last()) [drawAccuracy, drawPercentiles, drawHistogram, drawGradients, drawUnits].forEach((one) => one(hues));
       showNumbers();
       if (!last()) return;
-      const hues = colours();
-      [drawAccuracy, drawPercentiles, drawHistogram, drawGradients, drawUnits].forEach((one) => one(hues));
       app.dataset.drawn = Number(app.dataset.drawn ?? 0) + 1;
       say();
     };
@@ -587,18 +605,19 @@
         start();
       }
     });
-    addEventListener("hashchange", () => { const found = recalled(); if (found) use(found); });
+    addEventListener("hashchange", () => { const found = recalled(location.hash); if (found) use(found); });
     new ResizeObserver(redraw).observe(app);
+    [...Object.values(charts).map(({ canvas }) => canvas), ...grids].forEach((canvas) => watch(canvas, redraw));
     new MutationObserver(redraw).observe(document.documentElement, { attributeFilter: ["data-theme"] });
 
     details.open = matchMedia("(min-width: 768px)").matches;
     box.append(app);
     box.classList.add("bn-train-live");
     try { connect("worker"); } catch { connect("page"); }
-    const linked = recalled();
-    if (linked) {
-      app.scrollIntoView();
-      use(linked);
-    } else restart();
+    const linked = recalled(location.hash);
+    if (linked) app.scrollIntoView();
+    const settled = linked ?? recalled(kept());
+    if (settled) use(settled);
+    else restart();
   });
 })();

@@ -121,8 +121,8 @@ WORDS = {
     "sigmoid": {"ko": "시그모이드", "en": "sigmoid"},
     "relu": {"ko": "ReLU", "en": "ReLU"},
     "place": {"ko": "BN의 위치", "en": "Place of BN"},
-    "before": {"ko": "활성화 함수 앞", "en": "before the nonlinearity"},
-    "after": {"ko": "활성화 함수 뒤", "en": "after the nonlinearity"},
+    "before": {"ko": "활성화 함수 앞", "en": "before activation"},
+    "after": {"ko": "활성화 함수 뒤", "en": "after activation"},
     "seed": {"ko": "시드", "en": "Seed"},
     "now": {"ko": "지금의 값", "en": "The values now"},
     "network": {"ko": "네트워크", "en": "Network"},
@@ -147,7 +147,7 @@ WORDS = {
         "ko": "마지막 은닉층에서 활성화 함수에 들어가는 값의 백분위수 {percentiles}. 그 아래의 칸은 유닛 "
         "하나씩이며, 회색 부분에 든 입력이 많을수록 진하다. 누르면 그 유닛을 보여 준다.",
         "en": "Percentiles {percentiles} of what enters the nonlinearity, in the last hidden layer. Below "
-        "them a cell for each unit, the darker the more of its inputs are in the grey part. Press one to "
+        "them a cell for each unit, the stronger its colour the more of its inputs are in the grey part. Press one to "
         "see it.",
     },
     "unit": {"ko": "유닛", "en": "Unit"},

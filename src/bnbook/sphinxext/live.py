@@ -147,8 +147,8 @@ WORDS = {
         "ko": "마지막 은닉층에서 활성화 함수에 들어가는 값의 백분위수 {percentiles}. 그 아래의 칸은 유닛 "
         "하나씩이며, 회색 부분에 든 입력이 많을수록 진하다. 누르면 그 유닛을 보여 준다.",
         "en": "Percentiles {percentiles} of what enters the nonlinearity, in the last hidden layer. Below "
-        "them a cell for each unit, the stronger its colour the more of its inputs are in the grey part. Press one to "
-        "see it.",
+        "them a cell for each unit, the stronger its colour the more of its inputs are in the grey part. "
+        "Press one to see it.",
     },
     "unit": {"ko": "유닛", "en": "Unit"},
     "units": {"ko": "마지막 은닉층의 유닛", "en": "Units of the last hidden layer"},

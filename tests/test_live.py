@@ -316,11 +316,14 @@ def test_it_trains_pauses_steps_and_begins_anew_by_keyboard_alone(open_live):
     until(page, "document.querySelector('.bn-tr').dataset.running === 'false'")
     page.wait_for_timeout(200)
     paused = at(page)
+    assert "–" not in page.locator(".bn-tr-table").inner_text()
     press(page, "[data-action=step]", "Enter", 3)
     reaches(page, paused + 3)
     assert at(page) == paused + 3
     plain, bn = accuracies(page)
     assert plain < 20 < 60 < bn
+    losses = page.locator(".bn-tr-table tbody td:nth-child(3)").all_inner_texts()
+    assert float(losses[0]) > float(losses[1])
     assert "Step" in page.locator(".bn-tr [role=status]").text_content()
     press(page, "[data-action=reset]", "Enter")
     until(page, "document.querySelector('.bn-tr-at').textContent.startsWith('step 0')")

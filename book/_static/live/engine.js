@@ -511,12 +511,13 @@ globalThis.bnLiveEngine = function bnLiveEngine() {
     const SLICE = 30; // ms
     const mem = memory();
     let training = null;
-    let run, data, due, until;
+    let run, data, due, until, told;
     let going = false;
     const wake = new MessageChannel();
     const report = () => {
       port.postMessage({ run, report: training.measure() });
-      due = after(training.step);
+      told = training.step;
+      due = after(told);
     };
     wake.port1.onmessage = () => {
       if (!going) return;
@@ -543,10 +544,8 @@ globalThis.bnLiveEngine = function bnLiveEngine() {
         if (!going) wake.port2.postMessage(0);
         going = true;
       } else if (message.pause) {
-        if (going) {
-          going = false;
-          report();
-        }
+        going = false;
+        if (training.step > told) report();
         port.postMessage({ run, ended: training.step });
       }
     };

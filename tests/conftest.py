@@ -26,7 +26,14 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 # Files whose tests take long and need nothing of one another: they are dealt out to processes one by one, the
 # other files as wholes, since their tests share what they make. What takes long comes first.
 SPREAD = ("test_replay.py",)
-LONG = ("test_replay.py", "test_book.py", "test_notebooks.py", "test_stepper.py", "test_figures.py")
+LONG = (
+    "test_replay.py",
+    "test_book.py",
+    "test_notebooks.py",
+    "test_stepper.py",
+    "test_live.py",
+    "test_figures.py",
+)
 # `make test-fast` leaves these out, and all that looks at the built book.
 SLOW = (
     *(*LONG, "test_search.py", "test_skeleton.py", "test_committed.py"),

@@ -21,6 +21,7 @@ from bnbook.sphinxext import (
     formulas,
     glossary,
     html,
+    live,
     notebooks,
     numbers,
     speedups,
@@ -48,6 +49,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         speedups,
         durations,
         stepper,
+        live,
         contents,
         theme,
     ):
@@ -66,7 +68,7 @@ def _env_version() -> int:
     files = [
         *Path(__file__).parent.glob("*.py"),
         *paths.BOOK.glob("_templates/*"),
-        *paths.BOOK.glob("_static/*"),
+        *paths.BOOK.glob("_static/**/*"),
     ]
     code = b"".join(file.read_bytes() for file in sorted(files) if file.is_file())
     return int(hashlib.sha256(code).hexdigest()[:8], 16)

@@ -26,6 +26,7 @@ help:
 	@echo "                             with DATA=cifar10 on the original CIFAR-10, which anybody can download"
 	@echo "make reproduce PROFILE=paper the plan for many cores or a GPU machine: more learning rates, initialisations, seeds"
 	@echo "make book                    build the book from the committed records, without training"
+	@echo "make book-files              write the built book as PDF, EPUB and zip into build/files (needs Pango)"
 	@echo "make figures                 export the figures and README.md's table anew from the committed records"
 	@echo "make test                    run the tests"
 	@echo "make test-fast               run those that need no browser, no notebook and no training"
@@ -47,6 +48,10 @@ reproduce: $(INSTALLED)
 .PHONY: book
 book: $(INSTALLED)
 	@$(BNBOOK) book
+
+.PHONY: book-files
+book-files: book
+	@$(BNBOOK) book-files
 
 .PHONY: figures
 figures: $(INSTALLED)

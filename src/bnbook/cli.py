@@ -108,6 +108,7 @@ def parser() -> argparse.ArgumentParser:
     _data(commands)
     _notebook(commands)
     _book(commands)
+    _book_files(commands)
     _replay(commands)
     _bench(commands)
     _new_experiment(commands)
@@ -422,6 +423,21 @@ def book(arguments: argparse.Namespace) -> None:
     from bnbook import book
 
     print(f"book: open {book.build()}")
+
+
+def _book_files(commands) -> None:
+    _command(
+        commands,
+        "book-files",
+        book_files,
+        "write the built book as a PDF and an EPUB for each language, and as a zip, into build/files",
+    )
+
+
+def book_files(arguments: argparse.Namespace) -> None:
+    from bnbook import book_files
+
+    book_files.build()
 
 
 def _replay(commands) -> None:

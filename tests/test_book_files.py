@@ -164,6 +164,7 @@ def test_an_epub_says_the_same_twice(site):
     }
 
 
+@pytest.mark.slow  # it looks at the built book
 @pytest.mark.parametrize("language", book_files.LANGUAGES)
 def test_the_book_itself_becomes_an_epub_without_a_dead_link(html, language):
     looked_at(made(html / language))

@@ -73,7 +73,7 @@ def fake_export(folder, results):
     size = (640).to_bytes(4) + (480).to_bytes(4)
     (folder / "pic-one.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size)
     (folder / "pic-one.csv").write_text("step,test_accuracy_percent\n1,50\n")
-    manifest = {"pic-one": {"hash": "0123456789ab", "records": ["results/runs/x/seed-0.json"]}}
+    manifest = {"pic-one": {"hash": "0123456789ab", "records": []}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return manifest
 

@@ -24,6 +24,7 @@ from bnbook.sphinxext import (
     live,
     notebooks,
     numbers,
+    records,
     speedups,
     stepper,
     theme,
@@ -51,6 +52,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         stepper,
         live,
         contents,
+        records,
         theme,
     ):
         module.setup(app)

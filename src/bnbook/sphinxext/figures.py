@@ -33,7 +33,7 @@ from bnbook import figures, files, paths
 from bnbook.drawing import korean
 from bnbook.figures import LICENCE
 from bnbook.paper import LANGUAGES
-from bnbook.sphinxext import columns, data, numbers
+from bnbook.sphinxext import columns, data, numbers, records
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import HANGUL, beside, joined, languages, pair
 from bnbook.sphinxext.html import inline, tag
@@ -208,7 +208,10 @@ class FigureDirective(SphinxDirective):
         line = tag("p", classes="bn-figure-links")
         for kind, target in own.items():
             line += [Link("", kind.upper(), target=target, kind=kind), nodes.Text(" ")]
-        for kind, target in (("records", f"figures/{name}.records.json"), ("code", code_file(name))):
+        others = {"records": records.target(self.env.app, name), "code": code_file(name)}
+        if not self.env.app.bn_figures[name]["records"]:
+            del others["records"]  # a picture that explains
+        for kind, target in others.items():
             line += [Link("", "", *pair(WORDS[kind]), target=target, kind=kind), nodes.Text(" ")]
         if not own_page:
             line += Link("", "", *pair(WORDS["page"]), target=f"figures/{name}.html", kind="page")
@@ -562,8 +565,8 @@ def _ship(app: Sphinx, exception: Exception | None) -> None:
             shutil.copyfile(_folder(app) / f"{name}.{kind}", out / "figures" / f"{name}.{kind}")
         for file in versions(name, app.config.edition):
             shutil.copyfile(_folder(app) / file, out / "figures" / file)
-        records = json.dumps(exported["records"], indent=1)
-        (out / "figures" / f"{name}.records.json").write_text(records, encoding="utf-8")
+        listed = json.dumps(exported["records"], indent=1)
+        (out / "figures" / f"{name}.records.json").write_text(listed, encoding="utf-8")
         shutil.copyfile(figures.source(name), out / code_file(name))
     columns.ship(out / "figures", list(app.bn_figures))
 

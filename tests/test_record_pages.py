@@ -7,6 +7,7 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import ClassVar
 
 import pytest
@@ -144,6 +145,13 @@ def test_all_links_among_the_records_lead_somewhere(made: Path) -> None:
                 found += 1
                 assert target.is_file(), f"{file.name}: {node['href']}"
     assert found > 30
+
+
+@pytest.mark.parametrize(("out", "up"), [("html/ko-en", "../"), ("html", "")])
+def test_an_edition_leads_to_the_records_beside_it_or_to_its_own(out: str, up: str) -> None:
+    app = SimpleNamespace(outdir=out, config=SimpleNamespace(edition="ko-en"))
+    assert pages.target(app, FIGURE) == f"{up}records/figures/{FIGURE}.html"
+    assert pages.target(app) == f"{up}records/index.html"
 
 
 def test_a_curve_is_drawn_where_its_values_are() -> None:

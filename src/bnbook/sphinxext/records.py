@@ -27,9 +27,11 @@ from typing import Any
 import jinja2
 import numpy as np
 import yaml
+from docutils import nodes
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxRole
 
 from bnbook import experiments, files, paths, records
 from bnbook.config import RunConfig, canonical
@@ -37,6 +39,7 @@ from bnbook.experiments import EXPERIMENTS, SECOND, Experiment
 from bnbook.paper import LANGUAGES
 from bnbook.records import Record
 from bnbook.sphinxext import claims, data
+from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import EDITIONS, beside
 
 FOLDER = "records"
@@ -49,9 +52,10 @@ LOG_FROM = 100  # the ratio of a curve's largest to its smallest value from whic
 COLOURS = 8
 
 
-def target(app: Sphinx, figure: str) -> str:
-    """The page with the records of `figure`, from the edition's root."""
-    return f"{'../' if beside(app) else ''}{FOLDER}/figures/{figure}.html"
+def target(app: Sphinx, figure: str = "") -> str:
+    """The page with the records of `figure`, or that with all of them, from the edition's root."""
+    page = f"figures/{figure}" if figure else "index"
+    return f"{'../' if beside(app) else ''}{FOLDER}/{page}.html"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -518,5 +522,14 @@ def _ship(app: Sphinx, exception: Exception | None) -> None:
     place(made, Path(app.outdir) / FOLDER)
 
 
+class RecordsRole(SphinxRole):
+    """``{records}`all records` ``: a link to the index of all."""
+
+    def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
+        address = relative(self.env.app.builder, self.env.docname, target(self.env.app))
+        return [nodes.reference("", self.text, refuri=address, internal=True)], []
+
+
 def setup(app: Sphinx) -> None:
+    app.add_role("records", RecordsRole())
     app.connect("build-finished", _ship)

@@ -140,4 +140,23 @@
     box.addEventListener("scroll", () => fade(box), { passive: true });
     watched.observe(box);
   });
+
+  // The live form of a figure: nothing of it is asked for before the click. Scripts run in their order.
+  document.querySelectorAll("button.bn-plot-open").forEach((button) => {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      button.disabled = true;
+      const parts = button.dataset.parts.split(" ").map((part) => {
+        const isStyle = part.endsWith(".css");
+        const made = document.createElement(isStyle ? "link" : "script");
+        Object.assign(made, isStyle ? { rel: "stylesheet", href: part } : { async: false, src: part });
+        made.addEventListener("error", () => { button.textContent = button.dataset.failed; });
+        return made;
+      });
+      parts.at(-1).addEventListener("load", () => {
+        if (document.querySelector(".bn-plots:not([hidden])")) button.parentElement.remove();
+      });
+      document.head.append(...parts);
+    }, { once: true });
+  });
 })();

@@ -33,7 +33,7 @@ from bnbook import figures, files, paths
 from bnbook.drawing import korean
 from bnbook.figures import LICENCE
 from bnbook.paper import LANGUAGES
-from bnbook.sphinxext import columns, data, numbers, records
+from bnbook.sphinxext import columns, data, live_figures, numbers, records
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import HANGUL, beside, joined, languages, pair
 from bnbook.sphinxext.html import inline, tag
@@ -172,6 +172,8 @@ class FigureDirective(SphinxDirective):
         if own_page:
             box += self.places(name)
         box += self.links(name, own_page)
+        if own_page and (live := live_figures.box(self.env, name)):
+            box += live
         box += nodes.raw("", cite_box(name, found, content_hash, self.env.app), format="html")
         if own_page:
             box += columns.box(self.env, _folder(self.env.app) / f"{name}.csv")

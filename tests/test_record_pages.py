@@ -2,6 +2,7 @@
 
 import dataclasses
 import re
+import shutil
 import subprocess
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -12,6 +13,7 @@ from typing import ClassVar
 
 import pytest
 from bs4 import BeautifulSoup
+from sphinx.testing.util import SphinxTestApp
 
 from bnbook import paths
 from bnbook.experiments import EXPERIMENTS, PLANNED
@@ -152,6 +154,32 @@ def test_an_edition_leads_to_the_records_beside_it_or_to_its_own(out: str, up: s
     app = SimpleNamespace(outdir=out, config=SimpleNamespace(edition="ko-en"))
     assert pages.target(app, FIGURE) == f"{up}records/figures/{FIGURE}.html"
     assert pages.target(app) == f"{up}records/index.html"
+
+
+def test_an_edition_that_is_made_alone_has_the_records_within_it(runs: Path, tmp_path: Path) -> None:
+    index = "# {ko}`책` {en}`Book`\n\n:::{ko}\n{records}`목록`\n:::\n:::{en}\n{records}`the list`\n:::\n"
+    (tmp_path / "book").mkdir()
+    (tmp_path / "book" / "index.md").write_text(index, encoding="utf-8")
+    shutil.copy(paths.BOOK / "glossary.yml", tmp_path / "book")
+    shutil.copy(paths.ROOT / "_config.yml", tmp_path)
+    parts = [f"bnbook.sphinxext.{name}" for name in ("html", "builder", "editions", "records")]
+    (tmp_path / "conf.py").write_text(
+        f"extensions = {['myst_parser', *parts]}\nmyst_enable_extensions = ['colon_fence']\n"
+        "root_doc = 'book/index'\nexclude_patterns = ['results', 'out']\nhtml_title = 'x · y'\n"
+    )
+    app = SphinxTestApp("html", tmp_path, builddir=tmp_path / "out", confoverrides={"language": "ko"})
+    app.bn_figures = book(runs).figures
+    try:
+        app.build()
+        out, warnings = Path(app.outdir), app.warning.getvalue()
+    finally:
+        app.cleanup()
+    assert warnings == ""
+    links = [link for link in soup(out / "index.html").select("a") if link.get_text() in ("목록", "the list")]
+    assert [link["href"] for link in links] == ["records/index.html"] * 2
+    record = of(out / "records", config(), 0)
+    figure = soup(record).find("a", string="Other settings")["href"]
+    assert (record.parent / figure).resolve() == (out / "figures" / f"{FIGURE}.html").resolve()
 
 
 def test_a_curve_is_drawn_where_its_values_are() -> None:

@@ -79,6 +79,7 @@ def test_every_command_explains_itself(capsys):
         "data",
         "notebook",
         "book",
+        "metadata",
         "replay",
         "bench",
         "new-experiment",

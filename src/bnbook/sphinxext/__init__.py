@@ -12,17 +12,20 @@ from bnbook import paths
 from bnbook.sphinxext import (
     board,
     builder,
+    citations,
     claims,
     contents,
     durations,
     editions,
     examples,
+    feed,
     figures,
     formulas,
     glossary,
     html,
     live,
     live_figures,
+    metadata,
     notebooks,
     numbers,
     records,
@@ -56,6 +59,9 @@ def setup(app: Sphinx) -> dict[str, Any]:
         contents,
         records,
         theme,
+        metadata,
+        citations,
+        feed,
     ):
         module.setup(app)
     return {

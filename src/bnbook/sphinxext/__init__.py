@@ -13,6 +13,7 @@ from bnbook.sphinxext import (
     board,
     builder,
     citations,
+    claim_pages,
     claims,
     contents,
     durations,
@@ -62,6 +63,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
         metadata,
         citations,
         feed,
+        claim_pages,
     ):
         module.setup(app)
     return {

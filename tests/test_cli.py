@@ -80,6 +80,7 @@ def test_every_command_explains_itself(capsys):
         "notebook",
         "book",
         "metadata",
+        "publish",
         "replay",
         "bench",
         "new-experiment",

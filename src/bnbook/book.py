@@ -30,7 +30,7 @@ from jupyter_book.config import get_final_config
 from bnbook import examples, files, parent, paths
 from bnbook.sphinxext import claims, feed, metadata, numbers, records, theme
 from bnbook.sphinxext.editions import EDITIONS
-from bnbook.sphinxext.figures import export_figures
+from bnbook.sphinxext.figures import export_figures, ship_versions
 from bnbook.sphinxext.notebooks import execute_notebooks
 
 PROBLEM = re.compile(r"\b(WARNING|ERROR|CRITICAL|error|exception)\b", re.IGNORECASE)
@@ -203,8 +203,10 @@ def publish(editions: Sequence[Edition], html: Path, address: str = "") -> None:
     for edition in editions:
         shutil.copytree(edition.pages, fresh / edition.name, ignore=theme.UNSENT)
     theme.write_entry_pages(fresh, address)
-    records.place(editions[0].source / "build" / "records", fresh / records.FOLDER)
-    feed.write(fresh, address, [edition.name for edition in editions], metadata.book(editions[0].source))
+    source = editions[0].source
+    records.place(source / "build" / "records", fresh / records.FOLDER)
+    ship_versions(fresh, source / "build" / "figures", source)
+    feed.write(fresh, address, [edition.name for edition in editions], metadata.book(source))
     metadata.write_site_files(fresh, address)  # last: the sitemap names what is there
     exchange(fresh, html)
     shutil.rmtree(fresh, ignore_errors=True)

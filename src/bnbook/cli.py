@@ -109,6 +109,7 @@ def parser() -> argparse.ArgumentParser:
     _notebook(commands)
     _book(commands)
     _metadata(commands)
+    _publish(commands)
     _replay(commands)
     _bench(commands)
     _new_experiment(commands)
@@ -455,6 +456,30 @@ def metadata(arguments: argparse.Namespace) -> None:
     from bnbook.sphinxext import metadata
 
     print(f"metadata: {', '.join(file.name for file in metadata.write_archive_files())}")
+
+
+def _publish(commands) -> None:
+    command = _command(
+        commands,
+        "publish",
+        publish,
+        "build the book and lay it over what was published before; cited figures keep their addresses",
+    )
+    onto = command.add_mutually_exclusive_group(required=True)
+    onto.add_argument("--onto", type=Path, metavar="FOLDER", help="the site as it was published last")
+    onto.add_argument("--branch", metavar="NAME", help="the branch with that site, such as published")
+
+
+def publish(arguments: argparse.Namespace) -> None:
+    from bnbook import book, publish
+
+    today = book.build().parent
+    if arguments.onto:
+        changed, where = publish.onto_folder(today, arguments.onto), str(arguments.onto)
+    else:
+        changed, where = publish.onto_branch(today, arguments.branch), f"the branch {arguments.branch}"
+    said = "has the book now" if changed else "had the book already"
+    print(f"publish: {where} {said}; results/published.json says what was published: commit it")
 
 
 def _replay(commands) -> None:

@@ -5,6 +5,7 @@ import base64
 import dataclasses
 import functools
 import hashlib
+import io
 import itertools
 import json
 import multiprocessing
@@ -22,6 +23,7 @@ import pandas as pd
 import yaml
 from IPython.display import HTML, SVG
 from matplotlib.figure import Figure as Canvas
+from PIL import Image
 
 from bnbook import claims, columns, files, measures, paper, parent, paths
 from bnbook.claims import AllResults
@@ -249,6 +251,12 @@ def live_data(name: str, lang: str) -> str:
     return f"{name}.{lang}.live.js"
 
 
+def column_png(name: str, lang: str) -> str:
+    """The file of a figure for a column of somebody's page, a pixel for each of CSS: there a picture of twice
+    that size would be twice as wide."""
+    return f"{name}.{lang}.png"
+
+
 def export_versions(folder: Path, results: AllResults) -> None:
     """Write into `folder`, where `export_all` has been, what is out of date of all figures' versions.
 
@@ -267,6 +275,7 @@ def export_versions(folder: Path, results: AllResults) -> None:
         if before.get(name) != digest
         or not all((folder / version(name, *kind)).exists() for kind in kinds)
         or (has_live_form(name) and not all((folder / live_data(name, lang)).exists() for lang in languages))
+        or not all((folder / column_png(name, lang)).exists() for lang in paper.LANGUAGES)
     ]
     if old:
         # Processes that are forked need not be sent the records.
@@ -294,11 +303,14 @@ def _export_versions(name: str) -> None:
     planned = _planned(name, folder, results)
     for lang, narrow in itertools.product(paper.LANGUAGES, (False, True)):
         if lang == "en" and not narrow:
-            picture = planned.svg.read_text(encoding="utf-8")
+            picture, png = planned.svg.read_text(encoding="utf-8"), planned.png.read_bytes()
         else:
             fallbacks = [korean.font()] if lang == "ko" else []
             with style.theme(*fallbacks), style.narrow() if narrow else nullcontext():
-                picture = style.svg(_drawn(planned, results, lang)[0])
+                canvas = _drawn(planned, results, lang)[0]
+                picture, png = style.svg(canvas), b"" if narrow else style.png(canvas)
+        if png:
+            files.write(folder / column_png(name, lang), _halved(png))
         files.write(folder / version(name, lang, narrow), picture)
         files.write(folder / version(name, lang, narrow, dark=True), style.dark(picture))
     if has_live_form(name):
@@ -318,6 +330,13 @@ def _export_live_data(name: str, folder: Path, results: AllResults) -> None:
             found = {"figure": name, "panels": series.panels(canvas, table, colours)}
             text = json.dumps(found, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
             files.write(folder / live_data(name, lang), f"globalThis.bnFigure = {text};\n")
+
+
+def _halved(png: bytes) -> bytes:
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.reduce(2).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
 
 
 def manifest(folder: Path) -> dict[str, dict[str, Any]]:

@@ -164,7 +164,8 @@ def test_an_edition_that_is_made_alone_has_the_records_within_it(runs: Path, tmp
     shutil.copy(paths.ROOT / "_config.yml", tmp_path)
     parts = [f"bnbook.sphinxext.{name}" for name in ("html", "builder", "editions", "records")]
     (tmp_path / "conf.py").write_text(
-        f"extensions = {['myst_parser', *parts]}\nmyst_enable_extensions = ['colon_fence']\n"
+        f"extensions = {['myst_nb', *parts]}\nmyst_enable_extensions = ['colon_fence']\n"
+        "nb_execution_mode = 'off'\n"
         "root_doc = 'book/index'\nexclude_patterns = ['results', 'out']\nhtml_title = 'x · y'\n"
     )
     app = SphinxTestApp("html", tmp_path, builddir=tmp_path / "out", confoverrides={"language": "ko"})

@@ -110,7 +110,7 @@ def test_the_board_is_folded_by_section_and_by_kind_within(tmp_path, four):
     assert headings == [KINDS["measured"]["en"], KINDS["definition"]["en"]]
     assert [row["id"] for row in folds[0].select("tr.bn-claim")] == ["claim-3-1-y", "claim-3-1-z"]
     row = folds[0].select_one("#claim-3-1-y")
-    assert row.select_one(".bn-claim-id")["href"] == "#claim-3-1-y" and row.find(id="c-3.1-y")
+    assert row.select_one(".bn-claim-id")["href"] == "claims/c-3.1-y.html" and row.find(id="c-3.1-y")
     assert "en measures" in row.select_one(".bn-claim-ours").get_text()
     assert "en rule" not in words(book.page())
 
@@ -261,6 +261,23 @@ def test_buttons_choose_by_verdict_and_kind_and_open_the_folds(open_page, commit
     assert open_rows(page) == [] and page.locator(".bn-fold:visible").count() == len(paper.sections())
 
 
+def test_a_section_is_chosen_beside_kind_and_verdict(open_page, committed):
+    page = open_page("en/index.html")
+    sections = page.locator(".bn-choice-section")
+    sections.select_option("3-3")
+    own = [claim for claim in committed if claim.section == "3.3"]
+    assert set(open_rows(page)) == {anchor(claim.id) for claim in own}
+    page.locator("#claims-reproduced button").click()
+    reproduced = {anchor(claim.id) for claim in own if claim.verdict == "reproduced"}
+    assert 0 < len(reproduced) < len(own) and set(open_rows(page)) == reproduced
+    page.locator("#claims-definition button").click()
+    assert set(open_rows(page)) == {anchor(claim.id) for claim in own if claim.kind == "definition"}
+    sections.select_option("")
+    assert len(open_rows(page)) == sum(claim.kind == "definition" for claim in committed)
+    page.locator("#claims-all button").click()
+    assert open_rows(page) == []
+
+
 def test_an_entry_of_the_tally_chooses(open_page, committed):
     page = open_page("en/index.html", reduced_motion="reduce")
     page.locator(".bn-tally a[href='#claims-inconclusive']").click()
@@ -286,7 +303,7 @@ def test_an_address_of_a_claim_opens_its_fold(open_page, address):
 
 def test_without_javascript_every_claim_is_there_and_no_button(open_page, committed):
     page = open_page("ko/index.html", java_script_enabled=False)
-    assert page.locator(".bn-choices button:visible").count() == 0
+    assert page.locator(".bn-choices :is(button, select):visible").count() == 0
     for summary in page.locator(".bn-fold > summary").all():
         summary.click()
     assert page.locator(".bn-board .bn-claim:visible").count() == len(committed)

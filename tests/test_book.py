@@ -79,7 +79,7 @@ def walk(html: Path, browser: Browser) -> list[Visit]:
 def pages(html: Path, edition: str) -> list[str]:
     """The addresses of an edition's pages: chapters, figures, notebooks, and the search page."""
     found = (path.relative_to(html / edition) for path in (html / edition).rglob("*.html"))
-    return sorted(str(path) for path in found if not path.parts[0].startswith("_"))
+    return sorted(str(path) for path in found if not path.parts[0].startswith(("_", "embed")))
 
 
 def soup(html: Path, address: str) -> BeautifulSoup:
@@ -135,7 +135,7 @@ def test_each_edition_says_its_language_and_names_the_others(html: Path) -> None
         page = soup(html, f"{edition}/mnist.html")
         assert page.html["lang"] == language
         others = {link["hreflang"]: link["href"] for link in page.select("link[rel=alternate][hreflang]")}
-        assert set(others) == {"ko", "en"}
+        assert set(others) == {"ko", "en", "x-default"}  # who reads neither gets both
         for target in others.values():
             if not urlsplit(target).scheme:
                 assert (html / edition / target).resolve().is_file(), target
@@ -410,16 +410,48 @@ def test_copy_buttons_copy_the_citation_with_the_address(open_page, html: Path) 
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
     page.evaluate("document.querySelectorAll('details.bn-cite').forEach(box => { box.open = true })")
     items = page.locator(".bn-cite-item")
-    assert items.count() == 4
+    assert items.count() == 14  # seven in each language
     for number in range(items.count()):
         button, shown = (
             items.nth(number).locator("button.bn-copy"),
             items.nth(number).locator("pre").text_content(),
         )
         button.click()
-        page.wait_for_function("document.querySelector('.bn-live').textContent === '복사함'")
+        page.wait_for_function("/^(복사함|Copied)$/.test(document.querySelector('.bn-live').textContent)")
         assert page.evaluate("navigator.clipboard.readText()") == shown.rstrip("\n")
         page.evaluate("document.querySelector('.bn-live').textContent = ''")
+
+
+def test_the_blogger_is_three_clicks_from_the_home_page(open_page, html: Path) -> None:
+    """The gallery, the ensemble's figure, the button."""
+    page = open_page("ko/index.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.locator("article a", has_text="그림 모음").click()
+    page.locator(".bn-gallery a", has_text="앙상블의 크기와 오류율").last.click()
+    for label in ("Markdown", "HTML"):
+        page.get_by_role("button", name=f"{label} 복사", exact=True).click()
+        page.wait_for_function("document.querySelector('.bn-live').textContent === '복사함'")
+        pasted = page.evaluate("navigator.clipboard.readText()")
+        [picture] = re.findall(rf"{PLACEHOLDER}/(figures/fig4-ensemble-size/\w+\.ko\.svg)", pasted)
+        assert (html / picture).is_file()
+        page.evaluate("document.querySelector('.bn-live').textContent = ''")
+
+
+def test_the_picture_itself_is_copied_where_the_browser_can(open_served, open_page) -> None:
+    page = open_served("https://bn.example.org", "en/figures/fig4-ensemble-size.html")
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    buttons = page.locator("button.bn-copy-image")
+    assert [buttons.nth(n).text_content() for n in range(2)] == ["Copy image", "그림 복사"]
+    buttons.first.click()
+    page.wait_for_function("document.querySelector('.bn-live').textContent === 'Copied'")
+    copied = page.evaluate(
+        "navigator.clipboard.read().then((items) => items[0].getType('image/png')).then(createImageBitmap)"
+        ".then((picture) => [picture.width, picture.height])"
+    )
+    assert copied[0] == 1248
+    # Of a local file no page may read another.
+    local = open_page("en/figures/fig4-ensemble-size.html")
+    assert not local.locator(".bn-cite-image").first.is_visible()
 
 
 REACHABLE = ("https://bn.example.org", "http://bn.example.org:8000", "https://198.51.100.7")
@@ -447,10 +479,11 @@ def test_a_citation_never_holds_an_address_that_others_cannot_open(open_served, 
         page = open_served(site, f"{edition}/{name}.html")
         page.evaluate("document.querySelector('details.bn-cite').open = true")
         texts = page.locator(".bn-cite-text").all_text_contents()
-        address = f"{site if site in REACHABLE else PLACEHOLDER}/{edition}/{name}"
-        assert texts and all(address in text for text in texts), site
+        root = site if site in REACHABLE else PLACEHOLDER
+        addresses = (f"{root}/{name}/", f"{root}/ko/embed/", f"{root}/en/embed/")
+        assert texts and all(any(address in text for address in addresses) for text in texts), site
         words = page.locator(".bn-cite-unreachable")
-        assert words.count() == (0 if site in REACHABLE else len(edition.split("-"))), site
+        assert words.count() == (0 if site in REACHABLE else 2), site
         if site in UNREACHABLE:
             assert not any(urlsplit(site).netloc in text for text in texts if urlsplit(site).netloc)
             assert words.first.is_visible() and PLACEHOLDER in words.first.text_content()
@@ -662,7 +695,9 @@ def test_nothing_names_the_machine_that_built_it(html: Path) -> None:
     assert len(files) > 1000
     found = [file.relative_to(html) for file in files if any(word in file.read_bytes() for word in local)]
     assert found == []
-    assert {file.name for file in html.iterdir()} == {"index.html", "404.html", "favicon.svg", *EDITIONS}
+    found = {file.name for file in html.iterdir()} - {"sitemap.xml", "robots.txt"}  # of a known address
+    beside = {"index.html", "404.html", "favicon.svg", "feed.xml", "feed.ko.xml", "figures", "records"}
+    assert found == {*beside, *EDITIONS}
 
 
 def test_no_page_has_event_handlers_in_its_markup(html: Path) -> None:

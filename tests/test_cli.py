@@ -79,6 +79,8 @@ def test_every_command_explains_itself(capsys):
         "data",
         "notebook",
         "book",
+        "metadata",
+        "publish",
         "replay",
         "bench",
         "new-experiment",

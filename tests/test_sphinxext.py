@@ -22,7 +22,7 @@ from bnbook.notebooks import NotebookRunError
 from bnbook.sphinxext import data, glossary, notebooks, numbers
 from bnbook.sphinxext.builder import address
 from bnbook.sphinxext.claims import board
-from bnbook.sphinxext.figures import NOWHERE, bibtex, citations, export_figures, latex, texts
+from bnbook.sphinxext.figures import NOWHERE, Cited, bibtex, citations, export_figures, latex, texts
 
 MODULES = ("html", "builder", "editions", "glossary", "notebooks", "numbers", "figures", "claims", "board")
 EXTENSIONS = ["myst_nb", "sphinxcontrib.bibtex", *(f"bnbook.sphinxext.{module}" for module in MODULES)]
@@ -63,8 +63,9 @@ Our sentence.
 def fake_versions(folder, results):
     for lang, narrow, dark in itertools.product(("ko", "en"), (False, True), (False, True)):
         width, height = (270, 405) if narrow else (240, 180)
-        svg = f'<svg width="{width}pt" height="{height}pt"/>'
+        svg = f'<svg width="{width}pt" height="{height}pt" viewBox="0 0 {width} {height}"/>'
         (folder / figures.version("pic-one", lang, narrow=narrow, dark=dark)).write_text(svg)
+        (folder / figures.column_png("pic-one", lang)).write_bytes(b"PNG")
 
 
 def fake_export(folder, results):
@@ -73,7 +74,7 @@ def fake_export(folder, results):
     size = (640).to_bytes(4) + (480).to_bytes(4)
     (folder / "pic-one.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + size)
     (folder / "pic-one.csv").write_text("step,test_accuracy_percent\n1,50\n")
-    manifest = {"pic-one": {"hash": "0123456789ab", "records": ["results/runs/x/seed-0.json"]}}
+    manifest = {"pic-one": {"hash": "0123456789ab", "records": []}}
     (folder / "manifest.json").write_text(json.dumps(manifest))
     return manifest
 
@@ -412,22 +413,97 @@ def test_the_figures_page_is_described_to_other_sites(tmp_path):
     ("base", "shown"), [("", NOWHERE), ("https://example.org/en/", "https://example.org/en")]
 )
 def test_citations_carry_the_address_licence_and_content_hash(tmp_path, base, shown):
+    """Of a book that is one edition alone: the site is the edition."""
+    home = shown
     book = figure_book(tmp_path, "en", html_baseurl=base)
     boxes = [
         html.unescape(text) for text in re.findall("<pre class=[^>]*>(.*?)</pre>", book.page(), re.DOTALL)
     ]
-    assert len(boxes) == 4
+    assert len(boxes) == 14  # in both languages
     for text in boxes:
-        assert f"{shown}/figures/pic-one.html" in text and "CC BY 4.0" in text and "0123456789ab" in text
-    word = f'<p class="bn-cite-unreachable" data-bn-address="{NOWHERE}">'
-    assert (word in book.page()) == (not base)
+        if "<iframe" in text:
+            assert f'src="{home}/embed/pic-one.html"' in text
+        else:
+            assert f"{shown}/figures/pic-one/0123456789ab.html" in text and "CC BY 4.0" in text
+    word = f'<p class="bn-cite-unreachable" data-bn-address="{NOWHERE}" data-bn-root="./">'
+    assert book.page().count(word) == (0 if base else 2)
+
+
+CITED = Cited("pic-one", "abc", (624, 400), "https://x.org", "https://x.org/en", "2026")
 
 
 def test_a_citation_in_html_and_markdown_survives_marks_in_its_texts(tmp_path):
     write(tmp_path, {})
-    made = citations("pic-one", texts(tmp_path, "pic-one"), "abc", "en", "https://x.org", "2026")
-    assert made["Markdown"].startswith("[![A line <rising> \\[up\\]](https://x.org/figures/pic-one.png)]")
+    made = citations(CITED, texts(tmp_path, "pic-one"), "en")
+    at = "https://x.org/figures/pic-one/abc"
+    assert made["Markdown"].startswith(f"[![A line <rising> \\[up\\]]({at}.svg)]({at}.html)")
+    assert f"({at}.png)" in made["Markdown (PNG)"]
     assert 'alt="A line &lt;rising&gt; [up]"' in made["HTML"]
+    korean = citations(CITED, texts(tmp_path, "pic-one"), "ko")
+    assert f"({at}.ko.svg)" in korean["Markdown"] and f"({at}.ko.png)" in korean["Markdown (PNG)"]
+    assert made["Caption"].startswith("First picture. Accuracy 0.98, batch 60. (Source: ")
+    shown = dataclasses.replace(
+        texts(tmp_path, "pic-one"), caption={"ko": "", "en": "On CIFAR\\-10 \\(JPEG\\)."}
+    )
+    assert "On CIFAR-10 (JPEG). (" in citations(CITED, shown, "en")["Caption"]
+
+
+@pytest.mark.parametrize("edition", ["ko", "en", "ko-en"])
+def test_citations_are_in_both_languages_the_editions_own_first(tmp_path, edition):
+    book = figure_book(tmp_path, edition)
+    page = BeautifulSoup(book.page("figures/pic-one"), "html.parser")
+    assert [one["lang"] for one in page.select(".bn-cite-lang")] == (
+        ["en", "ko"] if edition == "en" else ["ko", "en"]
+    )
+    assert page.select_one(".bn-cite").has_attr("open")  # what the page is for
+    assert "open" not in BeautifulSoup(book.page(), "html.parser").select_one(".bn-cite").attrs
+    for button in page.select(".bn-cite-image[hidden] button"):
+        assert (book.out / "figures" / button["data-svg"]).resolve().is_file()
+
+
+def test_a_figures_page_says_whether_it_is_fresh_and_what_it_shows(tmp_path, monkeypatch):
+    claim = FakeClaim("c-1", "reproduced", figure="pic-one")
+    monkeypatch.setattr(claims, "board", lambda results: [claim, FakeClaim("c-2", "reproduced")])
+    monkeypatch.setattr(paths, "FIGURES", tmp_path / "committed")
+    index = PAGE + "```{claims} c-\n```\n\n```{bnfigure} pic-one\n```\n\n```{toctree}\nfigures/pic-one\n```\n"
+    for known, said in (("0123456789ab", "fresh: records"), ("another", "drawn again for this page")):
+        write(tmp_path, {"committed/manifest.json": json.dumps({"pic-one": {"hash": known}})})
+        book = Book(tmp_path / known, {"book/index.md": index}, "en")
+        assert book.warnings == ""
+        page = BeautifulSoup(book.page("figures/pic-one"), "html.parser")
+        assert said in words(str(page.select_one(".bn-figure-state")))
+        [line] = page.select(".bn-figure-claim")
+        assert "The claim that it bears on: en statement reproduced" in words(str(line))
+        assert line.a["href"] == "../index.html#claim-1"
+        assert page.select_one(".bn-versions a")["href"] == "../figures/pic-one/0123456789ab.html"
+
+
+def test_a_book_of_one_edition_has_its_versions_and_pages_for_frames(tmp_path):
+    book = figure_book(tmp_path, "en")
+    found = {file.name for file in (book.out / "figures" / "pic-one").iterdir()}
+    kinds = ("svg", "png", "ko.svg", "ko.png", "csv", "json", "html")
+    assert found == {f"0123456789ab.{kind}" for kind in kinds}
+    version = (book.out / "figures" / "pic-one" / "0123456789ab.html").read_text("utf-8")
+    assert 'href="../pic-one.html"' in version and "A line &lt;rising&gt; [up]" in version
+    embed = BeautifulSoup((book.out / "embed" / "pic-one.html").read_text("utf-8"), "html.parser")
+    assert embed.html["lang"] == "en" and not embed.select("script")
+    assert embed.a["href"] == "../figures/pic-one.html" and "0123456789ab" in embed.figcaption.get_text()
+    for picture in [embed.img["src"], *(one["srcset"] for one in embed.select("source"))]:
+        assert (book.out / "embed" / picture).resolve().is_file()
+    # No address, no oEmbed: what it says would be made up.
+    assert not list((book.out / "embed").glob("*.json"))
+
+
+def test_oembed_is_found_from_the_figures_page_and_leads_to_its_frame(tmp_path):
+    book = figure_book(tmp_path, "en", html_baseurl="https://example.org/bn")
+    page = (book.out / "figures" / "pic-one.html").read_text(encoding="utf-8")
+    link = BeautifulSoup(page, "html.parser").select_one('link[type="application/json+oembed"]')
+    assert link["href"] == "https://example.org/bn/embed/pic-one.json"
+    said = json.loads((book.out / "embed" / "pic-one.json").read_text(encoding="utf-8"))
+    assert (said["version"], said["type"]) == ("1.0", "rich")
+    assert 'src="https://example.org/bn/embed/pic-one.html"' in said["html"]
+    picture = said["thumbnail_url"].removeprefix("https://example.org/bn/")
+    assert (book.out / picture).is_file() and (said["width"], said["thumbnail_width"]) == (320, 320)
 
 
 def test_bibtex_is_what_latex_can_set(tmp_path):
@@ -444,11 +520,12 @@ def test_bibtex_is_what_latex_can_set(tmp_path):
 def test_bibtex_in_korean_says_what_can_set_it(tmp_path):
     write(tmp_path, {})
     for lang, korean in (("ko", True), ("en", False)):
-        made = citations("pic-one", texts(tmp_path, "pic-one"), "abc", lang, "https://x.org", "2026")[
-            "BibTeX"
-        ]
+        made = citations(CITED, texts(tmp_path, "pic-one"), lang)["BibTeX"]
         assert made.startswith("@misc{") != korean and ("XeLaTeX" in made) == korean
-        assert list(parse_string(made, "bibtex").entries) == ["bnbook-pic-one"]
+        assert list(parse_string(made, "bibtex").entries) == [f"bnbook-pic-one-{lang}"]
+        assert "doi" not in made
+        cited = dataclasses.replace(CITED, doi="10.5281/zenodo.1")
+        assert "doi = {10.5281/zenodo.1}" in citations(cited, texts(tmp_path, "pic-one"), lang)["BibTeX"]
 
 
 def test_no_figure_has_a_title_that_latex_cannot_set(monkeypatch):

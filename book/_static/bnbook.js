@@ -5,18 +5,19 @@
   const page = document.documentElement;
   const keys = /Mac|iPhone|iPad/.test(navigator.platform) ? "⌘C" : "Ctrl+C";
   const words = page.lang === "ko"
-    ? { copy: "복사", copied: "복사함", refused: `선택함: ${keys}로 복사`, absent: "여기에 없는 판" }
-    : { copy: "Copy", copied: "Copied", refused: `Selected: press ${keys}`, absent: "This edition is not here" };
+    ? { copy: "복사", copied: "복사함", refused: `선택함: ${keys}로 복사`, failed: "복사하지 못함: PNG를 내려받을 것", absent: "여기에 없는 판" }
+    : { copy: "Copy", copied: "Copied", refused: `Selected: press ${keys}`, failed: "Not copied: download the PNG", absent: "This edition is not here" };
 
   // Where the site's address is unset, citations name where the page is being read, if others can get there. Of
   // an address of this machine, or of a network at home, the placeholder stays, and a word about it.
   const reachable = /^https?:$/.test(location.protocol)
     && (location.hostname.includes(".") || /^\[[23]/.test(location.hostname))
     && !/(^(0|10|127|169\.254|192\.168|172\.(1[6-9]|2\d|3[01]))\.[\d.]+|\.(localhost|local|lan|internal|home\.arpa))$/.test(location.hostname);
-  const address = new URL(page.dataset.content_root || "./", location.href).href.replace(/\/$/, "");
+  const edition = new URL(page.dataset.content_root || "./", location.href);
+  const addressOf = (root = "./") => new URL(root, edition).href.replace(/\/$/, "");
   if (reachable) document.querySelectorAll("[data-bn-address]").forEach((word) => {
     word.parentElement.querySelectorAll(".bn-cite-text").forEach((text) => {
-      text.textContent = text.textContent.replaceAll(word.dataset.bnAddress, address);
+      text.textContent = text.textContent.replaceAll(word.dataset.bnAddress, addressOf(word.dataset.bnRoot));
     });
     word.remove();
   });
@@ -127,6 +128,41 @@
     }
   });
 
+  // Copying a picture: where the browser takes pictures, and lets the page read its own files. It is drawn at
+  // twice its size, for screens that have the pixels. The promise goes to the clipboard at once: Safari takes
+  // nothing that comes after a wait.
+  const drawn = async ({ svg, width, height }) => {
+    const text = await (await fetch(svg)).text();
+    const sized = text.replace("<svg ", `<svg width="${width}" height="${height}" `);
+    const source = URL.createObjectURL(new Blob([sized], { type: "image/svg+xml" }));
+    const picture = new Image();
+    picture.src = source;
+    try {
+      await picture.decode();
+    } finally {
+      URL.revokeObjectURL(source);
+    }
+    const canvas = Object.assign(document.createElement("canvas"), { width: 2 * width, height: 2 * height });
+    const context = canvas.getContext("2d");
+    context.fillStyle = "#fff";
+    context.fillRect(0, 0, canvas.width, canvas.height);
+    context.drawImage(picture, 0, 0, canvas.width, canvas.height);
+    return new Promise((give) => { canvas.toBlob(give, "image/png"); });
+  };
+  if (window.ClipboardItem && navigator.clipboard?.write && location.protocol !== "file:")
+    document.querySelectorAll(".bn-cite-image").forEach((line) => {
+      const button = line.querySelector("button");
+      line.hidden = false;
+      button.addEventListener("click", async () => {
+        try {
+          await navigator.clipboard.write([new ClipboardItem({ "image/png": drawn(button.dataset) })]);
+          say(button, button.dataset.copied);
+        } catch {
+          say(button, words.failed, 6);
+        }
+      });
+    });
+
   // Boxes that scroll sideways can be reached with the keyboard, and fade where there is more.
   const boxes = document.querySelectorAll(".bn-table-scroll, .bn-formula");
   const fade = (box) => {
@@ -139,5 +175,24 @@
   boxes.forEach((box) => {
     box.addEventListener("scroll", () => fade(box), { passive: true });
     watched.observe(box);
+  });
+
+  // The live form of a figure: nothing of it is asked for before the click. Scripts run in their order.
+  document.querySelectorAll("button.bn-plot-open").forEach((button) => {
+    button.hidden = false;
+    button.addEventListener("click", () => {
+      button.disabled = true;
+      const parts = button.dataset.parts.split(" ").map((part) => {
+        const isStyle = part.endsWith(".css");
+        const made = document.createElement(isStyle ? "link" : "script");
+        Object.assign(made, isStyle ? { rel: "stylesheet", href: part } : { async: false, src: part });
+        made.addEventListener("error", () => { button.textContent = button.dataset.failed; });
+        return made;
+      });
+      parts.at(-1).addEventListener("load", () => {
+        if (document.querySelector(".bn-plots:not([hidden])")) button.parentElement.remove();
+      });
+      document.head.append(...parts);
+    }, { once: true });
   });
 })();

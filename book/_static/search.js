@@ -6,7 +6,7 @@ const Search = (() => {
   const SHOWN = 10; // at first; the rest at the reader's wish
   const EXCERPT = 190; // letters
   // A chapter explains; a figure's page, a notebook or a list repeats.
-  const LESSER = /^(figures|notebooks)(\/|$)|^(index|cite|glossary)$/;
+  const LESSER = /^(figures|notebooks|claims)(\/|$)|^(index|cite|glossary)$/;
 
   // Words
 

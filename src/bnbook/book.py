@@ -28,9 +28,9 @@ import yaml
 from jupyter_book.config import get_final_config
 
 from bnbook import examples, files, parent, paths
-from bnbook.sphinxext import claims, numbers, theme
+from bnbook.sphinxext import claims, feed, metadata, numbers, records, theme
 from bnbook.sphinxext.editions import EDITIONS
-from bnbook.sphinxext.figures import export_figures
+from bnbook.sphinxext.figures import export_figures, ship_versions
 from bnbook.sphinxext.notebooks import execute_notebooks
 
 PROBLEM = re.compile(r"\b(WARNING|ERROR|CRITICAL|error|exception)\b", re.IGNORECASE)
@@ -57,7 +57,10 @@ def build(
         with step("notebooks executed from records"):
             execute_notebooks(source / "notebooks", work / "notebooks")
         with step("figures exported"):
-            export_figures(work / "figures")
+            figures = export_figures(work / "figures")
+        with step("records as pages"):
+            around = records.Book(records.homes(editions), figures, records.repository(source))
+            records.export(paths.runs(source / "results"), work / "records", around)
         with step("examples run"):
             examples.run(source)
         made = [Edition(edition, source) for edition in editions]
@@ -200,6 +203,11 @@ def publish(editions: Sequence[Edition], html: Path, address: str = "") -> None:
     for edition in editions:
         shutil.copytree(edition.pages, fresh / edition.name, ignore=theme.UNSENT)
     theme.write_entry_pages(fresh, address)
+    source = editions[0].source
+    records.place(source / "build" / "records", fresh / records.FOLDER)
+    ship_versions(fresh, source / "build" / "figures", source)
+    feed.write(fresh, address, [edition.name for edition in editions], metadata.book(source))
+    metadata.write_site_files(fresh, address)  # last: the sitemap names what is there
     exchange(fresh, html)
     shutil.rmtree(fresh, ignore_errors=True)
 

@@ -65,6 +65,8 @@ class ClaimResult:
     text: Text  # our result in a line or two, with what must not be read without
     detail: Text | None  # what a reader should know beside it
     note: Text | None
+    found: Estimate | None  # what estimate, interval and bound are of, with the values it was made of
+    hashes: tuple[str, ...]  # of its rule, as they were registered, the one in force last
     rule_changed: bool  # after its last registration
     registrations: int  # more than one where the runs were made again by another rule
 
@@ -202,7 +204,7 @@ def registered(file: Path | None = None) -> dict[str, list[str]]:
 # The board
 
 
-def verdict(estimate: Estimate, effect: float) -> str:
+def verdict(estimate: Estimate, effect: float, confidence: float = CONFIDENCE) -> str:
     """reproduced: the truth lies beyond `effect`; not reproduced: it lies short of it; else inconclusive.
 
     The interval says so, being wholly on one side, or, for one of a family, Holm's p-values do, at the same
@@ -210,7 +212,7 @@ def verdict(estimate: Estimate, effect: float) -> str:
     """
     above, below = estimate.interval.low > effect, estimate.interval.high < effect
     if estimate.family:
-        doubt = (1 - CONFIDENCE) / 2
+        doubt = (1 - confidence) / 2
         above, below = estimate.family.p_above < doubt, estimate.family.p_below < doubt
     if above and estimate.bound in (None, "lower"):
         return "reproduced"
@@ -263,6 +265,8 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
         text=_text(entry, estimate, outcome),
         detail=_detail(estimate, entry["effect"]) if estimate else None,
         note=entry.get("note"),
+        found=estimate,
+        hashes=tuple(hashes),
         rule_changed=bool(hashes) and hashes[-1] != rule_hash(name),
         registrations=registrations(hashes),
     )

@@ -109,6 +109,8 @@ def parser() -> argparse.ArgumentParser:
     _notebook(commands)
     _book(commands)
     _book_files(commands)
+    _metadata(commands)
+    _publish(commands)
     _replay(commands)
     _bench(commands)
     _new_experiment(commands)
@@ -325,6 +327,12 @@ def _claims(commands) -> None:
     command.add_argument(
         "--readme", action="store_true", help="write the board and the numbers into README.md as well"
     )
+    command.add_argument(
+        "--record",
+        nargs=2,
+        metavar=("WHY_KO", "WHY_EN"),
+        help="add the committed verdicts that have changed to results/verdicts.json, with the reason",
+    )
 
 
 def claims(arguments: argparse.Namespace) -> None:
@@ -333,6 +341,9 @@ def claims(arguments: argparse.Namespace) -> None:
     if arguments.against:
         _beside_committed(_results(arguments, own=True))
         return
+    if arguments.record:
+        _record(arguments.record)
+        return
     results = _results(arguments)
     board = claims.board(results)
     if arguments.readme:
@@ -340,6 +351,17 @@ def claims(arguments: argparse.Namespace) -> None:
         text, numbers = file.read_text(encoding="utf-8"), claims.all_numbers(results)
         files.write(file, claims.readme(board, text, numbers))
     _table(("claim", "verdict", "result"), [(row.id, row.verdict, row.text["en"]) for row in board])
+
+
+def _record(why: list[str]) -> None:
+    """What the committed results have changed since the ledger's last entries."""
+    from bnbook import claims
+    from bnbook.sphinxext import feed
+
+    made = feed.record(claims.board(claims.results()), dict(zip(("ko", "en"), why, strict=True)))
+    for entry in made:
+        print(f"{entry['claim']}: {entry['from'] or 'new'} -> {entry['to']}")
+    print(f"claims: {len(made)} entries added to {feed.LEDGER.relative_to(paths.ROOT)}")
 
 
 def _beside_committed(results) -> None:
@@ -438,6 +460,42 @@ def book_files(arguments: argparse.Namespace) -> None:
     from bnbook import book_files
 
     book_files.build()
+
+
+def _metadata(commands) -> None:
+    _command(
+        commands, "metadata", metadata, "write CITATION.cff, .zenodo.json and codemeta.json from _config.yml"
+    )
+
+
+def metadata(arguments: argparse.Namespace) -> None:
+    from bnbook.sphinxext import metadata
+
+    print(f"metadata: {', '.join(file.name for file in metadata.write_archive_files())}")
+
+
+def _publish(commands) -> None:
+    command = _command(
+        commands,
+        "publish",
+        publish,
+        "build the book and lay it over what was published before; cited figures keep their addresses",
+    )
+    onto = command.add_mutually_exclusive_group(required=True)
+    onto.add_argument("--onto", type=Path, metavar="FOLDER", help="the site as it was published last")
+    onto.add_argument("--branch", metavar="NAME", help="the branch with that site, such as published")
+
+
+def publish(arguments: argparse.Namespace) -> None:
+    from bnbook import book, publish
+
+    today = book.build().parent
+    if arguments.onto:
+        changed, where = publish.onto_folder(today, arguments.onto), str(arguments.onto)
+    else:
+        changed, where = publish.onto_branch(today, arguments.branch), f"the branch {arguments.branch}"
+    said = "has the book now" if changed else "had the book already"
+    print(f"publish: {where} {said}; results/published.json says what was published: commit it")
 
 
 def _replay(commands) -> None:

@@ -5,6 +5,7 @@ import base64
 import dataclasses
 import functools
 import hashlib
+import io
 import itertools
 import json
 import multiprocessing
@@ -22,17 +23,20 @@ import pandas as pd
 import yaml
 from IPython.display import HTML, SVG
 from matplotlib.figure import Figure as Canvas
+from PIL import Image
 
 from bnbook import claims, columns, files, measures, paper, parent, paths
 from bnbook.claims import AllResults
 from bnbook.config import canonical
-from bnbook.drawing import TOY, Figure, korean, style
+from bnbook.drawing import TOY, Figure, korean, series, style
 from bnbook.experiments import PLANNED
 from bnbook.pictures import explain, network, stepper
 from bnbook.records import FIELDS
 
 LICENCE = "CC BY 4.0"
 OWN_RUN = "your own run"
+# Their live form would be a part of them: they have images, or panels without axes.
+UNREAD = {"convolutional-shift", "fig1-all-units"}
 # How what figures say is written in their tables.
 SIGNS = str.maketrans({"×": "x", "±": "+/-", "−": "-", "⁶": "^6", "γ": "gamma", "β": "beta"})
 
@@ -236,6 +240,23 @@ def version(name: str, lang: str, narrow: bool = False, dark: bool = False) -> s
     return f"{name}.{lang}{'.narrow' * narrow}{'.dark' * dark}.svg"
 
 
+def has_live_form(name: str) -> bool:
+    """Whether readers may read off and toggle the figure's values: of records, not of an explaining picture,
+    nor of images or panels without axes (`UNREAD`)."""
+    return FIGURES[name].experiment is not None and name not in UNREAD
+
+
+def live_data(name: str, lang: str) -> str:
+    """The script with the numbers of a figure's live form."""
+    return f"{name}.{lang}.live.js"
+
+
+def column_png(name: str, lang: str) -> str:
+    """The file of a figure for a column of somebody's page, a pixel for each of CSS: there a picture of twice
+    that size would be twice as wide."""
+    return f"{name}.{lang}.png"
+
+
 def export_versions(folder: Path, results: AllResults) -> None:
     """Write into `folder`, where `export_all` has been, what is out of date of all figures' versions.
 
@@ -243,13 +264,18 @@ def export_versions(folder: Path, results: AllResults) -> None:
     """
     state = folder / "versions.json"
     before = files.read_json(state) if state.exists() else {}
-    words = hashlib.sha256(korean.CATALOGUE.read_bytes() + Path(korean.__file__).read_bytes()).hexdigest()
+    sources = (korean.CATALOGUE, Path(korean.__file__), Path(series.__file__))
+    words = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()
     now = {name: f"{entry['hash']} {words}" for name, entry in manifest(folder).items()}
-    kinds = list(itertools.product(paper.LANGUAGES, (False, True), (False, True)))
+    languages = paper.LANGUAGES
+    kinds = list(itertools.product(languages, (False, True), (False, True)))
     old = [
         name
         for name, digest in now.items()
-        if before.get(name) != digest or not all((folder / version(name, *kind)).exists() for kind in kinds)
+        if before.get(name) != digest
+        or not all((folder / version(name, *kind)).exists() for kind in kinds)
+        or (has_live_form(name) and not all((folder / live_data(name, lang)).exists() for lang in languages))
+        or not all((folder / column_png(name, lang)).exists() for lang in paper.LANGUAGES)
     ]
     if old:
         # Processes that are forked need not be sent the records.
@@ -277,13 +303,40 @@ def _export_versions(name: str) -> None:
     planned = _planned(name, folder, results)
     for lang, narrow in itertools.product(paper.LANGUAGES, (False, True)):
         if lang == "en" and not narrow:
-            picture = planned.svg.read_text(encoding="utf-8")
+            picture, png = planned.svg.read_text(encoding="utf-8"), planned.png.read_bytes()
         else:
             fallbacks = [korean.font()] if lang == "ko" else []
             with style.theme(*fallbacks), style.narrow() if narrow else nullcontext():
-                picture = style.svg(_drawn(planned, results, lang)[0])
+                canvas = _drawn(planned, results, lang)[0]
+                picture, png = style.svg(canvas), b"" if narrow else style.png(canvas)
+        if png:
+            files.write(folder / column_png(name, lang), _halved(png))
         files.write(folder / version(name, lang, narrow), picture)
         files.write(folder / version(name, lang, narrow, dark=True), style.dark(picture))
+    if has_live_form(name):
+        _export_live_data(name, folder, results)
+
+
+def _export_live_data(name: str, folder: Path, results: AllResults) -> None:
+    """Write what the figure shows in each language, as scripts: a local page can read nothing else."""
+    with style.theme():
+        canvas, table = FIGURES[name].draw(FIGURES[name].own(results))
+        for lang in ("en", "ko"):  # in this order: what is translated stays so
+            colours = {style.COLOURS[variant]: text for variant, text in style.NAMES.items()}
+            if lang == "ko":
+                korean.translate(canvas)
+                series.relabel(canvas, korean.korean)
+                colours = {colour: korean.korean(text) for colour, text in colours.items()}
+            found = {"figure": name, "panels": series.panels(canvas, table, colours)}
+            text = json.dumps(found, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+            files.write(folder / live_data(name, lang), f"globalThis.bnFigure = {text};\n")
+
+
+def _halved(png: bytes) -> bytes:
+    stream = io.BytesIO()
+    with Image.open(io.BytesIO(png)) as picture:
+        picture.reduce(2).save(stream, "PNG", optimize=True)
+    return stream.getvalue()
 
 
 def manifest(folder: Path) -> dict[str, dict[str, Any]]:

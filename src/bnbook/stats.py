@@ -6,7 +6,7 @@ Seeds are few (3 to 40), so intervals are Student's: the bootstrap of so few val
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats as distributions
@@ -16,14 +16,31 @@ IN_A_ROW = 3  # evaluations above a target that make a crossing: one alone may b
 EXACT = 200_000  # arrangements up to which a permutation test goes through them all: ten seeds against ten
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Sample:
+    """What an interval was made of, for a page in which a reader makes another.
+
+    Of a mean: its `values`, (n,), and their `resolution`, as `mean_interval` has it; of a ratio, of its
+    `logs`. `terms` are the two columns that were paired, (n,) each, or, without values, the steps of two
+    groups of runs (`restricted_mean_ratio`), whose resolution is that of the logarithm.
+    """
+
+    values: np.ndarray | None
+    resolution: float
+    confidence: float
+    terms: tuple[np.ndarray, np.ndarray] | None = None
+    logs: bool = False
+
+
 @dataclasses.dataclass(frozen=True)
 class Interval:
-    """An estimate with its confidence interval, from `n` values."""
+    """An estimate with its confidence interval, from `n` values; its `sample`, where they make it again."""
 
     estimate: float
     low: float
     high: float
     n: int
+    sample: Sample | None = dataclasses.field(default=None, compare=False, repr=False)
 
 
 def mean_interval(
@@ -42,12 +59,12 @@ def mean_interval(
     x = np.asarray(values, dtype=float)
     if x.size == 0:
         raise ValueError("no values to take an interval of")
-    mean = float(x.mean())
+    mean, sample = float(x.mean()), Sample(x, resolution, confidence)
     if x.size == 1:
-        return Interval(mean, -math.inf, math.inf, 1)
+        return Interval(mean, -math.inf, math.inf, 1, sample)
     error = float(x.std(ddof=1)) / math.sqrt(x.size)
     half = float(distributions.t.ppf((1 + confidence) / 2, x.size - 1)) * error + resolution / 2
-    return Interval(mean, mean - half, mean + half, x.size)
+    return Interval(mean, mean - half, mean + half, x.size, sample)
 
 
 def paired_difference(
@@ -57,7 +74,8 @@ def paired_difference(
 
     Both are known to half of `resolution`, so their difference to a whole one.
     """
-    return mean_interval(_pairs(a) - _pairs(b, like=a), confidence, 2 * resolution)
+    pair = _pairs(a), _pairs(b, like=a)
+    return _of(mean_interval(pair[0] - pair[1], confidence, 2 * resolution), terms=pair)
 
 
 def paired_ratio(
@@ -67,14 +85,22 @@ def paired_ratio(
 
     `resolution` is the factor from one value of their grid to the next.
     """
-    logs = np.log(_pairs(a)), np.log(_pairs(b, like=a))
-    return exponential(paired_difference(*logs, confidence, math.log(resolution)))
+    pair = _pairs(a), _pairs(b, like=a)
+    logs = paired_difference(np.log(pair[0]), np.log(pair[1]), confidence, math.log(resolution))
+    return exponential(_of(logs, terms=pair))
 
 
 def exponential(logs: Interval) -> Interval:
     """The interval of a ratio from that of its logarithm."""
     low, middle, high = (math.exp(x) for x in (logs.low, logs.estimate, logs.high))
-    return Interval(middle, low, high, logs.n)
+    return _of(Interval(middle, low, high, logs.n, logs.sample), logs=True)
+
+
+def _of(interval: Interval, **known: Any) -> Interval:
+    """The interval, with what else is known of its sample."""
+    if interval.sample is None:
+        return interval
+    return dataclasses.replace(interval, sample=dataclasses.replace(interval.sample, **known))
 
 
 def p_greater(values: Sequence[float], threshold: float, resolution: float = 0.0) -> float:
@@ -114,6 +140,7 @@ class Compared:
     interval: Interval
     p_above: float
     p_below: float
+    others: tuple[tuple[float, float], ...] = ()  # the others' p-values (above, below), not adjusted
 
 
 def holm(p_values: Sequence[float]) -> np.ndarray:
@@ -139,12 +166,15 @@ def compared(
     """
     grids = [0.0] * len(samples) if resolutions is None else list(resolutions)
     known = list(zip(samples, effects, grids, strict=True))
-    above = holm([p_greater(x, effect, grid) for x, effect, grid in known])
-    below = holm([p_greater([-value for value in x], -effect, grid) for x, effect, grid in known])
+    alone = [
+        (p_greater(x, effect, grid), p_greater([-value for value in x], -effect, grid))
+        for x, effect, grid in known
+    ]
+    above, below = (holm(p).tolist() for p in zip(*alone, strict=True))
     within = 1 - (1 - confidence) / len(samples)
     return [
-        Compared(mean_interval(x, within, grid), float(up), float(down))
-        for (x, _, grid), up, down in zip(known, above, below, strict=True)
+        Compared(mean_interval(x, within, grid), up, down, (*alone[:place], *alone[place + 1 :]))
+        for place, ((x, _, grid), up, down) in enumerate(zip(known, above, below, strict=True))
     ]
 
 
@@ -201,14 +231,15 @@ def restricted_mean_ratio(
     """
     pair = [_restricted(arrivals, budget) for arrivals in (slow, fast)]
     n, estimate = min(y.size for y in pair), math.log(pair[0].mean() / pair[1].mean())
+    sample = Sample(None, math.log(resolution), confidence, (pair[0], pair[1]))
     if n == 1:
-        return exponential(Interval(estimate, -math.inf, math.inf, 1))
+        return exponential(Interval(estimate, -math.inf, math.inf, 1, sample))
     squares = np.array([y.var(ddof=1) / y.size / y.mean() ** 2 for y in pair])  # of the relative errors
     half = math.log(resolution)
     if squares.any():
         freedom = squares.sum() ** 2 / sum(q**2 / (y.size - 1) for q, y in zip(squares, pair, strict=True))
         half += float(distributions.t.ppf((1 + confidence) / 2, freedom)) * math.sqrt(squares.sum())
-    return exponential(Interval(estimate, estimate - half, estimate + half, n))
+    return exponential(Interval(estimate, estimate - half, estimate + half, n, sample))
 
 
 def permutation_p(slow: Arrivals, fast: Arrivals, budget: int) -> float:

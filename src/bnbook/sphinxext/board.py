@@ -29,11 +29,13 @@ KINDS: dict[str, Text] = {
 ALL = {"ko": "모두", "en": "All"}
 FILTERS = {"ko": "표에서 볼 주장", "en": "Claims to show in the table"}
 SECTION = {"ko": "{}절", "en": "Section {}"}
+SECTIONS = {"ko": "논문의 절", "en": "Section of the paper"}
+EVERY_SECTION = {"ko": "모든 절", "en": "All sections"}
 
 
 class BoardDirective(ClaimsDirective):
-    """```` ```{board} ``` ````: all claims, folded by section of the paper, and buttons that choose among
-    them."""
+    """```` ```{board} ``` ````: all claims, folded by section of the paper; buttons and a list of sections
+    choose among them."""
 
     optional_arguments = 0
     option_spec = None
@@ -60,7 +62,8 @@ class BoardDirective(ClaimsDirective):
         summary = tag("summary", tag("strong", *pair(title)), *counts, classes="bn-place")
         kinds = {kind: [claim for claim in claims if claim.kind == kind] for kind in KINDS}
         bodies = [[heading(kind), *self.rows("claims", own)] for kind, own in kinds.items() if own]
-        return tag("details", summary, self.table("claims", *bodies), classes="bn-fold")
+        table = self.table("claims", *bodies)
+        return tag("details", summary, table, classes="bn-fold", data_section=slug(section))
 
     def filters(self, claims: Sequence[ClaimResult]) -> Tag:
         """A button for each kind, and for each verdict of what was measured. The place of one has an address,
@@ -74,7 +77,20 @@ class BoardDirective(ClaimsDirective):
                 chosen = f"[data-verdict={slug(verdict)}]"
                 buttons.append(choice(slug(verdict), words, count, chosen, f"bn-verdict bn-verdict-{name}"))
         label = joined(FILTERS, self.config.edition)
-        return tag("div", *buttons, classes="bn-choices", role="group", aria_label=label)
+        sections = self.sections(claims)
+        return tag("div", *buttons, sections, classes="bn-choices", role="group", aria_label=label)
+
+    def sections(self, claims: Sequence[ClaimResult]) -> Tag:
+        """A list of the sections of the paper, one of which is to be left."""
+        own = [name for name in paper.sections() if any(claim.section == name for claim in claims)]
+        options = [tag("option", joined(EVERY_SECTION, self.config.edition), value="")]
+        for name in own:
+            words = {
+                lang: f"{SECTION[lang].format(name)} {paper.sections()[name][lang]}" for lang in LANGUAGES
+            }
+            options.append(tag("option", joined(words, self.config.edition), value=slug(name)))
+        label = joined(SECTIONS, self.config.edition)
+        return tag("select", *options, classes="bn-choice-section", hidden="", aria_label=label)
 
 
 class TallyDirective(SphinxDirective):

@@ -43,7 +43,8 @@ class Index(IndexBuilder):
         self.pages[address(docname)] = search.sections(doctree)
 
     def prune(self, docnames: Iterable[str]) -> None:
-        kept = {address(docname) for docname in docnames}
+        # The claims' pages are no documents.
+        kept = {address(docname) for docname in (*docnames, *getattr(self.env, "bn_claim_pages", ()))}
         self.pages = {page: texts for page, texts in self.pages.items() if page in kept}
 
     def freeze(self) -> dict[str, Any]:

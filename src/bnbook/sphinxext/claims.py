@@ -16,6 +16,7 @@ from bnbook import claims
 from bnbook.claims import ClaimResult
 from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import data, numbers
+from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import Block, joined, pair
 from bnbook.sphinxext.html import Tag, inline, tag
 
@@ -125,8 +126,10 @@ class ClaimsDirective(SphinxDirective):
         return made
 
     def statement(self, claim: ClaimResult) -> Cell:
-        """The claim and its name, a link to the row. Links of old lead to the name itself, dots and all."""
-        name = tag("a", claim.id, classes="bn-claim-id", href=f"#{anchor(claim.id)}")
+        """The claim and its name, a link to its own page. Links of old lead to the place of the name itself,
+        dots and all."""
+        address = relative(self.env.app.builder, self.env.docname, f"{page(claim.id)}.html")
+        name = tag("a", claim.id, classes="bn-claim-id", href=address)
         said = [tag("span", ids=claim.id), *blocks(self, claim.statement)]
         if self.in_full and claim.rule:
             said.append(self.rule(claim))
@@ -237,6 +240,16 @@ def anchor(claim: str) -> str:
     """The id of the claim's row: "claim-4-1-speed" of "c-4.1-speed". A dot would trip the theme's script,
     which takes an address for a selector."""
     return f"claim-{slug(claim.removeprefix('c-'))}"
+
+
+def link(claim: ClaimResult, words: Iterable[nodes.Node]) -> nodes.Element:
+    """A link to where the claim is judged."""
+    return reference("ref", anchor(claim.id), words, "link")
+
+
+def page(claim: str) -> str:
+    """The address of the claim's own page in an edition, without its suffix (claim_pages.py)."""
+    return f"claims/{claim}"
 
 
 def slug(words: str) -> str:

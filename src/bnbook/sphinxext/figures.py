@@ -1,12 +1,13 @@
 """The directive `bnfigure`: a figure with its texts, its files, and what a reader needs to cite it.
 
-A figure's numbered place is its chapter. Its own page, `figures/<id>`, is its permanent address; beside that
-page lie the files `figures/<id>.svg`, `.png`, `.csv` that other sites may embed. Wherever a figure is named,
-it has the number of its place and, if it is the counterpart of one of the paper's, that one's: "Fig. 51 (the
-paper's Figure 2)".
+A figure's numbered place is its chapter. Its own page, `figures/<id>`, is where it always is as it is today;
+beside that page lie its files `figures/<id>.svg`, `.png`, `.csv`. A citation has the address of the version
+that was cited (versions.py), which stays as it is. Wherever a figure is named, it has the number of its place
+and, if it is the counterpart of one of the paper's, that one's: "Fig. 51 (the paper's Figure 2)".
 """
 
 import codecs
+import contextlib
 import dataclasses
 import json
 import re
@@ -33,16 +34,18 @@ from bnbook import figures, files, paths
 from bnbook.drawing import korean
 from bnbook.figures import LICENCE
 from bnbook.paper import LANGUAGES
-from bnbook.sphinxext import columns, data, numbers
+from bnbook.sphinxext import claims, columns, data, embeds, live_figures, numbers, records, versions
+from bnbook.sphinxext.builder import address as page_address
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import HANGUL, beside, joined, languages, pair
 from bnbook.sphinxext.html import inline, tag
+from bnbook.sphinxext.versions import AUTHOR
 
-AUTHOR = "bnbook contributors"
 FILES = ("svg", "png", "csv")
 PHONE = "(max-width: 575px)"
 SHOWN = re.compile(r'figures\.show\("([^"]+)"')  # in a notebook's cell: its output is that figure
 SIZE = re.compile(r'<svg [^>]*width="([\d.]+)pt" height="([\d.]+)pt"')
+ESCAPED = re.compile(r"\\([^\w\s])")  # a mark that Markdown is to leave alone
 # Where html.baseurl is unset. The page's script puts in the address at which it is read, if that is one that
 # others can reach.
 NOWHERE = "https://ADDRESS-OF-THE-PUBLISHED-BOOK"
@@ -52,7 +55,17 @@ WORDS = {
     "paper": {"ko": "(논문 그림 {})", "en": "(the paper's Figure {})"},
     "explained": {"ko": "설명하는 곳", "en": "Explained in"},
     "drawn": {"ko": "그리는 노트북", "en": "Drawn by the notebook"},
+    "claims": {"ko": "이 그림으로 보는 주장", "en": "The claim that it bears on"},
+    "state": {"ko": "상태", "en": "State"},
+    "fresh": {"ko": "최신. 기록, 코드, 그림이 서로 맞는다", "en": "fresh: records, code and picture agree"},
+    "stale": {
+        "ko": "갱신됨. 저장소에 있는 그림은 지금의 기록이나 코드와 맞지 않아, 여기서 다시 그렸다",
+        "en": "drawn again for this page: the picture in the repository does not agree with today’s records "
+        "or code",
+    },
     "cite": {"ko": "이 그림 인용하기", "en": "Cite this figure"},
+    "image": {"ko": "그림 복사", "en": "Copy image"},
+    "caption": {"ko": "캡션", "en": "Caption"},
     "copy": {"ko": "복사", "en": "Copy"},
     "copied": {"ko": "복사함", "en": "Copied"},
     "source": {"ko": "출처", "en": "Source"},
@@ -163,7 +176,6 @@ class FigureDirective(SphinxDirective):
             log.warning("bnfigure %s: %s", name, error, location=self.get_location())
             return []
         numbers.note_dependency(self.env)
-        content_hash = self.env.app.bn_figures[name]["hash"]
         own_page = self.env.docname == page(name)
         if own_page:
             self.env.bn_figure_pages[self.env.docname] = open_graph(name, found, self.config.edition)
@@ -172,9 +184,12 @@ class FigureDirective(SphinxDirective):
         if own_page:
             box += self.places(name)
         box += self.links(name, own_page)
-        box += nodes.raw("", cite_box(name, found, content_hash, self.env.app), format="html")
+        if own_page and (live := live_figures.box(self.env, name)):
+            box += live
+        box += nodes.raw("", cite_box(name, found, self.env, is_open=own_page), format="html")
         if own_page:
             box += columns.box(self.env, _folder(self.env.app) / f"{name}.csv")
+            box += self.versions(name, found)
         return [box]
 
     def figure(self, name: str, found: Texts, *, numbered: bool) -> nodes.Element:
@@ -196,19 +211,44 @@ class FigureDirective(SphinxDirective):
         return figure
 
     def places(self, name: str) -> list[nodes.Node]:
-        """Lines with the chapter that explains the figure and the notebook that draws it."""
+        """Lines with the chapter that explains the figure, the notebook that draws it, the claims that it
+        bears on, and whether it is what records and code give today."""
         lines = [tag("p", *pair(WORDS["explained"]), ": ", Place(figure=name), classes="bn-figure-place")]
         if notebook := drawn_in(source(self.env) / "notebooks").get(name):
             link = Place(docname=f"notebooks/{notebook}")
             lines.append(tag("p", *pair(WORDS["drawn"]), ": ", link, classes="bn-figure-place"))
+        for claim in claims.board():
+            if claim.figure == name:
+                said = by_language(lambda lang, claim=claim: inline(self, claim.statement[lang]))
+                link = claims.link(claim, said)
+                verdict = claims.pill(claim.verdict)
+                line = (*pair(WORDS["claims"]), ": ", link, " ", verdict)
+                lines.append(tag("p", *line, classes="bn-figure-claim"))
+        content_hash = self.env.app.bn_figures[name]["hash"]
+        state = WORDS["fresh" if is_committed(name, content_hash) else "stale"]
+        words = (*pair(WORDS["state"]), ": ", *pair(state), " ", nodes.literal("", content_hash))
+        lines.append(tag("p", *words, classes="bn-figure-state"))
         return lines
+
+    def versions(self, name: str, found: Texts) -> nodes.Node:
+        """The versions that the figure has had. Raw HTML, so that search does not find it."""
+        root, entry = source(self.env), self.env.app.bn_figures[name]
+        if (ledger := root / versions.LEDGER).exists():
+            self.env.note_dependency(str(ledger))
+        made = versions.made(name, entry, _folder(self.env.app), found)
+        history = versions.history(name, entry["hash"], made, versions.read(root))
+        box = versions.box(name, history, self.config.edition, to_root(self.env))
+        return nodes.raw("", box, format="html")
 
     def links(self, name: str, own_page: bool) -> nodes.Element:
         own = {kind: f"figures/{name}.{kind}" for kind in FILES}
         line = tag("p", classes="bn-figure-links")
         for kind, target in own.items():
             line += [Link("", kind.upper(), target=target, kind=kind), nodes.Text(" ")]
-        for kind, target in (("records", f"figures/{name}.records.json"), ("code", code_file(name))):
+        others = {"records": records.target(self.env.app, name), "code": code_file(name)}
+        if not self.env.app.bn_figures[name]["records"]:
+            del others["records"]  # a picture that explains
+        for kind, target in others.items():
             line += [Link("", "", *pair(WORDS[kind]), target=target, kind=kind), nodes.Text(" ")]
         if not own_page:
             line += Link("", "", *pair(WORDS["page"]), target=f"figures/{name}.html", kind="page")
@@ -344,12 +384,12 @@ def code_file(name: str) -> str:
 
 def picture(app: Sphinx, name: str, alt: str, narrow: bool = True) -> Image:
     """The figure's image; the page being read depends on it."""
-    for file in versions(name, app.config.edition):
+    for file in shown(name, app.config.edition):
         app.env.note_dependency(str(_folder(app) / file))
     return Image(name=name, alt=alt, narrow=narrow)
 
 
-def versions(name: str, edition: str) -> list[str]:
+def shown(name: str, edition: str) -> list[str]:
     """The figure's files that the edition's pages show, in its first language: wide, narrow; light, dark."""
     lang = languages(edition)[0]
     return [
@@ -377,38 +417,82 @@ def open_graph(name: str, found: Texts, edition: str) -> dict[str, str]:
     }
 
 
-def citations(
-    name: str, found: Texts, content_hash: str, lang: str, address: str, year: str
-) -> dict[str, str]:
+def site_address(app: Sphinx) -> str:
+    """The address of the site, in which the editions lie; NOWHERE where it is unset."""
+    base = app.config.html_baseurl.rstrip("/")
+    return (base.removesuffix(f"/{app.config.edition}") if beside(app) else base) or NOWHERE
+
+
+def to_root(env: Any) -> str:
+    """From the page being read to the folder that the site's address names: "../../"."""
+    return "../" * (page_address(env.docname).count("/") + beside(env.app))
+
+
+def is_committed(name: str, content_hash: str) -> bool:
+    """Whether the figure in the repository has this content: its records and code are those of today."""
+    return figures.manifest(paths.FIGURES).get(name, {}).get("hash") == content_hash
+
+
+@dataclasses.dataclass(frozen=True)
+class Cited:
+    """The version of a figure that is cited: its id, its content hash, its size in CSS pixels; the addresses
+    of the site and of the edition whose embed page is taken; the year, and the book's DOI or ""."""
+
+    name: str
+    content_hash: str
+    size: tuple[int, int]
+    site: str
+    edition: str
+    year: str
+    doi: str = ""
+
+
+def citations(cited: Cited, found: Texts, lang: str) -> dict[str, str]:
     """Ready-made citations in one language, by name.
 
-    Blogs strip `<figure>`, so that alt text and a plain line carry the source.
+    Blogs strip `<figure>`, so that alt text and a plain line carry the source. Pictures fit the column they
+    are put into: in HTML by their style; in Markdown, which has none, the SVG has no width of its own, and
+    the PNG, for those who take no SVG, is as wide as a column.
     """
-    title, alt = found.title[lang], " ".join(found.alt[lang].split())
-    at = f"{address}/figures/{name}"
-    version = f"{WORDS['results'][lang]} {bnbook.__version__} ({content_hash})"
+    title, alt, caption = (" ".join(part[lang].split()) for part in (found.title, found.alt, found.caption))
+    caption = ESCAPED.sub(r"\1", caption)  # it may be pasted where nobody reads Markdown
+    at = f"{cited.site}/figures/{cited.name}"
+    page = f"{at}/{cited.content_hash}.html"
+    svg, png = (f"{at}/{versions.file(cited.content_hash, lang, kind)}" for kind in ("svg", "png"))
+    version = f"{WORDS['results'][lang]} {bnbook.__version__} ({cited.content_hash})"
     word = WORDS["source"][lang]
     quoted = f"「{title}」" if lang == "ko" else f"“{title}”"
+    markdown = f"{word}: [{AUTHOR}, {markdown_alt(quoted)}]({page}), {version}, {LICENCE}"
+    plain = f"{word}: {AUTHOR}, {quoted}, {page}, {version}, {LICENCE}"
+    width, height = cited.size
+    image = (
+        f'<img src="{svg}" alt="{escape(alt)}" width="{width}" height="{height}" '
+        'style="max-width:100%;height:auto">'
+    )
+    note = f"{version}, {LICENCE}"
     return {
-        "Markdown": f"[![{markdown_alt(alt)}]({at}.png)]({at}.html)\n\n"
-        f"{word}: [{AUTHOR}, {quoted}]({at}.html), {version}, {LICENCE}",
-        "HTML": f'<a href="{at}.html"><img src="{at}.svg" alt="{escape(alt)}"></a>\n'
-        f'<p>{word}: <a href="{at}.html">{AUTHOR}, {escape(quoted)}</a>, {version}, {LICENCE}</p>',
-        "BibTeX": bibtex(name, title, year, f"{at}.html", f"{version}, {LICENCE}"),
-        word: f"{word}: {AUTHOR}, {quoted}, {at}.html, {version}, {LICENCE}",
+        "Markdown": f"[![{markdown_alt(alt)}]({svg})]({page})\n\n{markdown}",
+        "Markdown (PNG)": f"[![{markdown_alt(alt)}]({png})]({page})\n\n{markdown}",
+        "HTML": f'<a href="{page}">{image}</a>\n'
+        f'<p>{word}: <a href="{page}">{AUTHOR}, {escape(quoted)}</a>, {version}, {LICENCE}</p>',
+        "HTML (iframe)": embeds.frame(f"{cited.edition}/{embeds.address(cited.name)}", title, cited.size),
+        "BibTeX": bibtex(f"{cited.name}-{lang}", title, cited.year, page, note, cited.doi),
+        WORDS["caption"][lang]: f"{title}. {caption} ({plain})",
+        word: plain,
     }
 
 
-def bibtex(name: str, title: str, year: str, url: str, note: str) -> str:
+def bibtex(name: str, title: str, year: str, url: str, note: str, doi: str = "") -> str:
     """An entry that LaTeX can set: signs as its commands; Korean stays, with a word on what can set it."""
     fields = {
         "author": f"{{{AUTHOR}}}",
         "title": f"{{{latex(title)}}}",
         "year": year,
         "url": url,
+        "doi": doi,
         "note": latex(note),
     }
-    lines = "".join(f"  {field} = {{{value}}},\n" for field, value in fields.items())
+    lines = "".join(f"  {field} = {{{value}}},\n" for field, value in fields.items() if value)
     entry = f"@misc{{bnbook-{name},\n{lines}}}"
     return f"{BIBTEX_KOREAN}\n{entry}" if HANGUL.search(entry) else entry
 
@@ -423,25 +507,46 @@ def markdown_alt(text: str) -> str:
     return text.replace("[", "\\[").replace("]", "\\]")
 
 
-def cite_box(name: str, found: Texts, content_hash: str, app: Sphinx) -> str:
-    """The box with the citations, each with a copy button. Raw HTML, so that search does not find it."""
-    config = app.config
-    address = config.html_baseurl.rstrip("/")
-    unset = not address
-    if unset:
-        address = f"{NOWHERE}/{config.edition}" if beside(app) else NOWHERE
+def cite_box(name: str, found: Texts, env: Any, *, is_open: bool) -> str:
+    """The box with the citations in both languages, the edition's own first, each with a copy button. Raw
+    HTML, so that search does not find it."""
+    app, config = env.app, env.config
+    site, own = site_address(app), languages(config.edition)
+    root = "../" if beside(app) else "./"
     summary = joined(WORDS["cite"], config.edition)
-    parts = [f'<details class="bn-cite" id="cite-{name}"><summary>{summary}</summary>']
-    for lang in languages(config.edition):
+    parts = [
+        f'<details class="bn-cite" id="cite-{name}"{" open" * is_open}><summary>{summary}</summary>',
+    ]
+    for lang in (*own, *(lang for lang in LANGUAGES if lang not in own)):
         parts.append(f'<div class="bn-cite-lang" lang="{lang}">')
-        if unset:
-            word = WORDS["unreachable"][lang].format(address=f"<code>{address}</code>")
-            parts.append(f'<p class="bn-cite-unreachable" data-bn-address="{address}">{word}</p>')
-        year = str(config.copyright)
-        for label, text in citations(name, found, content_hash, lang, address, year).items():
-            parts.append(cite_item(label, text, lang))
+        if site == NOWHERE:
+            word = WORDS["unreachable"][lang].format(address=f"<code>{site}</code>")
+            place = f'data-bn-address="{site}" data-bn-root="{root}"'
+            parts.append(f'<p class="bn-cite-unreachable" {place}>{word}</p>')
+        cited = Cited(
+            name,
+            app.bn_figures[name]["hash"],
+            size(_folder(app) / figures.version(name, lang)),
+            site,
+            f"{site}/{lang}" if beside(app) else site,
+            str(config.copyright),
+            getattr(config, "book_doi", ""),
+        )
+        parts.append(image_button(cited, lang, to_root(env)))
+        parts += [cite_item(label, text, lang) for label, text in citations(cited, found, lang).items()]
         parts.append("</div>")
     return "".join([*parts, "</details>"])
+
+
+def image_button(cited: Cited, lang: str, to_root: str) -> str:
+    """Copies the picture itself. Hidden until the page's script has found that the browser can."""
+    svg = f"{to_root}figures/{cited.name}/{versions.file(cited.content_hash, lang, 'svg')}"
+    width, height = cited.size
+    return (
+        f'<p class="bn-cite-image" hidden><button type="button" class="bn-copy-image" data-svg="{svg}" '
+        f'data-width="{width}" data-height="{height}" data-copied="{WORDS["copied"][lang]}">'
+        f"{WORDS['image'][lang]}</button></p>"
+    )
 
 
 def cite_item(label: str, text: str, lang: str) -> str:
@@ -462,7 +567,7 @@ def _visit_image(translator: Any, node: Image) -> None:
     def place(file: str) -> str:
         return relative(builder, docname, f"figures/{file}")
 
-    wide, wide_dark, narrow, narrow_dark = versions(name, builder.config.edition)
+    wide, wide_dark, narrow, narrow_dark = shown(name, builder.config.edition)
     # In the gallery the title beside it is the same link: one is enough for keyboards and screen readers.
     hidden = "" if node["alt"] else ' tabindex="-1" aria-hidden="true"'
     target = place(wide if docname == page(name) else f"{name}.html")
@@ -516,6 +621,16 @@ def _prepare(app: Sphinx) -> None:
     app.bn_figures = export_figures(Path(app.srcdir) / "build" / "figures")
 
 
+def _link_oembed(app: Sphinx, pagename: str, _template: str, context: dict[str, Any], _doctree: Any) -> None:
+    """Where the site's address is known, a figure's page says where its oEmbed is."""
+    base, figure = app.config.html_baseurl.rstrip("/"), app.env.bn_figure_pages.get(pagename)
+    if base and figure:
+        kind, href = "application/json+oembed", f"{base}/{embeds.address(figure['id'], 'json')}"
+        context["metatags"] = context.get("metatags", "") + (
+            f'<link rel="alternate" type="{kind}" href="{href}" title="{escape(figure["title"])}"/>'
+        )
+
+
 def _purge(app: Sphinx, env: Any, docname: str) -> None:
     env.bn_figure_pages.pop(docname, None)
     places = env.bn_figure_places.items()
@@ -560,12 +675,45 @@ def _ship(app: Sphinx, exception: Exception | None) -> None:
     for name, exported in app.bn_figures.items():
         for kind in FILES:
             shutil.copyfile(_folder(app) / f"{name}.{kind}", out / "figures" / f"{name}.{kind}")
-        for file in versions(name, app.config.edition):
+        for file in shown(name, app.config.edition):
             shutil.copyfile(_folder(app) / file, out / "figures" / file)
-        records = json.dumps(exported["records"], indent=1)
-        (out / "figures" / f"{name}.records.json").write_text(records, encoding="utf-8")
+        listed = json.dumps(exported["records"], indent=1)
+        (out / "figures" / f"{name}.records.json").write_text(listed, encoding="utf-8")
         shutil.copyfile(figures.source(name), out / code_file(name))
+        if page(name) in app.env.bn_figure_pages:  # else it lacks texts, and there was a warning
+            _ship_embed(app, name)
     columns.ship(out / "figures", list(app.bn_figures))
+    if not beside(app):
+        ship_versions(out, _folder(app), Path(app.srcdir))
+
+
+def _ship_embed(app: Sphinx, name: str) -> None:
+    """Puts the figure's page for frames, and its oEmbed, into the edition."""
+    edition, found = app.config.edition, texts(Path(app.srcdir), name)
+    title, lang = joined(found.title, edition), languages(edition)[0]
+    content_hash, measures = app.bn_figures[name]["hash"], size(_folder(app) / figures.version(name, lang))
+    version = f"{WORDS['results'][lang]} {bnbook.__version__} ({content_hash})"
+    quoted = f"「{title}」" if lang == "ko" else f"“{title}”"
+    link = f'<a href="../figures/{name}.html" target="_blank" rel="noopener">{AUTHOR}, {escape(quoted)}</a>'
+    pictures = [f"../figures/{file}" for file in shown(name, edition)]
+    line = f"{WORDS['source'][lang]}: {link}, {version}, {LICENCE}"
+    page = embeds.page(lang, title, joined(found.alt, edition), pictures, measures, line)
+    answer = None
+    if home := app.config.html_baseurl.rstrip("/"):
+        at = f"{site_address(app)}/figures/{name}/{versions.file(content_hash, lang, 'png')}"
+        url = f"{home}/{embeds.address(name)}"
+        answer = embeds.oembed(title, AUTHOR, url, home, measures, (at, *measures))
+    embeds.write(Path(app.outdir), name, page, answer)
+
+
+def ship_versions(site: Path, exported: Path, root: Path) -> None:
+    """Puts the versions of the figures in the folder `exported` into `site`, and pages for all that the book
+    in `root` has published."""
+    found = {}
+    for name in figures.manifest(exported):
+        with contextlib.suppress(ValueError):  # it lacks texts, and there was a warning
+            found[name] = texts(root, name)
+    versions.write(site, exported, found, versions.read(root))
 
 
 def setup(app: Sphinx) -> None:
@@ -582,4 +730,5 @@ def setup(app: Sphinx) -> None:
     app.connect("env-purge-doc", _purge)
     app.connect("doctree-read", _note_places)
     app.connect("env-updated", _changed)
+    app.connect("html-page-context", _link_oembed)
     app.connect("build-finished", _ship)

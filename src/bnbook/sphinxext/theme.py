@@ -18,6 +18,7 @@ from sphinx.config import Config
 
 from bnbook import paths
 from bnbook.sphinxext.editions import beside, joined
+from bnbook.sphinxext.figures import Image
 
 # code -> (its name in its own language, the name for narrow headers, the language of the page)
 NAMES = {
@@ -145,7 +146,7 @@ def _complete_page(
     context["bn_edition"] = app.config.edition
     context["bn_editions"] = _editions(app, context["content_root"], address)
     context["bn_description"] = _description(app, pagename, doctree)
-    context["bn_card"] = _card(app, pagename, address)
+    context["bn_card"] = _card(app, pagename, address, context["bn_description"], doctree)
     context["bn_notebook"] = context.get("page_source_suffix") == ".ipynb"
     context["bn_search_title"] = joined({"ko": "검색", "en": "Search"}, app.config.edition)
     context["theme_search_bar_text"] = "Search this book..."
@@ -205,17 +206,23 @@ def shortened(text: str) -> str:
     return text[:DESCRIBED].rsplit(" ", 1)[0].rstrip(",.:;") + "…"
 
 
-def _card(app: Sphinx, pagename: str, address: str) -> dict[str, str] | None:
-    """What Open Graph and Twitter show of a figure's page; they need the site's address."""
-    figure = getattr(app.env, "bn_figure_pages", {}).get(pagename)
-    base = app.config.html_baseurl.rstrip("/")
-    if not figure or not base:
+def _card(
+    app: Sphinx, pagename: str, address: str, description: str, doctree: nodes.document | None
+) -> dict[str, str] | None:
+    """What Open Graph and Twitter show of a page: its title, its description, its first figure. Picture and
+    address need the site's; without it they are ""."""
+    if pagename not in app.env.titles:
         return None
+    base = app.config.html_baseurl.rstrip("/")
+    figure = getattr(app.env, "bn_figure_pages", {}).get(pagename)
+    image = doctree.next_node(Image) if doctree else None
     return {
-        "title": figure["title"],
-        "description": figure["description"],
-        "image": f"{base}/{figure['png']}",
-        "url": f"{base}/{address}",
+        "title": figure["title"] if figure else app.env.titles[pagename].astext(),
+        "description": figure["description"] if figure else description,
+        "image": f"{base}/figures/{image['name']}.png" if image and base else "",
+        "alt": image["alt"] if image else "",
+        "url": f"{base}/{address}" if base else "",
+        "locale": "en_US" if app.config.edition == "en" else "ko_KR",
     }
 
 

@@ -226,7 +226,8 @@ def test_no_console_error(walk: list[Visit]) -> None:
 
 
 def test_no_request_to_anywhere_outside(walk: list[Visit]) -> None:
-    outside = {url for seen in walk for url in seen.requests if urlsplit(url).scheme not in ("file", "data")}
+    ours = ("file", "data", "blob")  # a blob is the page's own: the worker that trains
+    outside = {url for seen in walk for url in seen.requests if urlsplit(url).scheme not in ours}
     assert outside == set()
 
 
@@ -246,7 +247,10 @@ def test_a_page_with_formulas_is_light(walk: list[Visit]) -> None:
         if seen.typeset:
             files = [Path(unquote(urlsplit(url).path)) for url in seen.requests if url.startswith("file:")]
             texts = [file for file in files if file.suffix in (".html", ".css", ".js", ".woff2")]
-            assert sum(len(compressed(file)) for file in texts) <= MATH_PAGE_LIMIT, seen.page
+            limit = MATH_PAGE_LIMIT * (
+                1.1 if seen.page.startswith("ko-en/") else 1
+            )  # it has every text twice
+            assert sum(len(compressed(file)) for file in texts) <= limit, seen.page
 
 
 @functools.cache
@@ -614,8 +618,9 @@ def test_a_figures_number_is_the_books_or_said_to_be_the_papers(html: Path, edit
             target = urlsplit(place.get("href") or "")
             figure = target.fragment or Path(target.path).stem
             if place.name == "figcaption":
-                image = place.parent.select_one("img.only-light")["src"]
-                figure = Path(image).name.split(".")[0]
+                if not (image := place.parent.select_one("img.only-light")):
+                    continue  # the values of a claim, drawn on its page
+                figure = Path(image["src"]).name.split(".")[0]
             wrong += [
                 (name, found[0])
                 for found in NUMBERED.finditer(" ".join(place.get_text().split()).replace("’", "'"))

@@ -254,7 +254,7 @@ def test_nothing_glides_where_less_motion_is_asked_for(open_stepper):
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_without_javascript_the_picture_stands_there(open_page, places, edition):
     page = open_page(f"{edition}/{places[0]}", java_script_enabled=False)
-    picture = page.locator(".bn-stepper img")
+    picture = page.locator(".bn-stepper img.only-light")
     assert picture.is_visible() and picture.evaluate("image => image.naturalWidth") > 0
     assert picture.get_attribute("alt")
     assert page.locator(".bn-st").count() == 0

@@ -306,4 +306,4 @@ def setup(app: Sphinx) -> None:
     app.connect("env-purge-doc", _purge)
     app.connect("doctree-read", _take_out, priority=100)  # before what Sphinx collects of titles and places
     app.connect("html-collect-pages", _write)
-    app.connect("html-page-context", _complete, priority=800)  # after the theme's
+    app.connect("html-page-context", _complete, priority=950)  # after the theme's

@@ -81,7 +81,7 @@ WORDS: dict[str, Text] = {
         "smallest effect asked for.",
     },
     "plot_other": {
-        "ko": "굵은 선은 평균과 {level} 신뢰 구간, 점선은 기준이다. 값마다의 개수는 표에 있다.",
+        "ko": "굵은 선은 평균과 {level} 신뢰 구간, 점선은 기준이다. 값에 따른 개수는 표에 있다.",
         "en": "The bar is mean and {level} interval, the dashed line the smallest effect asked for. How "
         "often each value is there stands in the table.",
     },

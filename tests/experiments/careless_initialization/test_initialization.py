@@ -209,7 +209,7 @@ def test_board(synthetic):
     assert board["c-3.3-initialization"].verdict == "inconclusive"  # two seeds that differ
     sigmoid = board["c-3.3-initialization-sigmoid"]
     assert sigmoid.verdict == "not reproduced"
-    assert "+0.00 decades" in sigmoid.text["en"] and "+0.00자릿수" in sigmoid.text["ko"]
+    assert "0 decades" in sigmoid.text["en"] and "0자릿수" in sigmoid.text["ko"]
     # A rerun in decades can be compared with the committed one.
     assert claims.agreement([sigmoid], [sigmoid])[0].agreement == "too small at this scale"
 

@@ -171,8 +171,10 @@ def test_the_book_itself_becomes_an_epub_without_a_dead_link(html, language):
 
 
 def test_a_pdf_has_bookmarks_links_and_its_fonts(site):
-    pytest.importorskip("weasyprint")
-    from bnbook.book_files import pdf
+    try:
+        from bnbook.book_files import pdf
+    except (ImportError, OSError) as error:  # OSError: Pango, which is no Python package, is missing
+        pytest.skip(f"WeasyPrint does not run here: {error}")
 
     stream = BytesIO()
     pdf.write(chapters.read(site / "ko"), stream)

@@ -214,6 +214,13 @@ def test_without_a_built_book_one_line_says_what_builds_it(tmp_path):
         book_files.build(tmp_path, tmp_path / "files")
 
 
+def test_a_folder_in_the_site_is_refused(site):
+    """The zip would take itself in, and never end."""
+    with pytest.raises(book_files.BookFilesError, match="lies in the site"):
+        book_files.build(site, site / "files", ["ko"])
+    assert not (site / "files").exists()
+
+
 def test_without_weasyprint_one_line_says_what_brings_it(site, monkeypatch, tmp_path):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(book_files.BookFilesError, match=r"needs WeasyPrint: .*pip install"):

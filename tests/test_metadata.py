@@ -223,7 +223,7 @@ def test_a_feed_is_what_atom_asks_for(known, lang) -> None:
         for link in one.findall(f"{ATOM}link"):
             assert link.get("href").startswith(SITE) and link.get("rel") in ("alternate", "self")
     changed = next(one for one in entries if "c-gone" not in one.findtext(f"{ATOM}title"))
-    assert changed.find(f"{ATOM}link").get("href") == f"{SITE}/{lang}/mnist.html#claim-4-1-speed"
+    assert changed.find(f"{ATOM}link").get("href") == f"{SITE}/{lang}/claims/c-4.1-speed.html"
     assert changed.findtext(f"{ATOM}summary") == LEDGER[2]["why"][lang]  # as text, whatever is in it
     words = VERDICTS["not reproduced"][1][lang]
     assert f"→ {words}" in changed.findtext(f"{ATOM}title")

@@ -19,8 +19,7 @@ from bnbook import files, paper, paths
 from bnbook.claims import ClaimResult
 from bnbook.paper import Text
 from bnbook.sphinxext import metadata
-from bnbook.sphinxext.builder import address as address_of
-from bnbook.sphinxext.claims import VERDICTS, anchor
+from bnbook.sphinxext.claims import VERDICTS, page
 from bnbook.sphinxext.editions import SEPARATOR, beside, languages
 from bnbook.sphinxext.figures import LICENCE
 
@@ -119,7 +118,7 @@ def _changed(entry: Entry, lang: str) -> tuple[str, str, str, str, str]:
     claim = paper.claims().get(entry["claim"])
     if claim:
         statement = paper.fill(claim["statement"][lang], {"": paper.numbers()})
-        place = f"{address_of(claim['chapter'])}.html#{anchor(entry['claim'])}"
+        place = f"{page(entry['claim'])}.html"
     else:  # it was taken out of the book since
         statement, place = entry["claim"], BOARD
     before, after = (_word(entry[end], lang) for end in ("from", "to"))

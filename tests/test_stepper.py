@@ -262,7 +262,8 @@ def test_without_javascript_the_picture_stands_there(open_page, places, edition)
 
 def test_it_takes_the_place_of_the_picture_but_not_in_print(open_stepper):
     page = open_stepper()
-    app, picture, caption = (page.locator(f".bn-stepper {part}") for part in (".bn-st", "img.only-light", "figcaption"))
+    parts = (".bn-st", "img.only-light", "figcaption")
+    app, picture, caption = (page.locator(f".bn-stepper {part}") for part in parts)
     assert app.is_visible() and not picture.is_visible() and caption.is_visible()
     page.emulate_media(media="print")
     assert picture.is_visible() and not app.is_visible() and caption.is_visible()

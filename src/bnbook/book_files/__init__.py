@@ -31,9 +31,9 @@ def build(
     Prints a line for each. Raises BookFilesError where the site or a library is missing, and for a
     folder within the site.
     """
+    check(html, languages)
     if out.resolve().is_relative_to(html.resolve()):
         raise BookFilesError(f"{out} lies in the site, which goes into the zip: say another folder")
-    check(html, languages)
     from bnbook.book_files import chapters, epub, pdf  # what is missing is said before
 
     made = []

@@ -5,6 +5,7 @@ import hashlib
 import io
 import json
 import re
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,6 +16,7 @@ import pytest
 
 from bnbook import figures, paths
 from bnbook.drawing import korean, series, style
+from bnbook.experiments.mnist_activation_shift.protocol import PERCENTILES
 from bnbook.sphinxext import live_figures
 from tests.test_book import EDITIONS, PHONE, Page, serious
 from tests.test_columns import drawn_numbers, missing
@@ -100,6 +102,16 @@ def test_a_run_says_its_seed(drawn, panels) -> None:
         rows = table[table["seed"].astype("Float64") == float(run["seed"])]
         own = np.unique(rows.select_dtypes("number").to_numpy(dtype=float, na_value=np.nan))
         assert not len(missing(np.array(run["y"], dtype=float), own[np.isfinite(own)]))
+
+
+def test_each_percentile_is_a_series(panels) -> None:
+    for name in ("fig1b-input-percentiles-plain", "fig1c-input-percentiles-bn"):
+        for panel in panels[name]:
+            lines = Counter(mark["name"] for mark in panel["marks"] if mark["kind"] == "line")
+            assert set(lines) == {f"{level}th percentile" for level in PERCENTILES}
+            assert len(set(lines.values())) == 1  # as many runs of each
+            [band] = [mark["name"] for mark in panel["marks"] if mark["kind"] == "band"]
+            assert band == "from the 15th to the 85th percentile"
 
 
 def test_formulas_are_plain_words(panels) -> None:

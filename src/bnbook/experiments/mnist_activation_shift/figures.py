@@ -198,9 +198,12 @@ def _draw_percentiles(
             lw=1.6 if first else 0.6,
             alpha=1 if first else 0.3,
             zorder=3 - number / 100,
+            label=[f"{level}th percentile" for level in protocol.PERCENTILES],
         )
         if first:
-            ax.fill_between(steps, path[:, 0], path[:, 2], color=colour, alpha=0.13, lw=0)
+            low, _, high = protocol.PERCENTILES
+            between = f"from the {low}th to the {high}th percentile"
+            ax.fill_between(steps, path[:, 0], path[:, 2], color=colour, alpha=0.13, lw=0, label=between)
     if not lines:
         ax.text(0.5, 0.5, "every run diverged", transform=ax.transAxes, ha="center", color=GREY)
         return

@@ -69,10 +69,11 @@ def test_reasons_type_no_number_that_was_measured(committed):
 
 
 def test_sections_are_the_papers_in_its_order():
-    sections = paper.sections()
+    *sections, last = paper.sections()
+    assert last == "after"
     order = [[int(part) for part in section.split(".")] for section in sections]
     assert order == sorted(order)
-    assert {entry["section"] for entry in paper.claims().values()} == set(sections)
+    assert {entry["section"] for entry in paper.claims().values()} - {last} == set(sections)
 
 
 # The board and the tally, on a page of their own
@@ -85,6 +86,7 @@ def four(monkeypatch):
         FakeClaim("c-3.1-y", "not reproduced", section="3.1"),
         FakeClaim("c-3.1-z", "holds", section="3.1", kind="definition"),
         FakeClaim("c-4.1-w", "inconclusive", section="4.1"),
+        FakeClaim("c-after-v", "reproduced", section="after", kind="after"),
     ]
     monkeypatch.setattr(claims, "board", lambda results: made)
     return made
@@ -106,6 +108,7 @@ def test_the_board_is_folded_by_section_and_by_kind_within(tmp_path, four):
     assert "not reproduced 1" in words(str(folds[0].summary)) and "holds by definition 1" in words(
         str(folds[0])
     )
+    assert words(str(folds[2].summary)).startswith("After the paper reproduced 1")
     headings = [one.get_text(" ", strip=True) for one in folds[0].select(".bn-claims-kind")]
     assert headings == [KINDS["measured"]["en"], KINDS["definition"]["en"]]
     assert [row["id"] for row in folds[0].select("tr.bn-claim")] == ["claim-3-1-y", "claim-3-1-z"]
@@ -113,6 +116,12 @@ def test_the_board_is_folded_by_section_and_by_kind_within(tmp_path, four):
     assert row.select_one(".bn-claim-id")["href"] == "claims/c-3.1-y.html" and row.find(id="c-3.1-y")
     assert "en measures" in row.select_one(".bn-claim-ours").get_text()
     assert "en rule" not in words(book.page())
+
+
+def test_a_later_papers_claim_names_its_source(tmp_path, four):
+    four[-1].source = "later2018"
+    book, _ = built(tmp_path, BOARD)
+    assert 'could not find bibtex key "later2018"' in book.warnings
 
 
 def test_a_board_has_a_button_for_each_kind_and_verdict(tmp_path, four):
@@ -126,7 +135,7 @@ def test_a_board_has_a_button_for_each_kind_and_verdict(tmp_path, four):
             "claims-not-reproduced",
             "claims-inconclusive",
         ),
-        *("claims-definition", "claims-shown"),
+        *("claims-after", "claims-definition"),
     ]
     for name, one in buttons.items():
         count = int(one.b.get_text())

@@ -202,6 +202,8 @@ def test_every_claim_is_of_a_kind_and_has_a_verdict_of_that_kind(all_synthetic):
     kinds = {kind: [claim.id for claim in board if claim.kind == kind] for kind in claims.KINDS}
     assert len(kinds["definition"]) == 12
     assert {"c-4.2-speedup", "c-4.2.3-imagenet"} == set(kinds["shown"])
+    assert kinds["after"] == [claim.id for claim in board if claim.section == "after"]
+    assert kinds["after"] == [claim.id for claim in board if claim.id.startswith("c-after-")]
     # The kind is not part of the rule, so that no rule changes with it.
     assert "class" not in claims.RULE_FIELDS
 
@@ -225,7 +227,7 @@ def test_a_definition_fails_where_the_implementation_falls_short(all_synthetic, 
 def test_the_tally_and_its_sentence(all_synthetic):
     board = claims.board(all_synthetic)
     n = claims.tally(board)
-    assert n["claims"] == len(board) == n["measured"] + n["definition"] + n["shown"]
+    assert n["claims"] == len(board) == n["measured"] + n["after"] + n["definition"] + n["shown"]
     assert n["measured"] == sum(
         n[key] for key in ("reproduced", "not_reproduced", "inconclusive", "measured_again", "not_run_yet")
     )
@@ -236,6 +238,30 @@ def test_the_tally_and_its_sentence(all_synthetic):
         f"{n['measured']}개 가운데 {n['reproduced']}개가" in words["ko"] and "not run yet" not in words["en"]
     )
     assert "are not run yet" in claims.headline(claims.board({}))["en"]
+
+
+def test_claims_of_later_papers_are_counted_apart(all_synthetic):
+    board = claims.board(all_synthetic)
+    one = next(claim for claim in board if claim.verdict == "reproduced")
+    later = [dataclasses.replace(one, kind="after", source="santurkar2018how") for _ in range(3)]
+    before, n = claims.tally(board), claims.tally([*board, *later])
+    assert n["after.reproduced"] == before["after.reproduced"] + 3
+    assert n["reproduced"] == before["reproduced"] and n["measured"] == before["measured"]
+    words = claims.headline([one, *later])
+    assert (
+        words["en"].endswith("Of 3 claims of later papers 3 are reproduced.")
+        and "3개 가운데서는 3개가" in words["ko"]
+    )
+    assert "later papers" not in claims.headline([one])["en"]
+
+
+def test_a_later_papers_claim_names_it_among_the_references():
+    known = re.findall(
+        r"^@\w+\{(\S+),", (paths.BOOK / "references.bib").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    for name, entry in paper.claims().items():
+        assert (entry.get("class") == "after") == ("source" in entry), name
+        assert entry.get("source", known[0]) in known, name
 
 
 def test_what_is_registered_again_is_not_decided_by_its_first_measurement(all_synthetic):
@@ -258,7 +284,8 @@ def test_the_readme_has_a_table_for_each_kind(all_synthetic):
     assert claims.readme(board, text, {}) == text and "of yesterday" not in text
     head, *tables = text.split("### ")
     assert "measured claims" in head
-    assert [table.count("| **") for table in tables] == [claims.tally(board)[kind] for kind in claims.KINDS]
+    counts = [claims.tally(board)[kind] for kind in claims.KINDS]
+    assert [table.count("| **") for table in tables] == [count for count in counts if count]
 
 
 # "At least 7.17 times (95% interval 0.59 to 87.14)": a bound beside an interval that undoes it.

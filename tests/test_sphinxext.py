@@ -89,6 +89,7 @@ class FakeClaim:
     registrations: int = 1
     kind: str = "measured"
     section: str = "4.1"
+    source: str | None = None
 
     def __getattr__(self, name):
         if name in ("statement", "paper", "measures", "text", "rule", "detail", "why"):

@@ -24,10 +24,12 @@ from bnbook.records import MissingRecord
 from bnbook.stats import CONFIDENCE
 
 RULE_FIELDS = ("experiment", "statistic", "effect", "unit", "type", "rule")
-# What kind of claim it is. What holds by definition is no finding: our implementation was checked.
-KINDS = ("measured", "definition", "shown")
+# What kind of claim it is: of the paper, or of a later one. What holds by definition is no finding: our
+# implementation was checked.
+KINDS = ("measured", "after", "definition", "shown")
 VERDICTS = {
     "measured": ("reproduced", "not reproduced", "inconclusive", "measured again", "not run yet"),
+    "after": ("reproduced", "not reproduced", "inconclusive", "not run yet"),
     "definition": ("holds", "fails", "not run yet"),
     "shown": ("not judged", "not testable here", "not run yet"),
 }
@@ -43,13 +45,14 @@ AllResults = dict[str, Any]
 
 @dataclasses.dataclass(frozen=True)
 class ClaimResult:
-    """One row of the board: a claim of the paper and what became of it here."""
+    """One row of the board: a claim and what became of it here."""
 
     id: str
     kind: str  # one of KINDS
     section: str  # of the paper, a key of `paper.sections`
     statement: Text
-    paper: Text
+    source: str | None  # whose claim it is where it is not the paper's, a key of references.bib
+    paper: Text  # what the paper says, or that source
     measures: Text | None  # what the number is, of what against what
     why: Text | None  # it was not reproduced; its numbers are to be filled in
     rule: Text | None
@@ -228,10 +231,12 @@ def board(results: AllResults) -> list[ClaimResult]:
 
 
 def tally(board: Sequence[ClaimResult]) -> dict[str, int]:
-    """How many claims there are of each kind, and how many of the measured got which verdict."""
+    """How many claims there are of each kind, and how many of the measured got which verdict; of those of
+    later papers by names that begin with "after."."""
     found = {kind: sum(claim.kind == kind for claim in board) for kind in KINDS}
-    verdicts = [claim.verdict for claim in board if claim.kind == "measured"]
-    found |= {name.replace(" ", "_"): verdicts.count(name) for name in VERDICTS["measured"]}
+    for kind, start in (("measured", ""), ("after", "after.")):
+        verdicts = [claim.verdict for claim in board if claim.kind == kind]
+        found |= {start + name.replace(" ", "_"): verdicts.count(name) for name in VERDICTS[kind]}
     found["holds"] = sum(claim.verdict == "holds" for claim in board)
     return found | {"claims": len(board)}
 
@@ -248,6 +253,7 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
         kind=kind,
         section=entry["section"],
         statement=_filled(entry["statement"]),
+        source=entry.get("source"),
         paper=_filled(entry["paper"]),
         measures=entry.get("measures") if estimate else None,
         why=entry.get("why"),
@@ -287,7 +293,7 @@ def _outcome(kind: str, entry: dict[str, Any], estimate: Estimate | None) -> str
     """The verdict, one of the kind's."""
     if estimate is None:
         return "not run yet" if "experiment" in entry else "not testable here"
-    if kind == "measured":
+    if kind in ("measured", "after"):
         return verdict(estimate, entry["effect"])
     if kind == "shown":
         return "not judged"
@@ -361,15 +367,22 @@ def headline(board: Sequence[ClaimResult]) -> Text:
     if n["not_run_yet"]:
         waiting["ko"] += f" {n['not_run_yet']}개는 아직 실행하지 않았습니다."
         waiting["en"] += f" {n['not_run_yet']} are not run yet."
+    later = {"ko": "", "en": ""}
+    if n["after"]:
+        later = {
+            "ko": f" 뒤에 나온 논문들의 주장 {n['after']}개 가운데서는 "
+            f"{n['after.reproduced']}개가 재현되었습니다.",
+            "en": f" Of {n['after']} claims of later papers {n['after.reproduced']} are reproduced.",
+        }
     return {
         "ko": f"**측정한 주장 {n['measured']}개 가운데 {n['reproduced']}개가 재현되었고, "
         f"{n['not_reproduced']}개는 재현되지 않았으며, {n['inconclusive']}개는 결론이 나지 않았습니다.**"
         f"{waiting['ko']} 정의에서 따라 나오는 {n['definition']}개는 이 책의 구현이 정의대로 움직이는지만 "
-        f"확인했고, 나머지 {n['shown']}개는 판정하지 않고 논문과 나란히 적었습니다.",
+        f"확인했고, 나머지 {n['shown']}개는 판정하지 않고 논문과 나란히 적었습니다.{later['ko']}",
         "en": f"**Of {n['measured']} measured claims {n['reproduced']} are reproduced, "
         f"{n['not_reproduced']} are not, and {n['inconclusive']} are inconclusive.**{waiting['en']} "
         f"{n['definition']} more hold by definition: there only our implementation was checked. "
-        f"{n['shown']} are shown beside the paper without a verdict.",
+        f"{n['shown']} are shown beside the paper without a verdict.{later['en']}",
     }
 
 
@@ -442,6 +455,7 @@ README_BLOCK = re.compile(r"(?<=held by a test -->\n).*?(?=<!-- /claims -->)", r
 
 KIND_TITLES = {
     "measured": "측정한 주장 · measured",
+    "after": "논문 이후의 주장 · after the paper",
     "definition": "정의에서 따라 나오는 주장 · holds by definition",
     "shown": "판정하지 않고 논문과 나란히 적은 것 · shown beside the paper",
 }
@@ -459,7 +473,7 @@ def readme(board: list[ClaimResult], text: str, known: dict[str, Number]) -> str
     text = README_NUMBER.sub(filled, text)
     words = headline(board)
     parts = [f"{words['ko']}\n\n{words['en']}\n"]
-    for kind in KINDS:
+    for kind in (kind for kind in KINDS if any(claim.kind == kind for claim in board)):
         rows = [
             f"| {claim.statement['ko']}<br>{claim.statement['en']} "
             f"| {_measures(claim)}{claim.text['en']} | **{claim.verdict}** |\n"

@@ -23,6 +23,7 @@ from bnbook.sphinxext.html import Tag, tag
 CLASS = "bn-board"
 KINDS: dict[str, Text] = {
     "measured": {"ko": "측정한 주장", "en": "Measured"},
+    "after": {"ko": "논문 이후의 주장", "en": "After the paper"},
     "definition": {"ko": "정의에서 따라 나오는 주장", "en": "Following from the definitions"},
     "shown": {"ko": "판정하지 않은 것", "en": "Not judged"},
 }
@@ -52,14 +53,12 @@ class BoardDirective(ClaimsDirective):
 
     def fold(self, section: str, claims: Sequence[ClaimResult]) -> Tag:
         """The claims of a section, those of a kind together; its summary counts the verdicts."""
-        titles = paper.sections()[section]
-        title = {lang: f"{SECTION[lang].format(section)} {titles[lang]}" for lang in LANGUAGES}
         counts = [
             part
             for verdict, count in by_verdict(claims)
             for part in (nodes.Text(" "), pill(verdict, *counted(VERDICTS[verdict][1], count)))
         ]
-        summary = tag("summary", tag("strong", *pair(title)), *counts, classes="bn-place")
+        summary = tag("summary", tag("strong", *pair(place(section))), *counts, classes="bn-place")
         kinds = {kind: [claim for claim in claims if claim.kind == kind] for kind in KINDS}
         bodies = [[heading(kind), *self.rows("claims", own)] for kind, own in kinds.items() if own]
         table = self.table("claims", *bodies)
@@ -71,10 +70,11 @@ class BoardDirective(ClaimsDirective):
         buttons = [choice("all", ALL, len(claims), "*")]
         for kind, words in KINDS.items():
             own = [claim for claim in claims if claim.kind == kind]
-            buttons.append(choice(kind, words, len(own), f"[data-kind={kind}]"))
+            if own:
+                buttons.append(choice(kind, words, len(own), f"[data-kind={kind}]"))
             for verdict, count in by_verdict(own) if kind == "measured" else ():
                 name, words = VERDICTS[verdict]
-                chosen = f"[data-verdict={slug(verdict)}]"
+                chosen = f"[data-kind={kind}][data-verdict={slug(verdict)}]"
                 buttons.append(choice(slug(verdict), words, count, chosen, f"bn-verdict bn-verdict-{name}"))
         label = joined(FILTERS, self.config.edition)
         sections = self.sections(claims)
@@ -85,10 +85,7 @@ class BoardDirective(ClaimsDirective):
         own = [name for name in paper.sections() if any(claim.section == name for claim in claims)]
         options = [tag("option", joined(EVERY_SECTION, self.config.edition), value="")]
         for name in own:
-            words = {
-                lang: f"{SECTION[lang].format(name)} {paper.sections()[name][lang]}" for lang in LANGUAGES
-            }
-            options.append(tag("option", joined(words, self.config.edition), value=slug(name)))
+            options.append(tag("option", joined(place(name), self.config.edition), value=slug(name)))
         label = joined(SECTIONS, self.config.edition)
         return tag("select", *options, classes="bn-choice-section", hidden="", aria_label=label)
 
@@ -118,6 +115,15 @@ def by_verdict(claims: Iterable[ClaimResult]) -> list[tuple[str, int]]:
 
 def counted(words: Text, count: int) -> list[nodes.Node]:
     return [*pair(words), nodes.Text(" "), tag("b", str(count))]
+
+
+def place(section: str) -> Text:
+    """What the section is called; what came after the paper has no number of its."""
+    titles = paper.sections()[section]
+    return {
+        lang: f"{SECTION[lang].format(section)} {titles[lang]}" if section[0].isdigit() else titles[lang]
+        for lang in LANGUAGES
+    }
 
 
 def heading(kind: str) -> Tag:

@@ -14,11 +14,11 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import new_document
 
 import bnbook
-from bnbook import measures, paper
+from bnbook import measures
 from bnbook.claims import ClaimResult
 from bnbook.paper import LANGUAGES, Text
 from bnbook.sphinxext import judging, numbers
-from bnbook.sphinxext.board import KINDS, SECTION
+from bnbook.sphinxext.board import KINDS, place
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.claims import (
     MEASURED_AGAIN,
@@ -111,12 +111,10 @@ class ClaimPagesDirective(ClaimsDirective):
         return section
 
     def head(self, claim: ClaimResult) -> Tag:
-        titles = paper.sections()[claim.section]
-        place = {lang: f"{SECTION[lang].format(claim.section)} {titles[lang]}" for lang in LANGUAGES}
         name = tag("code", claim.id)
         kind = tag("span", *pair(KINDS[claim.kind]))
         back = reference("ref", "start-claims", pair(BOARD), "chapter")
-        said = [pill(claim.verdict), name, tag("span", *pair(place)), kind, back]
+        said = [pill(claim.verdict), name, tag("span", *pair(place(claim.section))), kind, back]
         return tag("div", *said, classes="bn-claim-head")
 
     def facts(self, claim: ClaimResult) -> Tag:

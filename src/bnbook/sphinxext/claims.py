@@ -136,7 +136,12 @@ class ClaimsDirective(SphinxDirective):
         return [*said, name]
 
     def paper(self, claim: ClaimResult) -> Cell:
-        return blocks(self, claim.paper)
+        """What the paper says, or a later one that is named."""
+        said = blocks(self, claim.paper)
+        if claim.source:
+            cited = inline(self, f"{{cite:t}}`{claim.source}`")
+            said.insert(0, tag("div", *cited, classes="bn-claim-measures"))
+        return said
 
     def ours(self, claim: ClaimResult) -> Cell:
         """What was measured, then what came out."""

@@ -25,18 +25,23 @@ FRAME = """<!DOCTYPE html><html lang="ko"><head>{head}</head><body>
 <article class="bd-article">{body}</article><p class="copyright">글 CC BY 4.0</p></body></html>"""
 INDEX = """<section id="top"><h1>배치 정규화<a class="headerlink" href="#top">#</a></h1>
 <p><a id="claim" href="mnist.html#claim-1">주장</a> <a id="gone" href="mnist.html#not-there">없음</a>
-<a id="notebook" href="notebooks/01.html">노트북</a> <a id="out" href="https://example.org/a?b&amp;c">밖</a></p></section>"""
+<a id="notebook" class="kept" href="notebooks/01.html">노트북</a> <a id="out"
+href="https://example.org/a?b&amp;c">밖</a></p><section id="use"><span id="use-too"></span><h2>쓰임새</h2><div
+class="bn-web"><p>단추를 누르면</p></div></section></section>"""
 MNIST = """<section id="top"><h1>논문의 그림 1</h1><button>복사</button><script>1</script>
 <section id="first"><h2>첫째 &amp; 절<a class="headerlink" href="#first">#</a></h2>
 <figure id="fig1"><a class="image-reference" href="figures/fig1.html"><picture class="only-light"><source
-srcset="figures/fig1.narrow.svg"/><img src="figures/fig1.ko.svg" alt="곡선" width="624" height="300"/>
+media="(max-width: 575px)" srcset="figures/fig1.ko.narrow.svg"/><img src="figures/fig1.ko.svg" alt="곡선" width="624"
+height="300"/>
 </picture><picture class="only-dark"><img src="figures/fig1.dark.svg" alt="곡선"/></picture></a>
 <figcaption>그림 1</figcaption></figure>
 <details class="bn-cite"><summary>인용하기</summary></details>
 <p>식 <span class="math"><svg width="1.2ex" height="2ex" style="vertical-align: -0.4ex;" viewBox="0 -7 5 9"><g
-fill="currentColor" stroke="currentColor"><use href="#glyph-0" transform="scale(2)"></use></g></svg><math
+fill="currentColor" stroke="currentColor"><use href="#glyph-0" transform="scale(2)"></use><svg width="5"
+height="9" viewBox="0 -7 5 9"><use href="#glyph-0"></use></svg></g></svg><math
 xmlns="http://www.w3.org/1998/Math/MathML"><mi data-mjx-texclass="ORD">β</mi></math></span></p>
-<table><tr id="claim-1"><td>주장<details><summary>판정 규칙</summary>시드마다</details></td></tr></table>
+<table><tr id="claim-1"><td data-label="주장">주장<details><summary>판정 규칙</summary>시드마다</details>
+</td></tr></table>
 <div class="bn-train" data-given="{}">자바스크립트</div></section></section>"""
 FIGURES = """<section id="top"><h1>그림</h1><ul class="bn-gallery"><li><a class="image-reference"
 href="fig1.html"><picture class="only-light"><img src="fig1.ko.svg"/></picture></a><a id="listed"
@@ -58,7 +63,8 @@ def write_site(html: Path, head: str) -> Path:
         index = "#" if name == "index" else "index.html"
         text = FRAME.format(head=head, index=index, body=body)
         (edition / f"{name}.html").write_text(text, encoding="utf-8")
-    (edition / "figures" / "fig1.ko.svg").write_text(SVG, encoding="utf-8")
+    for file in ("fig1.ko.svg", "fig1.ko.narrow.svg"):
+        (edition / "figures" / file).write_text(SVG, encoding="utf-8")
     return html
 
 
@@ -74,10 +80,12 @@ def test_chapters_come_in_the_order_of_the_contents_below_their_parts(site):
 
 def test_what_only_the_web_can_do_is_left_out_and_folds_are_open(site):
     body = chapters.read(site / "ko").chapters[1].body
-    assert not body.select("button, script, details, summary, picture, source, .headerlink, .bn-cite")
+    assert not body.select("button, script, details, summary, .only-dark, .headerlink, .bn-cite")
     assert [image["src"] for image in body.select("img")] == ["figures/fig1.ko.svg"]
     assert "판정 규칙" in body.text and "시드마다" in body.text and "자바스크립트" not in body.text
     assert body.select_one(".bn-train").text == chapters.WORDS["ko"]["live"]
+    index = chapters.read(site / "ko").chapters[0].body
+    assert "단추" not in index.text and "쓰임새" not in index.text  # nor a heading with nothing below
 
 
 def test_a_formula_has_its_letters_with_it(site):
@@ -85,6 +93,13 @@ def test_a_formula_has_its_letters_with_it(site):
     letter = svg.select_one("path")
     assert (letter["d"], letter["transform"], svg["viewBox"]) == ("M0 0H9", "scale(2)", "0 -7 5 9")
     assert not svg.select("use") and not letter.has_attr("id")
+
+
+def test_only_the_formula_is_sized_by_the_font_and_not_what_stretches_in_it(site):
+    pdf = importorskip_pdf()
+    outer, inner = BeautifulSoup(pdf.document(chapters.read(site / "ko")), "html.parser").select(".math svg")
+    assert "em" in outer["style"] and not outer.has_attr("width")
+    assert (inner["width"], inner["height"], inner.has_attr("style")) == ("5", "9", False)
 
 
 @pytest.mark.parametrize("address", ["", ADDRESS])
@@ -101,7 +116,9 @@ def test_links_lead_into_the_book_and_to_the_web_where_it_has_an_address(tmp_pat
     if address:
         expected["notebook"] = f"{ADDRESS}/ko/notebooks/01.html"
     assert links == expected
-    assert "없음" in book.chapters[0].body.text and "노트북" in book.chapters[0].body.text
+    assert "없음" in book.chapters[0].body.text
+    kept = book.chapters[0].body.select_one(".kept")  # what leads nowhere still looks as it did
+    assert kept.text == "노트북" and kept.has_attr("href") == bool(address)
 
 
 def made(folder: Path) -> zipfile.ZipFile:
@@ -131,7 +148,7 @@ def looked_at(archive: zipfile.ZipFile) -> None:
     for name, tree in trees.items():
         assert len(ids[name] - {None}) == sum(element.get("id") is not None for element in tree.iter()), name
         for element in tree.iter():
-            target = element.get("href") or element.get("src") or ""
+            target = element.get("href") or element.get("src") or element.get("srcset") or ""
             if not target or re.match("[a-z]+:", target):
                 continue
             file, _, fragment = target.partition("#")
@@ -143,10 +160,17 @@ def test_an_epub_is_whole_and_has_its_korean_letters(site):
     archive = made(site / "ko")
     looked_at(archive)
     page = archive.read("book/mnist.xhtml").decode()
-    assert "<math" in page and "data-" not in page
+    assert "<math" in page and not re.search("data-(?!label)", page)
     letters = TTFont(BytesIO(archive.read("book/fonts/NanumGothic.ttf"))).getBestCmap()
     assert {ord(letter) for letter in page if "가" <= letter <= "힣"} <= letters.keys()
     assert len(letters) < 500  # not the whole font
+
+
+def test_an_epub_has_the_narrow_figures_for_phones(site):
+    archive = made(site / "ko")
+    source = BeautifulSoup(archive.read("book/mnist.xhtml"), "html.parser").select_one("picture > source")
+    assert source["media"] == "(max-width: 575px)"
+    assert archive.read(f"book/{source['srcset']}").startswith(b"<svg")
 
 
 def test_the_contents_of_an_epub_nest_sections_in_chapters_and_these_in_parts(site):
@@ -170,12 +194,16 @@ def test_the_book_itself_becomes_an_epub_without_a_dead_link(html, language):
     looked_at(made(html / language))
 
 
-def test_a_pdf_has_bookmarks_links_and_its_fonts(site):
+def importorskip_pdf():
     try:
         from bnbook.book_files import pdf
     except (ImportError, OSError) as error:  # OSError: Pango, which is no Python package, is missing
         pytest.skip(f"WeasyPrint does not run here: {error}")
+    return pdf
 
+
+def test_a_pdf_has_bookmarks_links_and_its_fonts(site):
+    pdf = importorskip_pdf()
     stream = BytesIO()
     pdf.write(chapters.read(site / "ko"), stream)
     objects = unpacked(stream.getvalue())

@@ -12,11 +12,12 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from bs4 import BeautifulSoup, Tag
 
-# Buttons, what scripts fill, what is copied from a page or leads to its files, and the pictures of the dark.
-LEFT_OUT = """script, style, template, button, source, .headerlink, .bn-figure-links, .bn-choices,
+# Buttons, what scripts fill, what is copied from a page or leads to its files, what tells how to use the site
+# (bn-web), and the pictures of the dark.
+LEFT_OUT = """script, style, template, button, .headerlink, .bn-figure-links, .bn-choices, .bn-web,
     .toctree-wrapper, .bn-gallery picture, picture.only-dark, details.bn-cite"""
 # An attribute that means nothing on paper, or is of an element that was left out.
-UNUSED = re.compile(r"data-.*|aria-(labelledby|describedby|controls)|title|tabindex|loading|role")
+UNUSED = re.compile(r"data-(?!label$).*|aria-(labelledby|describedby|controls)|title|tabindex|loading|role")
 WORDS = {
     "ko": {
         "about": "Ioffe와 Szegedy의 배치 정규화 논문(2015)을 처음부터 다시 실험한 기록",
@@ -99,7 +100,8 @@ class Book:
                 elif self.address and page not in pages:
                     link["href"] = urljoin(self.address, page)
                 else:
-                    link.unwrap()
+                    link.name = "span"
+                    del link["href"]
 
 
 def read(folder: Path) -> Book:
@@ -131,17 +133,20 @@ def chapter(folder: Path, page: str, part: str) -> Chapter:
     set_formulas(body, {path["id"]: path for path in whole.select(".bn-glyphs path")})
     for left in body.select(LEFT_OUT):
         left.decompose()
+    for section in body.select("section:not(:has(> :not(h2, span)))"):  # a heading alone
+        section.decompose()
     for live in body.select(".bn-train"):
         live.clear()
         live.append(WORDS[folder.name]["live"])
-    for outer in body.select("picture, a.image-reference"):
+    for outer in body.select("a.image-reference"):
         outer.unwrap()
     for fold in body.select("details"):
         fold.name = "div"
     for title in body.select("summary"):
         title.name, title["class"] = "div", [*title.get("class", []), "bn-fold-title"]
-    for image in body.select("img"):
-        image["src"] = posixpath.normpath(posixpath.join(posixpath.dirname(page), image["src"]))
+    for image in body.select("img, source"):
+        key = "src" if image.name == "img" else "srcset"
+        image[key] = posixpath.normpath(posixpath.join(posixpath.dirname(page), image[key]))
     for element in body.find_all(True):
         for name in [name for name in element.attrs if UNUSED.fullmatch(name)]:
             del element[name]

@@ -45,7 +45,8 @@ def write(book: Book, stream: BinaryIO) -> None:
     entries["cover.xhtml"] = xhtml(book, book.title, cover_body(book))
     entries["nav.xhtml"] = xhtml(book, book.words["contents"], navigation(book))
     entries |= pages
-    for source in sorted({image["src"] for chapter in book.chapters for image in chapter.body.select("img")}):
+    images = (image for chapter in book.chapters for image in chapter.body.select("img, source"))
+    for source in sorted({image.get("src") or image["srcset"] for image in images}):
         entries[source] = (book.folder / source).read_bytes()
     letters = "".join(sorted({letter for text in pages.values() for letter in text}))
     sheet = Path(__file__).with_name("epub.css").read_text(encoding="utf-8")
@@ -78,7 +79,7 @@ def chapter_page(book: Book, chapter: Chapter) -> str:
     for part in chapter.body.select("math, math *"):
         for name in [name for name in part.attrs if name.startswith("data-") or name == "class"]:
             del part[name]
-    for image in chapter.body.select("img"):
+    for image in chapter.body.select("img, source"):
         # A page is as wide as its reader likes.
         del image["height"], image["width"]
     return xhtml(book, chapter.title, str(chapter.body))

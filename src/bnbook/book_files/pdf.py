@@ -28,9 +28,9 @@ def document(book: Book) -> str:
     for chapter in book.chapters:
         for element in (chapter.body, *chapter.body.select("[id]")):
             element["id"] = anchor(chapter, element["id"])
-        for formula in chapter.body.find_all("math"):
-            formula.decompose()
-        for svg in chapter.body.find_all("svg"):
+        for unseen in chapter.body.select("math, source"):  # for screen readers, and for narrow screens
+            unseen.decompose()
+        for svg in chapter.body.select("svg:not(svg svg)"):  # what stretches is a drawing within one
             in_em(svg)
     chapters = "".join(f'<article id="{anchor(one, "")}">{one.body}</article>\n' for one in book.chapters)
     return (

@@ -14,6 +14,7 @@ Text = dict[str, str]  # {"ko", "en"}
 Number = float | int | str | list
 
 LANGUAGES = ("ko", "en")
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 PLACEHOLDER = re.compile(r"\[\[(?:(\w+):)?([^\]|]+)(?:\|([^\]|]*))?(?:\|([^\]]*))?\]\]")
 
 
@@ -73,10 +74,22 @@ def fill(text: str, sources: dict[str, dict[str, Number]]) -> str:
 
 
 def shown(value: Number, form: str = "", particle: str = "") -> str:
-    """A number as text; without a format 50000 is "50,000" and 0.98341 is "0.9834". With a Korean `particle`
-    that is written to it in its right form (`bnbook.josa`)."""
+    """A number as text; without a format 50000 is "50,000" and 0.98341 is "0.9834". Signs are those of print:
+    "−0.28", "6×10⁻⁵". With a Korean `particle` that is written to it in its right form (`bnbook.josa`)."""
     if isinstance(value, list):
         text = ", ".join(shown(item, form) for item in value)
     else:
         text = format(value, form or {int: ",d", float: ",.4g"}.get(type(value), ""))
-    return josa.with_particle(text, particle) if particle else text
+    text = josa.with_particle(text, particle) if particle else text
+    return text if isinstance(value, str) else _printed(text)
+
+
+def _printed(text: str) -> str:
+    """Numbers as print has them: a minus that is one, powers of ten raised."""
+
+    def power(found: re.Match) -> str:
+        factor = "" if found[1] == "1" else f"{found[1]}×"
+        return f"{factor}10{str(int(found[2])).translate(SUPERSCRIPTS)}"
+
+    text = re.sub(r"(\d[\d.]*)e([+-]\d+)", power, text)
+    return re.sub(r"(?<![\w.⁻])-(?=\d)", "−", text)

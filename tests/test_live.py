@@ -554,6 +554,47 @@ def test_its_words_are_the_editions(open_live, edition):
     assert not any(mark in words for mark in ("undefined", "NaN", "{", "$"))
 
 
+# What is written to the left of its canvas.
+CUT = """() => {
+  const draw = CanvasRenderingContext2D.prototype.fillText;
+  globalThis.cut = [];
+  CanvasRenderingContext2D.prototype.fillText = function (text, x, y) {
+    if (this.textAlign === "right" && x < this.measureText(text).width) cut.push(text);
+    draw.call(this, text, x, y);
+  };
+}"""
+
+
+def test_the_values_of_a_network_that_diverges_stay_on_its_axis(open_live):
+    page = open_live(link="#train:rate=30&std=1&depth=6&activation=relu")
+    page.evaluate(CUT)
+    for step in range(1, 6):
+        action(page, "step").click()
+        reaches(page, step)
+    page.mouse.wheel(0, 1500)  # what is out of sight is not drawn
+    page.locator(".bn-tr-units").first.click()
+    assert "diverged" in page.locator(".bn-tr-table").text_content()
+    assert page.evaluate("cut") == []
+
+
+# How much wider the longest choice is than the room for it.
+CROWDED = """select => {
+  const style = getComputedStyle(select);
+  const pen = document.createElement("canvas").getContext("2d");
+  pen.font = style.font;
+  const widest = Math.max(...[...select.options].map((option) => pen.measureText(option.text).width));
+  return widest - (select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight));
+}"""
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_every_choice_can_be_read_on_a_phone(open_live, edition):
+    page = open_live(edition, viewport=PHONE)
+    page.locator(".bn-tr-settings").evaluate("box => { box.open = true }")
+    for select in page.locator(".bn-tr select").all():
+        assert select.evaluate(CROWDED) <= 0, select.text_content()
+
+
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_it_fits_a_phone_and_axe_finds_nothing_serious(open_live, edition):
     page = open_live(edition, viewport=PHONE, color_scheme="light")

@@ -10,6 +10,7 @@
   const CALM = 1000; // ms between pictures where less motion is asked for
   const SAY = 10000; // ms between what a screen reader is told
   const GRADIENTS = [1e-6, 10]; // the axis of their norms
+  const FARTHEST = 500; // what diverges leaves the picture; its ticks have room beside it
   const MARK = "#train:"; // what a link with settings begins with
   const KEPT = "bn-train"; // where the settings are kept for the other editions
 
@@ -453,9 +454,9 @@
     const drawPercentiles = (hues) => {
       const curves = NETS.map((_, net) => history.filter((report) => !report.nets[net].failed)
         .map((report) => [report.step, report.nets[net].percentiles.map((values) => values[unit - 1])]));
-      const largest = Math.max(...curves.flat().flatMap(([, values]) => values.map(Math.abs)), 0);
+      const largest = Math.max(...curves.flat().flatMap(([, values]) => values.filter(Number.isFinite).map(Math.abs)), 0);
       let limit = axes.input;
-      while (limit < largest && limit < 1e6) limit *= 2;
+      while (limit < largest && limit < FARTHEST) limit *= 2;
       NETS.forEach((net, index) => charts[net].draw({
         x: { range: [0, goal] }, y: { range: [-limit, limit] },
         under: (c, X, Y, inside) => {

@@ -56,7 +56,7 @@ PRESETS = {
 WORDS = {
     "title": {"ko": "여기서 직접 학습해 보기", "en": "Train it here"},
     "presets": {"ko": "이야기가 있는 설정", "en": "Settings with a story"},
-    "figure1": {"ko": "논문의 그림 1", "en": "The paper's Figure 1"},
+    "figure1": {"ko": "논문의 그림 1", "en": "The paper’s Figure 1"},
     "figure1_story": {
         "ko": "BN은 바로 학습되기 시작한다. 기준 모델은 한참 무작위 수준에 머물다가 뒤늦게 오르고, 끝까지 "
         "따라잡지 못한다.",
@@ -107,7 +107,7 @@ WORDS = {
     },
     "data": {"ko": "데이터", "en": "Data"},
     "digits": {"ko": "숫자 8×8", "en": "digits, 8×8"},
-    "mnist": {"ko": "MNIST 28×28 (일부)", "en": "MNIST, 28×28 (a sample)"},
+    "mnist": {"ko": "MNIST 28×28 일부", "en": "MNIST sample"},
     "loading": {"ko": "MNIST를 불러오는 중이다.", "en": "Loading MNIST."},
     "absent": {
         "ko": "MNIST를 불러오지 못해 숫자로 돌아왔다. 인터넷 연결을 확인한 뒤 다시 고르십시오.",
@@ -137,7 +137,7 @@ WORDS = {
     "population": {"ko": "알고리즘 2", "en": "Algorithm 2"},
     "moving": {"ko": "이동 평균", "en": "moving average"},
     "batch_statistics": {"ko": "테스트 배치", "en": "the test batch"},
-    "accuracy_paper": {"ko": "테스트 정확도, 논문의 축", "en": "Test accuracy, the paper's axes"},
+    "accuracy_paper": {"ko": "테스트 정확도, 논문의 축", "en": "Test accuracy, the paper’s axes"},
     "accuracy_log": {"ko": "테스트 정확도, 로그 축", "en": "Test accuracy, log axis"},
     "steps": {"ko": "스텝", "en": "step"},
     "steps_log": {"ko": "스텝(로그)", "en": "step (log)"},

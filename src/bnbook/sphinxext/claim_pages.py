@@ -123,7 +123,7 @@ class ClaimPagesDirective(ClaimsDirective):
             "ours": self.ours(claim),
             "excludes": self.excludes(claim),
             "why": self.why(claim) if claim.why else [],
-            "note": blocks(self, claim.note) if claim.note else [],
+            "note": blocks(self, claim.note) if claim.note and claim.note != claim.text else [],
             "rule": blocks(self, claim.rule) if claim.rule else [],
             "registered": self.registered(claim),
             "figure": self.figure(claim),

@@ -278,7 +278,7 @@ def table(claim: ClaimResult, sample: Sample, edition: str) -> str:
     if sample.terms and not np.all(sample.terms[1] == 1):
         names = _terms(claim, edition)
         columns = {
-            name: [_number(one) for one in term] for name, term in zip(names, sample.terms, strict=True)
+            name: _column(term) for name, term in zip(names, sample.terms, strict=True)
         } | columns
     length = max(map(len, columns.values()))
     if said("count") not in columns:
@@ -317,8 +317,10 @@ def _halves(text: str) -> tuple[str, str] | None:
     return None
 
 
-def _number(value: float) -> str:
-    return f"{value:,.6g}".replace("-", "−").replace("inf", "∞")
+def _column(values: Sequence[float]) -> list[str]:
+    """Numbers below one another, all with the decimals of the longest."""
+    decimals = max(len(f"{value:.6g}".partition(".")[2]) for value in values)
+    return [f"{value:,.{decimals}f}".replace("-", "−").replace("inf", "∞") for value in values]
 
 
 WIDE, HIGH, EDGE, TOP = 360, 150, 14, 26

@@ -479,6 +479,18 @@ def test_a_figures_page_says_whether_it_is_fresh_and_what_it_shows(tmp_path, mon
         assert page.select_one(".bn-versions a")["href"] == "../figures/pic-one/0123456789ab.html"
 
 
+def test_several_claims_of_a_figure_are_a_list_under_one_heading(tmp_path, monkeypatch):
+    both = [FakeClaim(f"c-{number}", "reproduced", figure="pic-one") for number in (1, 2)]
+    monkeypatch.setattr(claims, "board", lambda results: both)
+    index = PAGE + "```{claims} c-\n```\n\n```{bnfigure} pic-one\n```\n\n```{toctree}\nfigures/pic-one\n```\n"
+    book = Book(tmp_path, {"book/index.md": index}, "en")
+    assert book.warnings == ""
+    [shown] = BeautifulSoup(book.page("figures/pic-one"), "html.parser").select(".bn-figure-claim")
+    assert words(str(shown)).count("claims that it bears on") == 1
+    assert [words(line.get_text()) for line in shown.select("li")] == ["en statement reproduced"] * 2
+    assert len({line.a["href"] for line in shown.select("li")}) == 2
+
+
 def test_a_book_of_one_edition_has_its_versions_and_pages_for_frames(tmp_path):
     book = figure_book(tmp_path, "en")
     found = {file.name for file in (book.out / "figures" / "pic-one").iterdir()}

@@ -31,6 +31,7 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 import bnbook
 from bnbook import figures, files, paths
+from bnbook.claims import ClaimResult
 from bnbook.drawing import korean
 from bnbook.figures import LICENCE
 from bnbook.paper import LANGUAGES
@@ -55,7 +56,8 @@ WORDS = {
     "paper": {"ko": "(논문 그림 {})", "en": "(the paper's Figure {})"},
     "explained": {"ko": "설명하는 곳", "en": "Explained in"},
     "drawn": {"ko": "그리는 노트북", "en": "Drawn by the notebook"},
-    "claims": {"ko": "이 그림으로 보는 주장", "en": "The claim that it bears on"},
+    "claim": {"ko": "이 그림으로 보는 주장", "en": "The claim that it bears on"},
+    "claims": {"ko": "이 그림으로 보는 주장", "en": "The claims that it bears on"},
     "state": {"ko": "상태", "en": "State"},
     "fresh": {"ko": "최신. 기록, 코드, 그림이 서로 맞는다", "en": "fresh: records, code and picture agree"},
     "stale": {
@@ -217,18 +219,23 @@ class FigureDirective(SphinxDirective):
         if notebook := drawn_in(source(self.env) / "notebooks").get(name):
             link = Place(docname=f"notebooks/{notebook}")
             lines.append(tag("p", *pair(WORDS["drawn"]), ": ", link, classes="bn-figure-place"))
-        for claim in claims.board():
-            if claim.figure == name:
-                said = by_language(lambda lang, claim=claim: inline(self, claim.statement[lang]))
-                link = claims.link(claim, said)
-                verdict = claims.pill(claim.verdict)
-                line = (*pair(WORDS["claims"]), ": ", link, " ", verdict)
-                lines.append(tag("p", *line, classes="bn-figure-claim"))
+        lines += self.borne_on([claim for claim in claims.board() if claim.figure == name])
         content_hash = self.env.app.bn_figures[name]["hash"]
         state = WORDS["fresh" if is_committed(name, content_hash) else "stale"]
         words = (*pair(WORDS["state"]), ": ", *pair(state), " ", nodes.literal("", content_hash))
         lines.append(tag("p", *words, classes="bn-figure-state"))
         return lines
+
+    def borne_on(self, found: list[ClaimResult]) -> list[nodes.Node]:
+        """The claims with their verdicts: one in a line, several in a list."""
+        shown = []
+        for claim in found:
+            said = by_language(lambda lang, claim=claim: inline(self, claim.statement[lang]))
+            shown.append((claims.link(claim, said), " ", claims.pill(claim.verdict)))
+        if len(shown) == 1:
+            return [tag("p", *pair(WORDS["claim"]), ": ", *shown[0], classes="bn-figure-claim")]
+        rows = tag("ul", *(tag("li", *line) for line in shown))
+        return [tag("div", *pair(WORDS["claims"]), ":", rows, classes="bn-figure-claim")] if shown else []
 
     def versions(self, name: str, found: Texts) -> nodes.Node:
         """The versions that the figure has had. Raw HTML, so that search does not find it."""

@@ -277,9 +277,7 @@ def table(claim: ClaimResult, sample: Sample, edition: str) -> str:
             columns[said("count")] = [f"{count:,}" for count in counts]
     if sample.terms and not np.all(sample.terms[1] == 1):
         names = _terms(claim, edition)
-        columns = {
-            name: _column(term) for name, term in zip(names, sample.terms, strict=True)
-        } | columns
+        columns = {name: _column(term) for name, term in zip(names, sample.terms, strict=True)} | columns
     length = max(map(len, columns.values()))
     if said("count") not in columns:
         columns = {said("order"): [str(number) for number in range(1, length + 1)]} | columns

@@ -31,8 +31,8 @@ class="bn-web"><p>단추를 누르면</p></div></section></section>"""
 MNIST = """<section id="top"><h1>논문의 그림 1</h1><button>복사</button><script>1</script>
 <section id="first"><h2>첫째 &amp; 절<a class="headerlink" href="#first">#</a></h2>
 <figure id="fig1"><a class="image-reference" href="figures/fig1.html"><picture class="only-light"><source
-media="(max-width: 575px)" srcset="figures/fig1.ko.narrow.svg"/><img src="figures/fig1.ko.svg" alt="곡선" width="624"
-height="300"/>
+media="(max-width: 575px)" srcset="figures/fig1.ko.narrow.svg"/><img src="figures/fig1.ko.svg" alt="곡선"
+width="624" height="300"/>
 </picture><picture class="only-dark"><img src="figures/fig1.dark.svg" alt="곡선"/></picture></a>
 <figcaption>그림 1</figcaption></figure>
 <details class="bn-cite"><summary>인용하기</summary></details>

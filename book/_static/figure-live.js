@@ -227,9 +227,11 @@
       ctx.lineJoin = "round";
       if (mark.kind === "cells") {
         mark.boxes.forEach(([x0, x1, y0, y1], cell) => {
-          const [left, top] = [this.place("x", x0, bbox.left), this.place("y", y0, bbox.top)];
+          // At whole pixels, or lines would show between cells.
+          const [left, end] = [this.place("x", x0, bbox.left), this.place("x", x1, right)].map(Math.round);
+          const [top, foot] = [this.place("y", y0, bbox.top), this.place("y", y1, bottom)].map(Math.round);
           ctx.fillStyle = mark.colour?.length ? colour : mark.colours[cell];
-          ctx.fillRect(left, top, this.place("x", x1, right) - left, this.place("y", y1, bottom) - top);
+          ctx.fillRect(left, top, end - left, foot - top);
         });
       } else if (mark.kind === "rule") {
         ctx.beginPath();

@@ -58,6 +58,11 @@ def output(name: str, root: Path = paths.ROOT) -> str:
     return file.read_text(encoding="utf-8")
 
 
+def has_run(name: str, root: Path = paths.ROOT) -> bool:
+    """Whether the example has run as it stands, on this torch."""
+    return _printed(source(name, root), root).exists()
+
+
 def run(root: Path = paths.ROOT) -> list[Path]:
     """Run the examples that have changed since; returns these. Raises ExampleError where one fails."""
     outdated = [file for file in sorted((root / FOLDER).glob("*.py")) if not _printed(file, root).exists()]

@@ -1,4 +1,5 @@
-"""The roles `result` and `paper`: numbers in prose come from records and paper.yml, never from typing."""
+"""The roles `result`, `paper` and `probe`: numbers in prose come from records, paper.yml and what the probes
+printed, never from typing."""
 
 import dataclasses
 import functools
@@ -12,19 +13,21 @@ from sphinx.environment import BuildEnvironment
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxRole
 
-from bnbook import claims, files, paper
+from bnbook import claims, files, paper, probes
 from bnbook.claims import AllResults
 from bnbook.experiments import EXPERIMENTS
 from bnbook.sphinxext.data import fingerprint
 from bnbook.sphinxext.html import tag
 
+# Where the roles look; what one of them does not find is said to be missing there.
+NAMES = {"result": "results", "paper": "numbers of the paper", "probe": "probes that have run"}
 MARK = re.compile(r"[!-/:-@\[-`{-~]")  # ASCII punctuation
 
 log = logging.getLogger(__name__)
 
 
 class UnknownNumber(ValueError):
-    """A key that neither the records nor paper.yml have."""
+    """A key that there is no number of."""
 
 
 @functools.cache
@@ -35,10 +38,11 @@ def results() -> AllResults:
 
 @functools.cache
 def sources() -> dict[str, dict[str, paper.Number]]:
-    """Ours and the paper's numbers and our configurations, by key."""
+    """Ours, the paper's and the probes' numbers and our configurations, by key."""
     return {
         "result": claims.all_numbers(results()),
         "paper": paper.numbers(),
+        "probe": probes.numbers(),
         "config": configs(results()),
     }
 
@@ -62,22 +66,20 @@ def configs(found: AllResults) -> dict[str, paper.Number]:
 
 
 def number(source: str, key: str, form: str = "", particle: str = "") -> str:
-    """The number `key` of `source` ("result" or "paper") as text, by the format specification `form` if any,
-    with a Korean `particle` if any.
+    """The number `key` of `source` ("result", "paper" or "probe") as text, by the format specification `form`
+    if any, with a Korean `particle` if any.
 
     Raises UnknownNumber, and ValueError where the format does not fit the number or the particle is none.
     """
     known = sources()[source]
     if key not in known:
-        raise UnknownNumber(
-            f"no number {key!r} among the {'results' if source == 'result' else 'numbers of the paper'}"
-        )
+        raise UnknownNumber(f"no number {key!r} among the {NAMES[source]}")
     return paper.shown(known[key], form, particle)
 
 
 def fill(text: str, markdown: bool = False) -> str:
-    """`text` with its placeholders `[[key]]` (or `[[result:key]]`), `[[key|.2f]]`, `[[paper:key]]` and
-    `[[config:key]]` replaced.
+    """`text` with its placeholders `[[key]]` (or `[[result:key]]`), `[[key|.2f]]`, `[[paper:key]]`,
+    `[[probe:key]]` and `[[config:key]]` replaced.
 
     In `markdown` a word out of a record stays a word, whatever it is. Raises UnknownNumber, and ValueError
     where a format does not fit.
@@ -134,5 +136,5 @@ def _write_stamp(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> None:
     app.connect("builder-inited", _write_stamp)
-    for role in ("result", "paper"):
+    for role in NAMES:
         app.add_role(role, NumberRole())

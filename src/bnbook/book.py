@@ -56,13 +56,13 @@ def build(
     with alone(work):
         with step("notebooks executed from records"):
             execute_notebooks(source / "notebooks", work / "notebooks")
+        with step("examples run"):
+            examples.run(source)
         with step("figures exported"):
             figures = export_figures(work / "figures")
         with step("records as pages"):
             around = records.Book(records.homes(editions), figures, records.repository(source))
             records.export(paths.runs(source / "results"), work / "records", around)
-        with step("examples run"):
-            examples.run(source)
         made = [Edition(edition, source) for edition in editions]
         options = ["-n", "-q", "-N", *(["-W", "--keep-going"] if warnings_are_errors else [])]
         with step(f"editions {', '.join(editions)}"):

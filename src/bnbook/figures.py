@@ -25,12 +25,12 @@ from IPython.display import HTML, SVG
 from matplotlib.figure import Figure as Canvas
 from PIL import Image
 
-from bnbook import claims, columns, files, measures, paper, parent, paths
+from bnbook import claims, columns, files, measures, paper, parent, paths, probes
 from bnbook.claims import AllResults
 from bnbook.config import canonical
 from bnbook.drawing import TOY, Figure, korean, series, style
 from bnbook.experiments import PLANNED
-from bnbook.pictures import explain, network, stepper
+from bnbook.pictures import explain, network, pitfalls, stepper
 from bnbook.records import FIELDS
 
 LICENCE = "CC BY 4.0"
@@ -43,7 +43,7 @@ SIGNS = str.maketrans({"×": "x", "±": "+/-", "−": "-", "⁶": "^6", "γ": "g
 
 def _gathered() -> dict[str, Figure]:
     """The figures of all rooms and the explaining pictures, in the order of the book's table of contents."""
-    found = [figure for pictures in (explain, network, stepper) for figure in pictures.FIGURES]
+    found = [figure for pictures in (explain, network, stepper, pitfalls) for figure in pictures.FIGURES]
     for name, room in PLANNED.items():
         found += [
             dataclasses.replace(figure, experiment=name) if figure.stage else figure
@@ -96,11 +96,14 @@ def available(results: AllResults) -> list[str]:
 
 def content_hash(name: str, results: AllResults) -> str:
     """12 hexadecimal digits over all that decides the figure: its records, the modules of this book that its
-    code imports, and of the paper the numbers and its experiment's claims."""
+    code imports, what the probes printed that it draws, and of the paper the numbers and its experiment's
+    claims."""
     figure = FIGURES[name]
     digest = hashlib.sha256(name.encode())
     for file in sorted(imported(figure.code)):
         digest.update(file.read_bytes())
+    for name in probed(figure.code):
+        digest.update(canonical(probes.read(name).facts).encode())
     rules = [claim for claim in paper.claims().values() if claim.get("experiment") == figure.experiment]
     for value in (paper.numbers(), rules):
         digest.update(canonical(value).encode())
@@ -119,6 +122,15 @@ def imported(file: Path) -> frozenset[Path]:
         found.add(one)
         waiting |= _imports(one) - found
     return frozenset(found)
+
+
+@functools.cache
+def probed(file: Path) -> tuple[str, ...]:
+    """The probes that the code in `file` reads, by the calls in it."""
+    calls = [
+        node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
+    ]
+    return tuple(call.args[0].value for call in calls if ast.unparse(call.func) == "probes.read")
 
 
 def _imports(file: Path) -> set[Path]:

@@ -6,7 +6,7 @@ class Two(nn.Module):
     def __init__(self, mend):
         super().__init__()
         self.conv = nn.Conv2d(3, 4, 1)
-        # the mend: a copy of its own for each path
+        # the mend: a copy for each path
         self.other = nn.Conv2d(3, 4, 1) if mend else self.conv
         self.other.load_state_dict(self.conv.state_dict())
         self.bn = nn.BatchNorm2d(4)

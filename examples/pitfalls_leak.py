@@ -9,7 +9,7 @@ def batches(sort):  # two of 50; one tells little
 
 def trained(sort, seed):
     torch.manual_seed(seed)
-    model = nn.Sequential(  # a margin of zeros, as padding has
+    model = nn.Sequential(  # a margin of zeros
         nn.ZeroPad1d(6), nn.Conv1d(1, 8, 3, bias=False), nn.BatchNorm1d(8), nn.ReLU(),
         nn.Conv1d(8, 8, 3), nn.ReLU(), nn.Conv1d(8, 1, 28), nn.Flatten(0))
     adam = torch.optim.Adam(model.parameters(), lr=0.02)

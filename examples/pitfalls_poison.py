@@ -11,7 +11,7 @@ def running_var(mend):
         y = bn(x)
         if mend and not bn.running_var.isfinite().all():
             bn.reset_running_stats()
-    assert y.isfinite().all()  # in train() all is well
+    assert y.isfinite().all()  # training is well
     return bn.running_var.item()
 
 print("running_var, 499 good batches after a bad one")

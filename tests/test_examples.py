@@ -13,7 +13,7 @@ FILES = sorted((paths.ROOT / examples.FOLDER).glob("*.py"))
 SHOWN = re.compile(r"^```\{example\} (\w+)$", re.MULTILINE)
 LINES = 30  # a reader on a phone reads no more in one piece
 PHONE = 50  # characters of a line that a phone shows
-PLAIN = {"torch", "torchvision", "sklearn", "numpy", "matplotlib", "math", "copy", "itertools"}
+PLAIN = {"torch", "torchvision", "sklearn", "numpy", "matplotlib", "math", "copy", "itertools", "tempfile"}
 each = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 

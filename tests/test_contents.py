@@ -76,7 +76,13 @@ def test_the_books_own_contents():
     both languages."""
     toc = yaml.safe_load(paths.BOOK.joinpath("_toc.yml").read_text(encoding="utf-8"))
     captions = [part["caption"] for part in toc["parts"] if "caption" in part]
-    assert captions == ["방법 · Method", "실험 · Experiments", "그 뒤 · Afterwards", "부록 · Appendix"]
+    assert captions == [
+        "방법 · Method",
+        "실험 · Experiments",
+        "논문 이후 · After the paper",
+        "그 뒤 · Afterwards",
+        "부록 · Appendix",
+    ]
     chapters = [chapter for part in toc["parts"] for chapter in part["chapters"]]
     assert not [chapter for chapter in chapters if chapter["file"].startswith("notebooks/")]
     below = {chapter["file"]: [page["file"] for page in chapter.get("sections", [])] for chapter in chapters}

@@ -51,6 +51,7 @@ SHORT = {
         "steps": 20,
     },
     "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},
+    "26_statistics_at_test": {"profile": "smoke", "data": "digits", "lr": 0.1, "new_seeds": 1, "steps": 40},
 }
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 each_and_the_first = pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)

@@ -46,6 +46,7 @@ class Unit:
 
 
 UNITS = {
+    "percent": Unit({"ko": "%", "en": "%"}, 1),  # a share
     "points": Unit({"ko": "%p", "en": " points"}, 2, signed=True),
     "times": Unit({"ko": "배", "en": " times"}, 2, neutral=1.0),
     "digits": Unit({"ko": "자리", "en": " digits"}, 1),

@@ -81,6 +81,7 @@ EXPERIMENTS = {
         Experiment(16, "jacobian_conjecture", "3.3"),
         Experiment(17, "bn_regularizer", "3.4"),
         Experiment(18, "careless_initialization", "3.3"),
+        Experiment(26, "statistics_at_test", "after"),
     ]
 }
 

@@ -183,13 +183,14 @@ class Inception(nn.Module):
 
 
 def initialise(
-    model: Inception,
+    model: nn.Module,
     activation: str,
     generator: torch.Generator,
     initial: str = "he",
     output_scale: float = 1.0,
 ) -> None:
-    """Gaussian weights, zero biases; gamma 1 and beta 0 stay. The standard deviations go by `initial`:
+    """Gaussian weights, zero biases; gamma 1 and beta 0 stay. `model` calls its last layer `output`. The
+    standard deviations go by `initial`:
 
     - "he": the square root of 2 / fan-in before a ReLU (He et al. 2015), of 1 / fan-in before a sigmoid and
       in the output layer, which stands before no activation;

@@ -32,6 +32,7 @@ LONG = (
     "test_notebooks.py",
     "test_stepper.py",
     "test_live.py",
+    "test_assets.py",
     "test_figures.py",
 )
 # `make test-fast` leaves these out, and all that looks at the built book.

@@ -12,6 +12,7 @@ from scipy import stats as distributions
 from bnbook import claims, paths, stats
 from bnbook.sphinxext import judging
 from bnbook.sphinxext.claims import VERDICTS, anchor, page
+from bnbook.sphinxext.html import script
 from bnbook.stats import Arrivals, Compared, Interval
 from tests.test_book import EDITIONS, PHONE, facts, soup
 
@@ -193,7 +194,7 @@ def test_numbers_are_written_as_in_the_book(judge):
 
 
 def test_no_text_ends_its_script():
-    made = judging.script("application/json", {"x": "</script><!-- & -->"})
+    made = script("application/json", {"x": "</script><!-- & -->"})
     assert made.count("</script>") == 1 and "<!--" not in made
     assert json.loads(made.partition(">")[2].removesuffix("</script>")) == {"x": "</script><!-- & -->"}
 

@@ -17,7 +17,7 @@ import pytest
 from bnbook import figures, paths
 from bnbook.drawing import korean, series, style
 from bnbook.experiments.mnist_activation_shift.protocol import PERCENTILES
-from bnbook.sphinxext import live_figures
+from bnbook.sphinxext import assets, live_figures
 from tests.test_book import EDITIONS, PHONE, Page, serious
 from tests.test_columns import drawn_numbers, missing
 
@@ -166,7 +166,10 @@ def test_nothing_is_asked_for_before_the_click(open_page, html: Path, edition: s
     assert not [url for url in asked if PARTS.search(url)]
     page.click(OPEN)
     page.wait_for_selector(".bn-plot canvas")
-    assert len([url for url in asked if PARTS.search(url)]) == 5
+    parts = [urlsplit(url) for url in asked if PARTS.search(url)]
+    assert len(parts) == 5
+    for part in parts:
+        assert f"?{part.query}" == assets.token(html / part.path.removeprefix("/deep/bn/"))
     assert all(url.startswith(f"{site}/") for url in asked)
 
 

@@ -17,8 +17,8 @@ from pybtex.database import parse_string
 from bnbook import book, cli, paper, paths
 from bnbook.claims import ClaimResult
 from bnbook.sphinxext import citations, feed, metadata
+from bnbook.sphinxext.citations import NOWHERE
 from bnbook.sphinxext.claims import VERDICTS, board
-from bnbook.sphinxext.figures import NOWHERE
 from tests.test_build import PAGE, pretend
 
 EDITIONS = ("ko", "en", "ko-en")
@@ -297,7 +297,7 @@ def test_every_chapter_can_be_cited_and_says_what_it_is(html: Path, edition: str
         assert [block["lang"] for block in blocks] == [*spoken, *({"ko", "en"} - set(spoken))]
         for block in blocks:
             texts = [text.get_text() for text in block.select("pre")]
-            assert len(texts) == 3 == len(block.select("button[data-copy]"))
+            assert len(texts) == 3 == len(block.select("button.bn-copy"))
             place = "index" if name == "cite" else name
             assert all(f"/{block['lang']}/{place}.html" in text for text in texts)
 
@@ -415,6 +415,27 @@ def test_the_sitemap_names_every_page_and_robots_the_sitemap(addressed) -> None:
     pages = {f"{SITE}/{edition}/{page}.html" for edition in EDITIONS for page in ("index", "one")}
     assert len(places) == len(set(places)) and set(places) == {f"{SITE}/", *pages}
     assert (addressed / "robots.txt").read_text().splitlines()[-1] == f"Sitemap: {SITE}/sitemap.xml"
+
+
+@pytest.mark.parametrize("edition", ["ko/", ""])
+def test_the_sitemap_leaves_out_versions_and_records(tmp_path, edition) -> None:
+    landing = [
+        *("index", "mnist", "figures/fig1a-test-accuracy", "claims/c-4.1-speed", "notebooks/00_from_scratch"),
+        *("figures-of-speech", "records"),
+    ]
+    listed = {"records/index.html", *(f"{edition}{page}.html" for page in landing)}
+    others = {
+        *(f"{edition}{page}.html" for page in ("search", "embed/fig1a-test-accuracy", "_static/macros")),
+        *("404.html", "figures/fig1a-test-accuracy/0123abcd.html", "records/figures/fig1a.html"),
+        *("records/bn_ensemble/index.html", "records/bn_ensemble/main/abc/seed-1.html"),
+    }
+    for page in listed | others:
+        (tmp_path / page).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / page).touch()
+    metadata.write_site_files(tmp_path, SITE)
+    places = ElementTree.parse(tmp_path / "sitemap.xml").getroot().iter(f"{SITEMAP}loc")
+    there = {"" if page == "index.html" else page for page in listed}
+    assert {node.text for node in places} == {f"{SITE}/{page}" for page in there}
 
 
 @pytest.mark.slow

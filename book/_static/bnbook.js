@@ -87,7 +87,7 @@
   document.querySelectorAll("div.highlight > pre").forEach((code) => {
     const button = document.createElement("button");
     button.type = "button";
-    button.className = "bn-copy bn-copy-code";
+    button.className = "bn-button bn-copy bn-copy-code";
     button.dataset.copied = words.copied;
     button.textContent = words.copy;
     code.parentElement.append(button);

@@ -20,7 +20,7 @@
     return made;
   };
   const button = (word, act, label = word) => {
-    const made = create("button", { type: "button", class: "bn-plot-button", "aria-label": label, title: label }, word);
+    const made = create("button", { type: "button", class: "bn-button bn-plot-button", "aria-label": label, title: label }, word);
     made.addEventListener("click", act);
     return made;
   };

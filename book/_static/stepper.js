@@ -152,7 +152,7 @@
       make("span", { lang, class: `bn-st-word bn-st-${lang}` }, fill(words[lang], { ...fields, ...values })));
 
     const button = (words, action, attributes = {}) => {
-      const node = make("button", { type: "button", class: "bn-st-button", ...attributes }, ...spans(words));
+      const node = make("button", { type: "button", class: "bn-button bn-st-button", ...attributes }, ...spans(words));
       node.addEventListener("click", action);
       return node;
     };

@@ -24,11 +24,10 @@ from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import sphinx.cmd.build
-import yaml
 from jupyter_book.config import get_final_config
 
 from bnbook import examples, files, parent, paths
-from bnbook.sphinxext import claims, feed, metadata, numbers, records, theme
+from bnbook.sphinxext import assets, claims, feed, metadata, numbers, records, theme
 from bnbook.sphinxext.editions import EDITIONS
 from bnbook.sphinxext.figures import export_figures, ship_versions
 from bnbook.sphinxext.notebooks import execute_notebooks
@@ -61,13 +60,13 @@ def build(
         with step("figures exported"):
             figures = export_figures(work / "figures")
         with step("records as pages"):
-            around = records.Book(records.homes(editions), figures, records.repository(source))
+            around = records.Book(records.homes(editions), figures, metadata.book(source).repository)
             records.export(paths.runs(source / "results"), work / "records", around)
         made = [Edition(edition, source) for edition in editions]
         options = ["-n", "-q", "-N", *(["-W", "--keep-going"] if warnings_are_errors else [])]
         with step(f"editions {', '.join(editions)}"):
             write(made, write_conf(source, work / "book"), options)
-        publish(made, html.resolve(), site(source))
+        publish(made, html.resolve(), metadata.book(source).address)
     return html / "index.html"
 
 
@@ -202,6 +201,7 @@ def publish(editions: Sequence[Edition], html: Path, address: str = "") -> None:
     shutil.rmtree(fresh, ignore_errors=True)
     for edition in editions:
         shutil.copytree(edition.pages, fresh / edition.name, ignore=theme.UNSENT)
+        assets.finish(fresh / edition.name)
     theme.write_entry_pages(fresh, address)
     source = editions[0].source
     records.place(source / "build" / "records", fresh / records.FOLDER)
@@ -230,14 +230,8 @@ def exchange(fresh: Path, old: Path) -> None:
 
 def base_url(source: Path, edition: str) -> str:
     """The address of one edition; "" where the site's is unset."""
-    address = site(source)
-    return f"{address.rstrip('/')}/{edition}" if address else ""
-
-
-def site(source: Path) -> str:
-    """The address of the site in `_config.yml`; "" where it is unset."""
-    config = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
-    return config.get("html", {}).get("baseurl") or ""
+    address = metadata.book(source).address
+    return f"{address}/{edition}" if address else ""
 
 
 def summary(logs: Sequence[Path]) -> str:

@@ -3,7 +3,6 @@
 (() => {
   "use strict";
 
-  const HERE = document.currentScript.src;
   const { HIDDEN, HISTOGRAM, SATURATED } = globalThis.bnLiveEngine();
   const NETS = ["plain", "bn"];
   const KINDS = ["population", "moving", "batch"]; // the statistics that evaluation can use
@@ -184,7 +183,7 @@
       return (same ? ["en"] : languages).map((lang) => make("span", { lang, class: `bn-tr-${lang}` }, fill(words[key][lang], values)));
     };
     const button = (key, action, attributes = {}) => {
-      const node = make("button", { type: "button", class: "bn-tr-button", ...attributes }, ...spans(key));
+      const node = make("button", { type: "button", class: "bn-button bn-tr-button", ...attributes }, ...spans(key));
       node.addEventListener("click", action);
       return node;
     };
@@ -270,7 +269,7 @@
       remember();
     };
     const loaded = () => new Promise((resolve, reject) => {
-      const script = make("script", { src: new URL("mnist.js", HERE).href });
+      const script = make("script", { src: box.dataset.parts });
       script.onload = () => resolve(unpacked(globalThis.bnLiveData));
       script.onerror = () => { script.remove(); reject(new Error("not there")); };
       document.head.append(script);

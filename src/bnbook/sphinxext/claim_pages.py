@@ -16,8 +16,10 @@ from sphinx.util.docutils import new_document
 import bnbook
 from bnbook import measures
 from bnbook.claims import ClaimResult
-from bnbook.paper import LANGUAGES, Text
-from bnbook.sphinxext import judging, numbers
+from bnbook.figures import LICENCE
+from bnbook.paper import Text
+from bnbook.sphinxext import citations as citing
+from bnbook.sphinxext import judging, metadata, numbers
 from bnbook.sphinxext.board import KINDS, place
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.claims import (
@@ -33,18 +35,10 @@ from bnbook.sphinxext.claims import (
     pill,
     reference,
 )
-from bnbook.sphinxext.editions import beside, joined, languages, pair
-from bnbook.sphinxext.figures import (
-    AUTHOR,
-    LICENCE,
-    NOWHERE,
-    WORDS,
-    bibtex,
-    cite_item,
-    markdown_alt,
-)
-from bnbook.sphinxext.html import Tag, tag
+from bnbook.sphinxext.editions import joined, languages, pair
+from bnbook.sphinxext.html import Tag, script, tag
 from bnbook.sphinxext.theme import shortened
+from bnbook.sphinxext.versions import AUTHOR
 
 PARTS: dict[str, Text] = {
     "paper": {"ko": "논문", "en": "The paper"},
@@ -68,13 +62,6 @@ BEFORE = {
 HASHES = {"ko": "results/rules.json에 적힌 해시:", "en": "Its hash in results/rules.json:"}
 CITED = {"ko": "배치 정규화의 주장 “{}”: {}", "en": "A claim of batch normalization, “{}”: {}"}
 RULE = {"ko": "규칙", "en": "rule"}
-THE_PAPER = {
-    "@type": "ScholarlyArticle",
-    "name": "Batch Normalization: Accelerating Deep Network Training by Reducing Internal Covariate Shift",
-    "author": [{"@type": "Person", "name": name} for name in ("Sergey Ioffe", "Christian Szegedy")],
-    "datePublished": "2015",
-    "sameAs": "https://arxiv.org/abs/1502.03167",
-}
 # What a verdict is worth; those that are not here are no answer to the paper.
 RATINGS = {"not reproduced": 1, "inconclusive": 2, "reproduced": 3}
 
@@ -106,7 +93,7 @@ class ClaimPagesDirective(ClaimsDirective):
             section += part("values", words, raw(judging.values(claim, self.config.edition)))
         if claim.found:
             section += part("judge", judging.WORDS["title"], *self.judge(claim))
-        section += part("cite", PARTS["cite"], raw(cite_box(claim, self.env.app)))
+        section += part("cite", PARTS["cite"], raw(self.cited(claim)))
         section += raw(json_ld(claim, self.env.app))
         return section
 
@@ -169,6 +156,10 @@ class ClaimPagesDirective(ClaimsDirective):
         said = [tag("div", *blocks(self, words)) for words in judging.remarks(claim)]
         return [*said, raw(judging.form(claim, self.config.edition))]
 
+    def cited(self, claim: ClaimResult) -> str:
+        year = str(self.config.copyright)
+        return citing.lists(self.env.app, lambda lang, address: citations(claim, lang, address, year))
+
 
 def part(name: str, title: Text, *content: nodes.Node) -> nodes.section:
     return nodes.section("", nodes.title("", "", *pair(title)), *content, ids=[name])
@@ -186,33 +177,14 @@ def citations(claim: ClaimResult, lang: str, address: str, year: str) -> dict[st
     url = f"{address}/{page(claim.id)}.html"
     title = CITED[lang].format(claim.statement[lang].rstrip("."), VERDICTS[claim.verdict][1][lang])
     rule = f", {RULE[lang]} {claim.hashes[-1]}" if claim.hashes else ""
-    version = f"{WORDS['results'][lang]} {bnbook.__version__}{rule}, {LICENCE}"
-    word = WORDS["source"][lang]
+    version = f"{citing.WORDS['results'][lang]} {bnbook.__version__}{rule}, {LICENCE}"
+    word = citing.WORDS["source"][lang]
+    entry = {"author": AUTHOR, "title": title, "year": year, "url": url, "note": version}
     return {
-        "Markdown": f"[{markdown_alt(title)}]({url}) ({AUTHOR}, {version})",
-        "BibTeX": bibtex(f"{claim.id}-{lang}", title, year, url, version),
+        "Markdown": f"[{citing.markdown_alt(title)}]({url}) ({AUTHOR}, {version})",
+        "BibTeX": citing.bibtex("misc", f"bnbook-{claim.id}-{lang}", entry),
         word: f"{word}: {AUTHOR}, {title}, {url}, {version}",
     }
-
-
-def cite_box(claim: ClaimResult, app: Sphinx) -> str:
-    """The citations in both languages, that of the edition first, each with a copy button."""
-    config = app.config
-    base = config.html_baseurl.rstrip("/")
-    first = languages(config.edition)[0]
-    parts = []
-    for lang in sorted(LANGUAGES, key=lambda lang: lang != first):
-        parts.append(f'<div class="bn-cite-lang" lang="{lang}">')
-        own = base.removesuffix(config.edition) + lang if beside(app) else base
-        # Unset, it is a placeholder for the edition at hand, which the page's script fills in.
-        address = own if base else f"{NOWHERE}/{config.edition}" if beside(app) else NOWHERE
-        if not base:
-            word = WORDS["unreachable"][lang].format(address=f"<code>{address}</code>")
-            parts.append(f'<p class="bn-cite-unreachable" data-bn-address="{address}">{word}</p>')
-        for name, text in citations(claim, lang, address, str(config.copyright)).items():
-            parts.append(cite_item(name, text, lang))
-        parts.append("</div>")
-    return "".join(parts)
 
 
 def json_ld(claim: ClaimResult, app: Sphinx) -> str:
@@ -232,14 +204,14 @@ def json_ld(claim: ClaimResult, app: Sphinx) -> str:
             "@type": "Claim",
             "identifier": claim.id,
             "name": claim.statement[lang],
-            "appearance": THE_PAPER,
+            "appearance": metadata.linked_paper(app.bn_paper),
         },
         "reviewRating": rating,
         "reviewBody": claim.text[lang],
     }
     if address := app.config.html_baseurl.rstrip("/"):
         review["url"] = f"{address}/{page(claim.id)}.html"
-    return judging.script("application/ld+json", review)
+    return script("application/ld+json", review)
 
 
 # As pages

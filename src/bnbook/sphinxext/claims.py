@@ -128,8 +128,7 @@ class ClaimsDirective(SphinxDirective):
     def statement(self, claim: ClaimResult) -> Cell:
         """The claim and its name, a link to its own page. Links of old lead to the place of the name itself,
         dots and all."""
-        address = relative(self.env.app.builder, self.env.docname, f"{page(claim.id)}.html")
-        name = tag("a", claim.id, classes="bn-claim-id", href=address)
+        name = link(self.env, claim, [nodes.Text(claim.id)], "id")
         said = [tag("span", ids=claim.id), *blocks(self, claim.statement)]
         if self.in_full and claim.rule:
             said.append(self.rule(claim))
@@ -247,9 +246,10 @@ def anchor(claim: str) -> str:
     return f"claim-{slug(claim.removeprefix('c-'))}"
 
 
-def link(claim: ClaimResult, words: Iterable[nodes.Node]) -> nodes.Element:
-    """A link to where the claim is judged."""
-    return reference("ref", anchor(claim.id), words, "link")
+def link(env: Any, claim: ClaimResult, words: Iterable[nodes.Node], role: str = "link") -> Tag:
+    """A link to the claim's own page."""
+    address = relative(env.app.builder, env.docname, f"{page(claim.id)}.html")
+    return tag("a", *words, classes=f"bn-claim-{role}", href=address)
 
 
 def page(claim: str) -> str:

@@ -6,7 +6,6 @@ that was cited (versions.py), which stays as it is. Wherever a figure is named, 
 and, if it is the counterpart of one of the paper's, that one's: "Fig. 51 (the paper's Figure 2)".
 """
 
-import codecs
 import contextlib
 import dataclasses
 import json
@@ -17,7 +16,6 @@ from html import escape
 from pathlib import Path
 from typing import Any, ClassVar
 
-import latexcodec  # noqa: F401  (it registers the codec "ulatex")
 import yaml
 from docutils import nodes
 from docutils.parsers.rst import directives
@@ -35,10 +33,11 @@ from bnbook.claims import ClaimResult
 from bnbook.drawing import korean
 from bnbook.figures import LICENCE
 from bnbook.paper import LANGUAGES
+from bnbook.sphinxext import citations as citing
 from bnbook.sphinxext import claims, columns, data, embeds, live_figures, numbers, records, versions
 from bnbook.sphinxext.builder import address as page_address
 from bnbook.sphinxext.builder import relative
-from bnbook.sphinxext.editions import HANGUL, beside, joined, languages, pair
+from bnbook.sphinxext.editions import beside, joined, languages, pair
 from bnbook.sphinxext.html import inline, tag
 from bnbook.sphinxext.versions import AUTHOR
 
@@ -47,9 +46,6 @@ PHONE = "(max-width: 575px)"
 SHOWN = re.compile(r'figures\.show\("([^"]+)"')  # in a notebook's cell: its output is that figure
 SIZE = re.compile(r'<svg [^>]*width="([\d.]+)pt" height="([\d.]+)pt"')
 ESCAPED = re.compile(r"\\([^\w\s])")  # a mark that Markdown is to leave alone
-# Where html.baseurl is unset. The page's script puts in the address at which it is read, if that is one that
-# others can reach.
-NOWHERE = "https://ADDRESS-OF-THE-PUBLISHED-BOOK"
 
 WORDS = {
     "number": {"ko": "그림 {}", "en": "Fig. {}"},
@@ -68,25 +64,10 @@ WORDS = {
     "cite": {"ko": "이 그림 인용하기", "en": "Cite this figure"},
     "image": {"ko": "그림 복사", "en": "Copy image"},
     "caption": {"ko": "캡션", "en": "Caption"},
-    "copy": {"ko": "복사", "en": "Copy"},
-    "copied": {"ko": "복사함", "en": "Copied"},
-    "source": {"ko": "출처", "en": "Source"},
-    "results": {"ko": "결과", "en": "results"},
     "records": {"ko": "기록", "en": "Records"},
     "code": {"ko": "코드", "en": "Code"},
     "page": {"ko": "고정 주소", "en": "Permanent page"},
-    "unreachable": {
-        "ko": "지금 읽는 책의 주소는 다른 사람이 열 수 없다. "
-        "{address} 자리에 공개된 책의 주소를 넣어야 한다.",
-        "en": "This copy of the book is not at an address that others can open. Put the address of the "
-        "published book in the place of {address}.",
-    },
 }
-# What latexcodec would leave as it is, taking it for LaTeX.
-LATEX = str.maketrans(
-    {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "$": r"\$", "{": r"\{", "}": r"\}"}
-)
-BIBTEX_KOREAN = "한글이 있어 XeLaTeX이나 LuaLaTeX이 필요하다. (It needs XeLaTeX or LuaLaTeX.)"
 
 log = logging.getLogger(__name__)
 
@@ -231,7 +212,7 @@ class FigureDirective(SphinxDirective):
         shown = []
         for claim in found:
             said = by_language(lambda lang, claim=claim: inline(self, claim.statement[lang]))
-            shown.append((claims.link(claim, said), " ", claims.pill(claim.verdict)))
+            shown.append((claims.link(self.env, claim, said), " ", claims.pill(claim.verdict)))
         if len(shown) == 1:
             return [tag("p", *pair(WORDS["claim"]), ": ", *shown[0], classes="bn-figure-claim")]
         rows = tag("ul", *(tag("li", *line) for line in shown))
@@ -424,12 +405,6 @@ def open_graph(name: str, found: Texts, edition: str) -> dict[str, str]:
     }
 
 
-def site_address(app: Sphinx) -> str:
-    """The address of the site, in which the editions lie; NOWHERE where it is unset."""
-    base = app.config.html_baseurl.rstrip("/")
-    return (base.removesuffix(f"/{app.config.edition}") if beside(app) else base) or NOWHERE
-
-
 def to_root(env: Any) -> str:
     """From the page being read to the folder that the site's address names: "../../"."""
     return "../" * (page_address(env.docname).count("/") + beside(env.app))
@@ -466,71 +441,35 @@ def citations(cited: Cited, found: Texts, lang: str) -> dict[str, str]:
     at = f"{cited.site}/figures/{cited.name}"
     page = f"{at}/{cited.content_hash}.html"
     svg, png = (f"{at}/{versions.file(cited.content_hash, lang, kind)}" for kind in ("svg", "png"))
-    version = f"{WORDS['results'][lang]} {bnbook.__version__} ({cited.content_hash})"
-    word = WORDS["source"][lang]
-    quoted = f"「{title}」" if lang == "ko" else f"“{title}”"
-    markdown = f"{word}: [{AUTHOR}, {markdown_alt(quoted)}]({page}), {version}, {LICENCE}"
-    plain = f"{word}: {AUTHOR}, {quoted}, {page}, {version}, {LICENCE}"
+    version = f"{citing.WORDS['results'][lang]} {bnbook.__version__} ({cited.content_hash})"
+    word, named = citing.WORDS["source"][lang], citing.quoted(title, lang)
+    markdown = f"{word}: [{AUTHOR}, {citing.markdown_alt(named)}]({page}), {version}, {LICENCE}"
+    plain = f"{word}: {AUTHOR}, {named}, {page}, {version}, {LICENCE}"
     width, height = cited.size
     image = (
         f'<img src="{svg}" alt="{escape(alt)}" width="{width}" height="{height}" '
         'style="max-width:100%;height:auto">'
     )
-    note = f"{version}, {LICENCE}"
+    entry = {"author": AUTHOR, "title": title, "year": cited.year, "url": page, "doi": cited.doi}
+    entry["note"] = f"{version}, {LICENCE}"
     return {
-        "Markdown": f"[![{markdown_alt(alt)}]({svg})]({page})\n\n{markdown}",
-        "Markdown (PNG)": f"[![{markdown_alt(alt)}]({png})]({page})\n\n{markdown}",
+        "Markdown": f"[![{citing.markdown_alt(alt)}]({svg})]({page})\n\n{markdown}",
+        "Markdown (PNG)": f"[![{citing.markdown_alt(alt)}]({png})]({page})\n\n{markdown}",
         "HTML": f'<a href="{page}">{image}</a>\n'
-        f'<p>{word}: <a href="{page}">{AUTHOR}, {escape(quoted)}</a>, {version}, {LICENCE}</p>',
+        f'<p>{word}: <a href="{page}">{AUTHOR}, {escape(named)}</a>, {version}, {LICENCE}</p>',
         "HTML (iframe)": embeds.frame(f"{cited.edition}/{embeds.address(cited.name)}", title, cited.size),
-        "BibTeX": bibtex(f"{cited.name}-{lang}", title, cited.year, page, note, cited.doi),
+        "BibTeX": citing.bibtex("misc", f"bnbook-{cited.name}-{lang}", entry),
         WORDS["caption"][lang]: f"{title}. {caption} ({plain})",
         word: plain,
     }
 
 
-def bibtex(name: str, title: str, year: str, url: str, note: str, doi: str = "") -> str:
-    """An entry that LaTeX can set: signs as its commands; Korean stays, with a word on what can set it."""
-    fields = {
-        "author": f"{{{AUTHOR}}}",
-        "title": f"{{{latex(title)}}}",
-        "year": year,
-        "url": url,
-        "doi": doi,
-        "note": latex(note),
-    }
-    lines = "".join(f"  {field} = {{{value}}},\n" for field, value in fields.items() if value)
-    entry = f"@misc{{bnbook-{name},\n{lines}}}"
-    return f"{BIBTEX_KOREAN}\n{entry}" if HANGUL.search(entry) else entry
-
-
-def latex(text: str) -> str:
-    """`text` as LaTeX source: ε as $\\epsilon$, % as \\%. What has no command, as Hangul, is left."""
-    return codecs.encode(text.translate(LATEX), "ulatex", "keep")
-
-
-def markdown_alt(text: str) -> str:
-    """Brackets would end the alt text."""
-    return text.replace("[", "\\[").replace("]", "\\]")
-
-
 def cite_box(name: str, found: Texts, env: Any, *, is_open: bool) -> str:
-    """The box with the citations in both languages, the edition's own first, each with a copy button. Raw
-    HTML, so that search does not find it."""
+    """The box with the citations. Raw HTML, so that search does not find it."""
     app, config = env.app, env.config
-    site, own = site_address(app), languages(config.edition)
-    root = "../" if beside(app) else "./"
-    summary = joined(WORDS["cite"], config.edition)
-    parts = [
-        f'<details class="bn-cite" id="cite-{name}"{" open" * is_open}><summary>{summary}</summary>',
-    ]
-    for lang in (*own, *(lang for lang in LANGUAGES if lang not in own)):
-        parts.append(f'<div class="bn-cite-lang" lang="{lang}">')
-        if site == NOWHERE:
-            word = WORDS["unreachable"][lang].format(address=f"<code>{site}</code>")
-            place = f'data-bn-address="{site}" data-bn-root="{root}"'
-            parts.append(f'<p class="bn-cite-unreachable" {place}>{word}</p>')
-        cited = Cited(
+
+    def cited(lang: str, site: str) -> Cited:
+        return Cited(
             name,
             app.bn_figures[name]["hash"],
             size(_folder(app) / figures.version(name, lang)),
@@ -539,10 +478,16 @@ def cite_box(name: str, found: Texts, env: Any, *, is_open: bool) -> str:
             str(config.copyright),
             getattr(config, "book_doi", ""),
         )
-        parts.append(image_button(cited, lang, to_root(env)))
-        parts += [cite_item(label, text, lang) for label, text in citations(cited, found, lang).items()]
-        parts.append("</div>")
-    return "".join([*parts, "</details>"])
+
+    return citing.box(
+        app,
+        name,
+        WORDS["cite"],
+        lambda lang, site: citations(cited(lang, site), found, lang),
+        of_site=True,
+        lead=lambda lang, site: image_button(cited(lang, site), lang, to_root(env)),
+        is_open=is_open,
+    )
 
 
 def image_button(cited: Cited, lang: str, to_root: str) -> str:
@@ -550,20 +495,10 @@ def image_button(cited: Cited, lang: str, to_root: str) -> str:
     svg = f"{to_root}figures/{cited.name}/{versions.file(cited.content_hash, lang, 'svg')}"
     width, height = cited.size
     return (
-        f'<p class="bn-cite-image" hidden><button type="button" class="bn-copy-image" data-svg="{svg}" '
-        f'data-width="{width}" data-height="{height}" data-copied="{WORDS["copied"][lang]}">'
+        f'<p class="bn-cite-image" hidden><button type="button" class="bn-button bn-copy-image" '
+        f'data-svg="{svg}" data-width="{width}" data-height="{height}" '
+        f'data-copied="{citing.WORDS["copied"][lang]}">'
         f"{WORDS['image'][lang]}</button></p>"
-    )
-
-
-def cite_item(label: str, text: str, lang: str) -> str:
-    copy, copied = WORDS["copy"][lang], WORDS["copied"][lang]
-    spoken = f"{label} {copy}" if lang == "ko" else f"{copy} {label}"
-    return (
-        f'<div class="bn-cite-item"><span class="bn-cite-name">{label}</span>'
-        f'<button type="button" class="bn-copy" data-copy data-copied="{copied}" aria-label="{spoken}">'
-        f"{copy}</button>"
-        f'<pre class="bn-cite-text" tabindex="0">{escape(text)}</pre></div>'
     )
 
 
@@ -699,15 +634,15 @@ def _ship_embed(app: Sphinx, name: str) -> None:
     edition, found = app.config.edition, texts(Path(app.srcdir), name)
     title, lang = joined(found.title, edition), languages(edition)[0]
     content_hash, measures = app.bn_figures[name]["hash"], size(_folder(app) / figures.version(name, lang))
-    version = f"{WORDS['results'][lang]} {bnbook.__version__} ({content_hash})"
-    quoted = f"「{title}」" if lang == "ko" else f"“{title}”"
-    link = f'<a href="../figures/{name}.html" target="_blank" rel="noopener">{AUTHOR}, {escape(quoted)}</a>'
+    version = f"{citing.WORDS['results'][lang]} {bnbook.__version__} ({content_hash})"
+    said = escape(citing.quoted(title, lang))
+    link = f'<a href="../figures/{name}.html" target="_blank" rel="noopener">{AUTHOR}, {said}</a>'
     pictures = [f"../figures/{file}" for file in shown(name, edition)]
-    line = f"{WORDS['source'][lang]}: {link}, {version}, {LICENCE}"
+    line = f"{citing.WORDS['source'][lang]}: {link}, {version}, {LICENCE}"
     page = embeds.page(lang, title, joined(found.alt, edition), pictures, measures, line)
     answer = None
     if home := app.config.html_baseurl.rstrip("/"):
-        at = f"{site_address(app)}/figures/{name}/{versions.file(content_hash, lang, 'png')}"
+        at = f"{citing.site_address(app)}/figures/{name}/{versions.file(content_hash, lang, 'png')}"
         url = f"{home}/{embeds.address(name)}"
         answer = embeds.oembed(title, AUTHOR, url, home, measures, (at, *measures))
     embeds.write(Path(app.outdir), name, page, answer)

@@ -1,8 +1,10 @@
-"""One doctree node for HTML elements that docutils has no word for, such as `<div lang=...>`.
+"""One doctree node for HTML elements that docutils has no word for, such as `<div lang=...>`, and JSON in
+script elements.
 
-Its children stay ordinary nodes, so that references, numbers and languages inside them still resolve.
+The node's children stay ordinary nodes, so that references, numbers and languages inside them still resolve.
 """
 
+import json
 from typing import Any
 
 from docutils import nodes
@@ -29,6 +31,18 @@ def inline(directive: SphinxDirective, text: str) -> list[nodes.Node]:
     for html in list(parsed.findall(nodes.raw)):
         html.replace_self(nodes.Text(html.astext()))
     return parsed.children
+
+
+def script(kind: str, content: Any, classes: str = "") -> str:
+    """`content` as JSON in a script element."""
+    named = f' class="{classes}"' if classes else ""
+    return f'<script type="{kind}"{named}>{in_script(content)}</script>'
+
+
+def in_script(content: Any) -> str:
+    """`content` as JSON, in which nothing can end the element that it stands in, or begin another."""
+    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
+    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
 
 
 def _visit(translator: Any, node: Tag) -> None:

@@ -3,7 +3,6 @@ another effect or another level. judge.js computes as stats.py and `claims.verdi
 it.
 """
 
-import json
 import math
 from collections.abc import Callable, Sequence
 from html import escape
@@ -16,6 +15,7 @@ from bnbook.measures import UNITS, amount
 from bnbook.paper import Text
 from bnbook.sphinxext.claims import VERDICTS
 from bnbook.sphinxext.editions import joined
+from bnbook.sphinxext.html import script
 from bnbook.stats import CONFIDENCE, Sample
 
 LEVELS = [*(level / 100 for level in range(50, 100)), 0.995, 0.999]
@@ -106,12 +106,8 @@ def remarks(claim: ClaimResult) -> list[Text]:
     return [WORDS[name] for name, true in known.items() if true]
 
 
-def script(kind: str, content: Any, classes: str = "") -> str:
-    """`content` as JSON in an element that no text in it can end."""
-    text = json.dumps(content, ensure_ascii=False, allow_nan=False)
-    for letter in "<>&":
-        text = text.replace(letter, f"\\u{ord(letter):04x}")
-    return f'<script type="{kind}" class="{classes}">{text}</script>'
+def _said(name: str, edition: str) -> str:
+    return escape(joined(WORDS[name], edition))
 
 
 # The form
@@ -120,12 +116,9 @@ def script(kind: str, content: Any, classes: str = "") -> str:
 def form(claim: ClaimResult, edition: str) -> str:
     """Sliders and a line for the outcome, hidden until judge.js is there; with all that it computes from."""
 
-    def said(name: str) -> str:
-        return escape(joined(WORDS[name], edition))
-
     def slider(name: str, low: int, high: int, value: int) -> str:
         return (
-            f'<label class="bn-judge-row"><span>{said(name)}</span>'
+            f'<label class="bn-judge-row"><span>{_said(name, edition)}</span>'
             f'<input type="range" name="{name}" min="{low}" max="{high}" value="{value}">'
             f'<span class="bn-judge-value" data-of="{name}" aria-hidden="true"></span></label>'
         )
@@ -137,11 +130,11 @@ def form(claim: ClaimResult, edition: str) -> str:
     name, words = VERDICTS[claim.verdict]
     return (
         f'<form class="bn-judge" hidden>{sliders}'
-        f'<p class="bn-judge-outcome" role="status"><b>{said("reader")}</b> '
+        f'<p class="bn-judge-outcome" role="status"><b>{_said("reader", edition)}</b> '
         '<span class="bn-verdict"></span> <span class="bn-judge-words"></span></p>'
-        f'<p class="bn-judge-registered"><b>{said("registered")}</b> '
+        f'<p class="bn-judge-registered"><b>{_said("registered", edition)}</b> '
         f'<span class="bn-verdict bn-verdict-{name}">{joined(words, edition)}</span> '
-        f'<button type="reset" class="bn-judge-reset">{said("reset")}</button></p></form>'
+        f'<button type="reset" class="bn-button bn-judge-reset">{_said("reset", edition)}</button></p></form>'
         + script("application/json", known, "bn-judge-data")
     )
 
@@ -263,24 +256,21 @@ def table(claim: ClaimResult, sample: Sample, edition: str) -> str:
     """The values by seed, in their order, with the two that each comes from; equal ones counted where there
     are very many."""
 
-    def said(name: str) -> str:
-        return escape(joined(WORDS[name], edition))
-
     columns: dict[str, Sequence[str]] = {}
     if sample.values is not None:
         shown, counts = _shown(sample), _counted(sample.values)[1]
         unit = claim.unit or ""
-        columns[said(("ratio" if sample.logs else "difference") if sample.terms else "value")] = [
+        columns[_said(("ratio" if sample.logs else "difference") if sample.terms else "value", edition)] = [
             f"{amount(value, unit)}" for value in shown
         ]
         if counts.max() > 1:
-            columns[said("count")] = [f"{count:,}" for count in counts]
+            columns[_said("count", edition)] = [f"{count:,}" for count in counts]
     if sample.terms and not np.all(sample.terms[1] == 1):
         names = _terms(claim, edition)
         columns = {name: _column(term) for name, term in zip(names, sample.terms, strict=True)} | columns
     length = max(map(len, columns.values()))
-    if said("count") not in columns:
-        columns = {said("order"): [str(number) for number in range(1, length + 1)]} | columns
+    if _said("count", edition) not in columns:
+        columns = {_said("order", edition): [str(number) for number in range(1, length + 1)]} | columns
     head = "".join(f'<th scope="col">{name}</th>' for name in columns)
     rows = "".join(
         "<tr>"
@@ -291,7 +281,7 @@ def table(claim: ClaimResult, sample: Sample, edition: str) -> str:
     made = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     is_open = " open" if length <= SHOWN else ""
     return (
-        f'<details class="bn-claim-values"{is_open}><summary>{said("table")}</summary>'
+        f'<details class="bn-claim-values"{is_open}><summary>{_said("table", edition)}</summary>'
         f'<div class="bn-claim-columns" tabindex="0">{made}</div></details>'
     )
 

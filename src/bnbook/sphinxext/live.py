@@ -17,6 +17,7 @@ from sphinx.util.docutils import SphinxDirective
 
 from bnbook import files, paper, paths
 from bnbook.data import sources
+from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import languages
 from bnbook.sphinxext.html import Tag, tag
 
@@ -192,7 +193,9 @@ class LiveDirective(SphinxDirective):
             "percentiles": numbers["mnist.percentiles"],
             "digits": digits(),
         }
-        box = tag("div", classes=CLASS, data_given=json.dumps(given, ensure_ascii=False))
+        data = relative(self.env.app.builder, self.env.docname, f"_static/{FOLDER}/{MNIST.name}")
+        given = json.dumps(given, ensure_ascii=False)
+        box = tag("div", classes=CLASS, data_given=given, data_parts=data)
         self.state.nested_parse(self.content, self.content_offset, box)
         return [box]
 

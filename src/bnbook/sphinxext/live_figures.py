@@ -68,10 +68,13 @@ def box(env: BuildEnvironment, name: str) -> nodes.Node | None:
         return nodes.raw("", button(env, name), format="html")
     if figures.FIGURES[name].experiment is None:
         return None
-    text = SEPARATOR.join(
-        f'<span lang="{lang}">{escape(WORDS["none"][lang])}</span>' for lang in languages(edition)
+    return nodes.raw("", f'<p class="bn-plot-none">{_said("none", edition)}</p>', format="html")
+
+
+def _said(word: str, edition: str) -> str:
+    return SEPARATOR.join(
+        f'<span lang="{lang}">{escape(WORDS[word][lang])}</span>' for lang in languages(edition)
     )
-    return nodes.raw("", f'<p class="bn-plot-none">{text}</p>', format="html")
 
 
 def button(env: BuildEnvironment, name: str) -> str:
@@ -80,12 +83,9 @@ def button(env: BuildEnvironment, name: str) -> str:
     wanted = (*STATIC, f"figures/{figures.live_data(name, first)}", PROGRAM)
     parts = " ".join(relative(builder, env.docname, file) for file in wanted)
     said = json.dumps({key: words[first] for key, words in SAID.items()}, ensure_ascii=False)
-    label = SEPARATOR.join(
-        f'<span lang="{lang}">{escape(WORDS["open"][lang])}</span>' for lang in languages(edition)
-    )
     return (
         f'<p><button type="button" class="bn-plot-open" hidden data-parts="{escape(parts)}" '
-        f'data-failed="{escape(WORDS["failed"][first])}">{label}</button></p>'
+        f'data-failed="{escape(WORDS["failed"][first])}">{_said("open", edition)}</button></p>'
         f'<div class="bn-plots" lang="{first}" hidden data-words="{escape(said)}"></div>'
     )
 

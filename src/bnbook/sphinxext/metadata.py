@@ -23,14 +23,16 @@ from sphinx.transforms import SphinxTransform
 from bnbook import files, paths
 from bnbook.paper import LANGUAGES, Text
 from bnbook.sphinxext.editions import SEPARATOR, Phrase, beside, languages
+from bnbook.sphinxext.html import in_script
 
 PAPER = "ioffe2015batch"  # its key in the bibliography
 CODE_LICENCE, TEXT_LICENCE = "MIT", "CC-BY-4.0"  # as SPDX has them
 TEXT_LICENCE_URL = "https://creativecommons.org/licenses/by/4.0/"
 ARXIV = re.compile(r"arXiv:(\d{4}\.\d{4,5})")
 HEADER = "# Written by `bnbook metadata` from _config.yml, pyproject.toml and book/references.bib.\n"
-# No pages of their own to find: what a server shows for one that is missing, the search, frames for others.
-UNLISTED = re.compile(r"(^|/)(404|search)\.html$|(^|/)(_[^/]*|embed)/")
+# Pages that nobody looks for: what a server shows for one that is missing, the search, frames for others, the
+# versions of figures, and of the records all but their index, which leads to each.
+UNLISTED = re.compile(r"(^|/)((404|search)\.html$|(_[^/]*|embed|figures/[^/]+|records/[^/]+)/)")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +79,7 @@ def book(source: Path = paths.ROOT) -> Book:
         keywords=tuple(project["keywords"]),
         description=project["description"],
         address=(config["html"]["baseurl"] or "").rstrip("/"),
-        repository=config["repository"]["url"] or "",
+        repository=(config["repository"]["url"] or "").rstrip("/"),
         doi=own["doi"] or "",
         released=str(own["released"] or ""),
     )
@@ -205,7 +207,7 @@ def codemeta(book: Book, paper: Paper) -> dict[str, Any]:
             "license": [f"https://spdx.org/licenses/{name}" for name in (CODE_LICENCE, TEXT_LICENCE)],
             "keywords": list(book.keywords),
             "programmingLanguage": "Python",
-            "referencePublication": _paper(paper),
+            "referencePublication": linked_paper(paper),
         }
     )
 
@@ -234,10 +236,7 @@ def linked(app: Sphinx, docname: str, description: str, image: str) -> str:
         found = _chapter(app, docname) | {"position": listed.index(docname) + 1, "description": description}
     else:
         return ""
-    found = _known({"@context": "https://schema.org", **found, "image": image})
-    # Nothing in it can end the element, or begin another.
-    text = json.dumps(found, ensure_ascii=False)
-    return text.replace("&", r"\u0026").replace("<", r"\u003c").replace(">", r"\u003e")
+    return in_script(_known({"@context": "https://schema.org", **found, "image": image}))
 
 
 def chapters(app: Sphinx) -> list[str]:
@@ -261,7 +260,7 @@ def _chapter(app: Sphinx, docname: str) -> dict[str, Any]:
         "headline": title,
         **_common(app),
         "isPartOf": _known(_book(app)),
-        "citation": _paper(app.bn_paper),
+        "citation": linked_paper(app.bn_paper),
     }
 
 
@@ -306,7 +305,8 @@ def _organization(book: Book) -> dict[str, str]:
     return {"@type": "Organization", "name": book.author}
 
 
-def _paper(paper: Paper) -> dict[str, Any]:
+def linked_paper(paper: Paper) -> dict[str, Any]:
+    """The paper in JSON-LD."""
     return {
         "@type": "ScholarlyArticle",
         "@id": paper.url,
@@ -327,8 +327,8 @@ def _paper(paper: Paper) -> dict[str, Any]:
 
 
 def write_site_files(site: Path, address: str) -> None:
-    """Write sitemap.xml and robots.txt for the site in the folder `site`, which is read at `address`; neither
-    where that is unset, since both need whole addresses.
+    """Write sitemap.xml, with the pages that somebody may want to land on, and robots.txt for the site in the
+    folder `site`, which is read at `address`; neither where that is unset, since both need whole addresses.
 
     Search engines ask for robots.txt at the root of a host alone: below another path it is of no effect, and
     the sitemap is to be named to them.

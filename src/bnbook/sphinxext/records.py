@@ -26,7 +26,6 @@ from typing import Any
 
 import jinja2
 import numpy as np
-import yaml
 from docutils import nodes
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
@@ -38,12 +37,13 @@ from bnbook.config import RunConfig, canonical
 from bnbook.experiments import EXPERIMENTS, SECOND, Experiment
 from bnbook.paper import LANGUAGES
 from bnbook.records import Record
-from bnbook.sphinxext import claims, data
+from bnbook.sphinxext import assets, claims, data
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import EDITIONS, beside
 
 FOLDER = "records"
 TEMPLATES = paths.BOOK / "_templates" / FOLDER
+STYLE = TEMPLATES / "records.css"
 MEANINGS = paths.BOOK / "records.yml"
 # What the index has of a run's end: the first of these that it measured.
 TELLING = ("validation_accuracy", "mean_accuracy")
@@ -69,11 +69,11 @@ class Book:
 
     @functools.cached_property
     def claims(self) -> dict[str, list[dict[str, Any]]]:
-        """The claims beside each figure: {figure: [{anchor, statement}]}."""
+        """The claims beside each figure: {figure: [{page, statement}]}."""
         found: dict[str, list[dict[str, Any]]] = {}
         for claim in claims.board():
             if claim.figure:
-                entry = {"anchor": claims.anchor(claim.id), "statement": claim.statement}
+                entry = {"page": claims.page(claim.id), "statement": claim.statement}
                 found.setdefault(claim.figure, []).append(entry)
         return found
 
@@ -108,12 +108,6 @@ class Book:
         """The address of a record in the repository at its commit; "" where there is none."""
         commit = self.commits.get(f"results/runs/{record}")
         return f"{self.repository}/blob/{commit}/results/runs/{record}" if commit else ""
-
-
-def repository(source: Path) -> str:
-    """The address of the repository in `_config.yml`; "" where it is unset."""
-    config = yaml.safe_load((source / "_config.yml").read_text(encoding="utf-8"))
-    return (config.get("repository", {}).get("url") or "").rstrip("/")
 
 
 def homes(editions: Sequence[str]) -> dict[str, str]:
@@ -216,7 +210,7 @@ def pages(found: Sequence[Record], runs: Path, book: Book) -> Iterator[tuple[str
 
     if not every:
         return
-    yield "records.css", (TEMPLATES / "records.css").read_text(encoding="utf-8")
+    yield STYLE.name, STYLE.read_text(encoding="utf-8")
     listed = {name: [by_name[file] for file in own if file in by_name] for name, own in _drawn(book).items()}
     listed = {name: own for name, own in listed.items() if own}
     yield "index.html", template("all.html").render(shared, root="", rooms=rooms, figures=listed)
@@ -263,7 +257,7 @@ def page(template: jinja2.Template, run: Run, siblings: Sequence[Run], settings:
         charts=charts(run.record.curves),
         arrays={name: array.shape for name, array in run.record.arrays.items()},
         figures=figures,
-        claims={one["anchor"]: one for figure in figures for one in book.claims.get(figure, ())},
+        claims={one["page"]: one for figure in figures for one in book.claims.get(figure, ())},
         source=book.source(f"{run.at}.json"),
     )
 
@@ -356,7 +350,7 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"plain": plain, "duration": duration, "thousands": lambda number: f"{number:,}"}
-    made.globals |= {"COLOURS": COLOURS}
+    made.globals |= {"COLOURS": COLOURS, "STYLE": f"{STYLE.name}{assets.token(STYLE)}"}
     return made
 
 
@@ -517,7 +511,7 @@ def _ship(app: Sphinx, exception: Exception | None) -> None:
     if exception or app.builder.format != "html" or beside(app):
         return
     source, made = Path(app.srcdir), Path(app.doctreedir, "records")
-    book = Book(dict.fromkeys(LANGUAGES, "../"), app.bn_figures, repository(source))
+    book = Book(dict.fromkeys(LANGUAGES, "../"), app.bn_figures, app.bn_book.repository)
     export(paths.runs(source / "results"), made, book)
     place(made, Path(app.outdir) / FOLDER)
 

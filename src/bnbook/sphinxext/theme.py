@@ -39,7 +39,7 @@ UNSEARCHED = {"pygments.css", "doctools.js", "sphinx_highlight.js", "translation
 
 # What the theme brings and no page asks for: the script that icons.css stands in for, fonts of icons, maps of
 # minified files.
-UNSENT = shutil.ignore_patterns("fontawesome*", "*.map", *UNUSED)
+UNSENT = shutil.ignore_patterns("fontawesome*", "*.map", "theme.css", *UNUSED)
 
 DESCRIBED = 160  # letters of a page's description, about what search engines show
 

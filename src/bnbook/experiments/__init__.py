@@ -22,7 +22,7 @@ class Experiment:
 
     number: int
     name: str
-    section: str  # of the paper
+    section: str  # of the paper, or "after"
 
     @property
     def notebook(self) -> str:
@@ -81,6 +81,7 @@ EXPERIMENTS = {
         Experiment(16, "jacobian_conjecture", "3.3"),
         Experiment(17, "bn_regularizer", "3.4"),
         Experiment(18, "careless_initialization", "3.3"),
+        Experiment(21, "covariate_shift_tested", "after"),
         Experiment(26, "statistics_at_test", "after"),
     ]
 }

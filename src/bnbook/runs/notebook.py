@@ -62,7 +62,7 @@ def results(
 
 def board(experiment: str, results: Any) -> pd.DataFrame:
     """The claims that `experiment` decides, judged by `results`, as a table; beside runs of the reader's own
-    what the committed ones say, for the rules were made for those."""
+    what the committed ones say, where they are made: the rules were made for those."""
     columns = ["estimate", "low", "high", "unit", "verdict"]
     try:
         found = _judged(experiment, results)[columns]
@@ -74,7 +74,10 @@ def board(experiment: str, results: Any) -> pd.DataFrame:
     if measures.committed(results.records("main")):
         return found
     protocol = experiments.EXPERIMENTS[experiment].protocol
-    known = _judged(experiment, protocol.results(protocol.PROFILES["cpu"], [COMMITTED]))
+    try:
+        known = _judged(experiment, protocol.results(protocol.PROFILES["cpu"], [COMMITTED]))
+    except MissingRecord:  # of a room that is new
+        return found
     return found.join(known[["estimate", "verdict"]].add_prefix("committed "))
 
 

@@ -51,6 +51,7 @@ SHORT = {
         "steps": 20,
     },
     "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},
+    "23_depth": {"profile": "smoke", "data": "digits", "lr": 0.05, "new_seeds": 1, "steps": 4},
     "26_statistics_at_test": {"profile": "smoke", "data": "digits", "lr": 0.1, "new_seeds": 1, "steps": 40},
     "21_covariate_shift_tested": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},
 }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import nbformat
+import numpy as np
 import papermill
 import pytest
 from papermill.exceptions import PapermillExecutionError
@@ -16,6 +17,7 @@ from bnbook.config import ConfigError
 from bnbook.experiments import EXPERIMENTS, PLANNED, knobs
 from bnbook.experiments.inception_speedups.protocol import TRACED
 from bnbook.experiments.mnist_activation_shift.protocol import VARIANTS, Choice
+from bnbook.experiments.weight_decay.protocol import Choice as Decayed
 from bnbook.runs.notebook import results
 
 # Parameters of every notebook, or of one, and of `notebook.results`: no knob may have their names.
@@ -39,6 +41,7 @@ def choice(experiment):
             "dropout": ("dropout", "bn", "0.3", "1"),
             "company": ("statistics", "1000", "1"),
         },
+        "weight_decay": dict.fromkeys(("plain", "bn"), Decayed(0.1, 0.04, np.ones((3, 21)))),
     }.get(experiment.name, TRACED)
 
 

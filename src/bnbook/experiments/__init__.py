@@ -83,6 +83,7 @@ EXPERIMENTS = {
         Experiment(18, "careless_initialization", "3.3"),
         Experiment(21, "covariate_shift_tested", "after"),
         Experiment(23, "depth", "after"),
+        Experiment(24, "weight_decay", "after"),
         Experiment(26, "statistics_at_test", "after"),
     ]
 }

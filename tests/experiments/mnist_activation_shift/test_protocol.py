@@ -140,4 +140,5 @@ def test_table_of_names():
         "depth": ("23_depth", "after"),
         "statistics_at_test": ("26_statistics_at_test", "after"),
         "covariate_shift_tested": ("21_covariate_shift_tested", "after"),
+        "weight_decay": ("24_weight_decay", "after"),
     }

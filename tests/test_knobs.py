@@ -18,6 +18,7 @@ from bnbook.experiments import EXPERIMENTS, PLANNED, knobs
 from bnbook.experiments.inception_speedups.protocol import TRACED
 from bnbook.experiments.mnist_activation_shift.protocol import VARIANTS, Choice
 from bnbook.experiments.weight_decay.protocol import Choice as Decayed
+from bnbook.experiments.recurrent.protocol import ARMS
 from bnbook.runs.notebook import results
 
 # Parameters of every notebook, or of one, and of `notebook.results`: no knob may have their names.
@@ -42,6 +43,7 @@ def choice(experiment):
             "company": ("statistics", "1000", "1"),
         },
         "weight_decay": dict.fromkeys(("plain", "bn"), Decayed(0.1, 0.04, np.ones((3, 21)))),
+        "recurrent": dict.fromkeys(ARMS, 0.01),
     }.get(experiment.name, TRACED)
 
 

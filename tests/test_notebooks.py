@@ -55,6 +55,7 @@ SHORT = {
     "26_statistics_at_test": {"profile": "smoke", "data": "digits", "lr": 0.1, "new_seeds": 1, "steps": 40},
     "24_weight_decay": {"profile": "smoke", "data": "digits", "rest_lr": 0.2, "new_seeds": 2, "steps": 10},
     "21_covariate_shift_tested": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},
+    "27_recurrent": {"profile": "smoke", "data": "digits", "lr": 0.02, "seeds": 1, "steps": 20},
 }
 each = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 each_and_the_first = pytest.mark.parametrize("path", ALL, ids=lambda path: path.stem)

@@ -85,6 +85,7 @@ EXPERIMENTS = {
         Experiment(23, "depth", "after"),
         Experiment(24, "weight_decay", "after"),
         Experiment(26, "statistics_at_test", "after"),
+        Experiment(27, "recurrent", "after"),
     ]
 }
 

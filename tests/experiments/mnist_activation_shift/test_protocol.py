@@ -141,4 +141,5 @@ def test_table_of_names():
         "statistics_at_test": ("26_statistics_at_test", "after"),
         "covariate_shift_tested": ("21_covariate_shift_tested", "after"),
         "weight_decay": ("24_weight_decay", "after"),
+        "recurrent": ("27_recurrent", "after"),
     }

@@ -17,8 +17,8 @@ from bnbook.config import ConfigError
 from bnbook.experiments import EXPERIMENTS, PLANNED, knobs
 from bnbook.experiments.inception_speedups.protocol import TRACED
 from bnbook.experiments.mnist_activation_shift.protocol import VARIANTS, Choice
-from bnbook.experiments.weight_decay.protocol import Choice as Decayed
 from bnbook.experiments.recurrent.protocol import ARMS
+from bnbook.experiments.weight_decay.protocol import Choice as Decayed
 from bnbook.runs.notebook import results
 
 # Parameters of every notebook, or of one, and of `notebook.results`: no knob may have their names.

@@ -86,6 +86,6 @@ def dots(ax: Axes, x: float, seeds: Rows, mean: dict[str, Any], column: str, col
 
 
 FIGURES = [
-    Figure("pitfalls-leak", leak, stage=None),
-    Figure("pitfalls-accumulation", accumulation, stage=None, data="scikit-learn digits"),
+    Figure("leaking-label", leak, stage=None),
+    Figure("accumulated-gradient", accumulation, stage=None, data="scikit-learn digits"),
 ]

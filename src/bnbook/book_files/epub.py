@@ -82,6 +82,8 @@ def chapter_page(book: Book, chapter: Chapter) -> str:
     for image in chapter.body.select("img, source"):
         # A page is as wide as its reader likes.
         del image["height"], image["width"]
+        if image.name == "source":
+            image["type"] = TYPES[Path(image["srcset"]).suffix]
     return xhtml(book, chapter.title, str(chapter.body))
 
 

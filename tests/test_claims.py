@@ -412,6 +412,7 @@ UNDECIDING = {
     "careless_initialization": {"OTHER_THRESHOLDS"},  # shown beside the verdict
     "jacobian_conjecture": {"TINY", "EARLY", "MANY_LAYERS", "MATCHED"},  # numbers of the chapter
     "mnist_activation_shift": {"PROFILE_FROM", "PROFILE_SHOWN"},  # of a figure
+    "only_gamma_beta": {"OTHER_THRESHOLDS"},  # shown beside the verdict
     "scale_invariance": {"STRICT"},  # shown beside the verdict
 }
 

@@ -50,6 +50,7 @@ SHORT = {
         "seeds": 1,
         "steps": 20,
     },
+    "28_only_gamma_beta": {"profile": "smoke", "data": "digits", "lr": 0.1, "new_seeds": 1, "steps": 10},
     "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},
     "23_depth": {"profile": "smoke", "data": "digits", "lr": 0.05, "new_seeds": 1, "steps": 4},
     "26_statistics_at_test": {"profile": "smoke", "data": "digits", "lr": 0.1, "new_seeds": 1, "steps": 40},

@@ -86,6 +86,7 @@ EXPERIMENTS = {
         Experiment(24, "weight_decay", "after"),
         Experiment(26, "statistics_at_test", "after"),
         Experiment(27, "recurrent", "after"),
+        Experiment(28, "only_gamma_beta", "after"),
     ]
 }
 

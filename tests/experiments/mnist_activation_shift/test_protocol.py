@@ -142,4 +142,5 @@ def test_table_of_names():
         "covariate_shift_tested": ("21_covariate_shift_tested", "after"),
         "weight_decay": ("24_weight_decay", "after"),
         "recurrent": ("27_recurrent", "after"),
+        "only_gamma_beta": ("28_only_gamma_beta", "after"),
     }

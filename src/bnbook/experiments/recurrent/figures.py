@@ -199,8 +199,14 @@ def gradient(results: Results) -> Drawn:
         _plain(ax)
         style.heading(ax, *PANELS[name])
     axes[0].set_ylabel("gradient (powers of ten)")
-    axes[-1].legend(
-        frameon=False, fontsize=SMALL, labelcolor="linecolor", handlelength=1, labelspacing=0.25, loc="best"
+    # Where the gradient vanishes, it leaves room below.
+    axes[0].legend(
+        frameon=False,
+        fontsize=SMALL,
+        labelcolor="linecolor",
+        handlelength=0,
+        labelspacing=0.25,
+        loc="lower right",
     )
     means = averaged("mean", rows, ["network", "gamma", "time_step"], ["gradient_decades"])
     return figure, tidy(run=rows, mean=means)

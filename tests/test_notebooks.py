@@ -53,6 +53,7 @@ SHORT = {
     "28_only_gamma_beta": {"profile": "smoke", "data": "digits", "lr": 0.1, "new_seeds": 1, "steps": 10},
     "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},
     "23_depth": {"profile": "smoke", "data": "digits", "lr": 0.05, "new_seeds": 1, "steps": 4},
+    "25_small_batches": {"profile": "smoke", "data": "digits", "lr": 0.1, "seeds": 1, "images": 640},
     "26_statistics_at_test": {"profile": "smoke", "data": "digits", "lr": 0.1, "new_seeds": 1, "steps": 40},
     "24_weight_decay": {"profile": "smoke", "data": "digits", "rest_lr": 0.2, "new_seeds": 2, "steps": 10},
     "21_covariate_shift_tested": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},

@@ -84,6 +84,7 @@ EXPERIMENTS = {
         Experiment(21, "covariate_shift_tested", "after"),
         Experiment(23, "depth", "after"),
         Experiment(24, "weight_decay", "after"),
+        Experiment(25, "small_batches", "after"),
         Experiment(26, "statistics_at_test", "after"),
         Experiment(27, "recurrent", "after"),
         Experiment(28, "only_gamma_beta", "after"),

@@ -138,6 +138,7 @@ def test_table_of_names():
         "jacobian_conjecture": ("16_jacobian_conjecture", "3.3"),
         "bn_regularizer": ("17_bn_regularizer", "3.4"),
         "depth": ("23_depth", "after"),
+        "small_batches": ("25_small_batches", "after"),
         "statistics_at_test": ("26_statistics_at_test", "after"),
         "covariate_shift_tested": ("21_covariate_shift_tested", "after"),
         "weight_decay": ("24_weight_decay", "after"),

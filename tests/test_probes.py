@@ -8,10 +8,10 @@ from bnbook import examples, paths, probes
 from bnbook.examples import ExampleError
 from bnbook.probes import Probe
 from bnbook.sphinxext import numbers
-from bnbook.sphinxext.examples import pill
+from bnbook.sphinxext.examples import IN_TORCH, pill
 
 PAGE = (paths.BOOK / "pitfalls.md").read_text(encoding="utf-8")
-LISTED = re.compile(r"^\| \{ref\}`pitfalls-([\w-]+)` .*\{status\}`(\w+)` \| (.+) \|$", re.MULTILINE)
+LISTED = re.compile(r"^\| \{ref\}`pitfalls-([\w-]+)`: .+ \((\[.+\))\) \| \{status\}`(\w+)` \|$", re.MULTILINE)
 THREAD = re.compile(r"\[[\w.-]+#(\d+)\]\(https://github\.com/[\w.-]+/[\w.-]+/(?:issues|pull)/(\d+)\)")
 
 each = pytest.mark.parametrize("name", probes.names())
@@ -44,12 +44,13 @@ def test_of_seeds_the_whole_interval_has_to_be_where_it_is_expected():
     assert not printed("1.00 1.00 1.00", "1.00").still_so and printed("0.99 0.99 0.99", "1.00").still_so
 
 
-def test_the_pill_says_which_torch(monkeypatch):
+def test_a_status_says_which_torch(monkeypatch):
     monkeypatch.setattr(probes, "version", lambda package: "9.8.7+cpu")
-    still, mended = pill(printed("7", "8")), pill(printed("8", "8"))
-    assert "torch 9.8.7에서도 그대로" in still.astext() and "still so in torch 9.8.7" in still.astext()
-    assert "mended in torch 9.8.7" in mended.astext() and "still" not in mended.astext()
+    still, mended = pill(printed("7", "8"), IN_TORCH), pill(printed("8", "8"), IN_TORCH)
+    assert "torch 9.8.7에서 그대로" in still.astext() and "still so in torch 9.8.7" in still.astext()
+    assert "torch 9.8.7에서 해결됨" in mended.astext() and "mended in torch 9.8.7" in mended.astext()
     assert still["classes"] != mended["classes"]
+    assert pill(printed("7", "8")).astext() == "그대로 still so"  # in the table
 
 
 def test_what_is_printed_is_read(tmp_path):
@@ -91,8 +92,8 @@ def test_the_book_fills_them_in(monkeypatch):
 
 def test_the_chapter_lists_each_with_its_thread():
     rows = LISTED.findall(PAGE)
-    assert sorted(name for _, name, _ in rows) == probes.names()
-    for label, name, threads in rows:
+    assert sorted(name for _, _, name in rows) == probes.names()
+    for label, threads, name in rows:
         assert label == name.replace("_", "-") and f"(pitfalls-{label})=\n### " in PAGE
         found = THREAD.findall(threads)
         assert found and all(said == linked for said, linked in found), threads

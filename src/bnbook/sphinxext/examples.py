@@ -14,14 +14,18 @@ from sphinx.util.docutils import SphinxDirective, SphinxRole
 
 from bnbook import examples, probes
 from bnbook.examples import ExampleError
+from bnbook.paper import Text
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.editions import pair
 from bnbook.sphinxext.html import Tag, tag
 
 STATUS = {
-    True: ("still", {"ko": "torch {}에서도 그대로", "en": "still so in torch {}"}),
-    False: ("mended", {"ko": "torch {}에서 해결됨", "en": "mended in torch {}"}),
+    True: ("still", {"ko": "그대로", "en": "still so"}),
+    False: ("mended", {"ko": "해결됨", "en": "mended"}),
 }
+# Of the version and the status.
+ALONE = {"ko": "{1}", "en": "{1}"}
+IN_TORCH = {"ko": "torch {0}에서 {1}", "en": "{1} in torch {0}"}
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +42,7 @@ class ExampleDirective(SphinxDirective):
             file = examples.source(name, root)
             printed = examples.output(name, root)
             probe = name.removeprefix(probes.PREFIX)
-            status = [] if probe == name else [tag("p", pill(probes.read(probe, root)))]
+            status = [] if probe == name else [tag("p", pill(probes.read(probe, root), IN_TORCH))]
         except ExampleError as error:
             log.warning("example: %s", error, location=self.get_location())
             return []
@@ -54,7 +58,8 @@ class ExampleDirective(SphinxDirective):
 
 
 class StatusRole(SphinxRole):
-    """``{status}`frozen` ``: whether the surprise of the probe examples/pitfalls_frozen.py is still there."""
+    """``{status}`frozen` ``: whether the surprise of the probe examples/pitfalls_frozen.py is still there. The
+    table that it stands in says in which torch."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         numbers.note_dependency(self.env)
@@ -65,10 +70,10 @@ class StatusRole(SphinxRole):
             return [nodes.Text("?")], []
 
 
-def pill(probe: probes.Probe) -> Tag:
-    """The status of a probe, with the version of torch that it ran on."""
+def pill(probe: probes.Probe, form: Text = ALONE) -> Tag:
+    """The status of a probe, in a `form` that names the version or not."""
     name, words = STATUS[probe.still_so]
-    said = {lang: text.format(probes.torch_version()) for lang, text in words.items()}
+    said = {lang: form[lang].format(probes.torch_version(), words[lang]) for lang in words}
     return tag("span", *pair(said), classes=f"bn-verdict bn-status-{name}")
 
 

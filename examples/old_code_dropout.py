@@ -9,8 +9,8 @@ def test_normalized_in_use(net, x):
 torch.manual_seed(0)
 x = torch.randn(256, 100)
 orders = {
-    "dropout, then BN": nn.Sequential(nn.Dropout(0.3), nn.BatchNorm1d(100)),
-    "BN, then dropout": nn.Sequential(nn.BatchNorm1d(100), nn.Dropout(0.3)),
+    "dropout, BN": nn.Sequential(nn.Dropout(0.3), nn.BatchNorm1d(100)),
+    "BN, dropout": nn.Sequential(nn.BatchNorm1d(100), nn.Dropout(0.3)),
 }
 with torch.no_grad():
     for name, net in orders.items():
@@ -20,4 +20,4 @@ with torch.no_grad():
             test_normalized_in_use(net, x)
             print(f"{name}: deviation {net(x).std():.2f} in eval()")
         except AssertionError as error:
-            print(f"{name}, the test: {error}")
+            print(f"{name}: {error}")

@@ -19,4 +19,4 @@ print("train():", Block()(torch.randn(8, 4)).shape)
 try:
     test_both_modes(Block(), torch.randn(8, 4))
 except AttributeError as error:
-    print("the test:", error)
+    print(error)

@@ -15,8 +15,8 @@ for a in (0.1, 0.9):
         off.append(bn.running_mean.item() ** 2)
     # once it has forgotten its start
     error = (sum(off[100:]) / len(off[100:])) ** 0.5
-    print(f"momentum {a}: running mean off by {error:.3f}, "
-          f"by the formula {(a / (2 - a) / 128) ** 0.5:.3f}")
+    formula = (a / (2 - a) / 128) ** 0.5
+    print(f"momentum {a}: off by {error:.3f} (formula {formula:.3f})")
     try:
         test_statistics_look_back(bn)
     except AssertionError as error:

@@ -636,6 +636,8 @@ def test_a_chapters_verdicts_have_their_rules(tmp_path):
     assert re.findall('<tr class="bn-claim" [^>]*id="([^"]+)"', narrow) == ["claim-d-2"]
     for text in ("en rule", "en detail", "en measures", "This rule was changed after it was registered."):
         assert text in words(narrow)
+    both = Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} c-1 d-\n```\n"}, "en").page()
+    assert "c-1</a>" in both and "d-2</a>" in both and "c-0</a>" not in both
     assert (
         "no claim starts with 'e'"
         in Book(tmp_path, {"book/index.md": PAGE + "\n```{claims} e\n```\n"}).warnings

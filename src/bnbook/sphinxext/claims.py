@@ -79,13 +79,15 @@ def board() -> list[claims.ClaimResult]:
 
 
 class ClaimsDirective(SphinxDirective):
-    """```` ```{claims} c-4.1 ``` ````: the claims whose id starts with the argument, with their rules.
+    """```` ```{claims} c-4.1 ``` ````: the claims whose id starts with the argument, or with one of several,
+    with their rules.
 
     With `:verdicts: not reproduced, inconclusive` and no argument, those that have one of these verdicts
     today, with the reason.
     """
 
     optional_arguments = 1
+    final_argument_whitespace = True
     option_spec: ClassVar = {"verdicts": str}
     in_full = True  # with rules, and with what a reader should know beside a result
 
@@ -93,10 +95,11 @@ class ClaimsDirective(SphinxDirective):
         numbers.note_dependency(self.env)
         if "verdicts" in self.options:
             return [self.reasons([verdict.strip() for verdict in self.options["verdicts"].split(",")])]
-        prefix = self.arguments[0] if self.arguments else ""
-        shown = [claim for claim in board() if claim.id.startswith(prefix)]
-        if not shown:
-            log.warning("no claim starts with %r", prefix, location=self.get_location())
+        prefixes = self.arguments[0].split() if self.arguments else [""]
+        shown = [claim for claim in board() if claim.id.startswith(tuple(prefixes))]
+        for prefix in prefixes:
+            if not any(claim.id.startswith(prefix) for claim in shown):
+                log.warning("no claim starts with %r", prefix, location=self.get_location())
         return [self.table("claims", self.rows("claims", shown))]
 
     def reasons(self, verdicts: Sequence[str]) -> nodes.Node:

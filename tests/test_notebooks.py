@@ -52,6 +52,7 @@ SHORT = {
     },
     "28_only_gamma_beta": {"profile": "smoke", "data": "digits", "lr": 0.1, "new_seeds": 1, "steps": 10},
     "16_jacobian_conjecture": {"profile": "smoke", "data": "digits", "lr": 0.3, "seeds": 1, "steps": 40},
+    "22_learning_rate_share": {"profile": "smoke", "data": "digits", "new_seeds": 1, "steps": 4},
     "23_depth": {"profile": "smoke", "data": "digits", "lr": 0.05, "new_seeds": 1, "steps": 4},
     "25_small_batches": {"profile": "smoke", "data": "digits", "lr": 0.1, "seeds": 1, "images": 640},
     "26_statistics_at_test": {"profile": "smoke", "data": "digits", "lr": 0.1, "new_seeds": 1, "steps": 40},

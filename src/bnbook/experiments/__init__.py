@@ -82,6 +82,7 @@ EXPERIMENTS = {
         Experiment(17, "bn_regularizer", "3.4"),
         Experiment(18, "careless_initialization", "3.3"),
         Experiment(21, "covariate_shift_tested", "after"),
+        Experiment(22, "learning_rate_share", "after"),
         Experiment(23, "depth", "after"),
         Experiment(24, "weight_decay", "after"),
         Experiment(25, "small_batches", "after"),

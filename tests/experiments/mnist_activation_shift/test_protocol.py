@@ -137,6 +137,7 @@ def test_table_of_names():
         "scale_invariance": ("15_scale_invariance", "3.3"),
         "jacobian_conjecture": ("16_jacobian_conjecture", "3.3"),
         "bn_regularizer": ("17_bn_regularizer", "3.4"),
+        "learning_rate_share": ("22_learning_rate_share", "after"),
         "depth": ("23_depth", "after"),
         "small_batches": ("25_small_batches", "after"),
         "statistics_at_test": ("26_statistics_at_test", "after"),

@@ -58,8 +58,8 @@ class ExampleDirective(SphinxDirective):
 
 
 class StatusRole(SphinxRole):
-    """``{status}`frozen` ``: whether the surprise of the probe examples/pitfalls_frozen.py is still there. The
-    table that it stands in says in which torch."""
+    """``{status}`frozen` ``: whether the surprise of the probe examples/pitfalls_frozen.py is still there.
+    The table that it stands in says in which torch."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         numbers.note_dependency(self.env)

@@ -14,6 +14,7 @@ from bnbook.measures import (
     Crossing,
     Estimate,
     accuracies,
+    amount,
     data_name,
     grid_factor,
     interval,
@@ -115,11 +116,11 @@ def speedup(arm: str) -> Callable[[Results], Estimate]:
         found = faster(results, arm)
         plain, own = (accuracies(new(results, name)).mean() for name in ("plain", arm))
         goal, gain = target(results), gained(results, arm)
+        low, high = (amount(end, "points") for end in (gain.low, gain.high))
         ko = f"목표는 검증 정확도 {goal:.1f}%다.{found.detail['ko']} 학습이 끝났을 때의 테스트 정확도는 "
-        ko += f"{own:.2f}%, 기준 모델은 {plain:.2f}%다(차이 {gain.low:+.2f}~{gain.high:+.2f}%p)."
+        ko += f"{own:.2f}%, 기준 모델은 {plain:.2f}%다(차이 {low}~{high}%p)."
         en = f"The target is {goal:.1f}% of validation accuracy.{found.detail['en']} Test accuracy ends at "
-        en += f"{own:.2f}%, without at {plain:.2f}% (a difference of {gain.low:+.2f} to {gain.high:+.2f} "
-        en += "points)."
+        en += f"{own:.2f}%, without at {plain:.2f}% (a difference of {low} to {high} points)."
         return Estimate(found.interval, {"ko": ko, "en": en}, found.bound)
 
     return statistic
@@ -128,18 +129,20 @@ def speedup(arm: str) -> Callable[[Results], Estimate]:
 def vanishing(results: Results) -> Estimate:
     """Decades that the gradient loses with gamma 1, minus those with the small one."""
     small, usual = (lost(results, "identity", gamma) for gamma in (SMALL_GAMMA, USUAL_GAMMA))
-    other = {gamma: -lost(results, "orthogonal", gamma).mean() for gamma in (SMALL_GAMMA, USUAL_GAMMA)}
+    other = [
+        amount(-lost(results, "orthogonal", gamma).mean(), "decades") for gamma in (USUAL_GAMMA, SMALL_GAMMA)
+    ]
     steps = followed(results, "identity")[0].arrays["gradient"].shape[1]
     return Estimate(
         stats.paired_difference(usual, small),
         {
             "ko": f"{steps}스텝을 거슬러 오는 동안 γ가 {USUAL_GAMMA:g}이면 {usual.mean():.1f}자릿수, "
             f"{SMALL_GAMMA:g}이면 {small.mean():.1f}자릿수가 줄어든다. 순환 가중치를 항등 행렬 대신 "
-            f"직교 행렬로 하면 각각 {other[USUAL_GAMMA]:+.1f}, {other[SMALL_GAMMA]:+.1f}자릿수 "
+            f"직교 행렬로 하면 각각 {other[0]}, {other[1]}자릿수 "
             "변한다(+는 커진다는 뜻).",
             "en": f"Back through {steps} steps it loses {usual.mean():.1f} decades with γ = {USUAL_GAMMA:g} "
             f"and {small.mean():.1f} with {SMALL_GAMMA:g}. With orthogonal recurrent weights instead of the "
-            f"identity it changes by {other[USUAL_GAMMA]:+.1f} and {other[SMALL_GAMMA]:+.1f} decades "
+            f"identity it changes by {other[0]} and {other[1]} decades "
             "(+ is growth).",
         },
     )

@@ -71,6 +71,7 @@ def walk(html: Path, browser: Browser) -> list[Visit]:
     ]:
         seen = Visit(address)
         visits.append(seen)
+        page.set_viewport_size(PHONE)
         page.goto(f"{html.as_uri()}/{address}")
         seen.at_first = set(seen.requests)
         seen.typeset = page.locator(".math svg + math").count()

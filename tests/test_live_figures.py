@@ -166,6 +166,7 @@ def test_nothing_is_asked_for_before_the_click(open_page, html: Path, edition: s
     assert not [url for url in asked if PARTS.search(url)]
     page.click(OPEN)
     page.wait_for_selector(".bn-plot canvas")
+    assert page.locator(".bn-plots").evaluate("box => getComputedStyle(box).borderStyle") == "solid"
     parts = [urlsplit(url) for url in asked if PARTS.search(url)]
     assert len(parts) == 5
     for part in parts:

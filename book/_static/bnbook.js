@@ -183,7 +183,7 @@
     button.addEventListener("click", () => {
       button.disabled = true;
       const parts = button.dataset.parts.split(" ").map((part) => {
-        const isStyle = part.endsWith(".css");
+        const isStyle = /\.css(\?|$)/.test(part);
         const made = document.createElement(isStyle ? "link" : "script");
         Object.assign(made, isStyle ? { rel: "stylesheet", href: part } : { async: false, src: part });
         made.addEventListener("error", () => { button.textContent = button.dataset.failed; });

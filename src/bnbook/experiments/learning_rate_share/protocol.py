@@ -86,7 +86,7 @@ PROFILES = {
         data="digits",
         seeds=1,
         new_seeds=2,
-        steps=20,
+        steps=6,
         start_steps=4,
         batch_size=32,
         images=64,
@@ -94,7 +94,7 @@ PROFILES = {
         pool=4,
         matched=(0.01, 0.03),
         lrs={True: (0.3,), False: (0.1,)},
-        start_lrs=(0.3, 3.0),
+        start_lrs=(0.3,),
     ),
     "cpu": Profile(
         data="cifar10-jpeg",

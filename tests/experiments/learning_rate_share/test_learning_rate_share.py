@@ -44,6 +44,12 @@ def test_each_network_trains_and_repeats_itself():
     assert losses["plain"] != losses["bn"]
 
 
+def test_the_rate_drops_once_and_not_in_the_first_steps():
+    rates = [training.schedule(dataclasses.replace(NETS["bn"], steps=10))(step) for step in range(10)]
+    assert rates == pytest.approx([0.01] * 7 + [0.001] * 3)
+    assert {training.schedule(STARTS["bn"])(step) for step in range(STARTS["bn"].steps)} == {3.0}
+
+
 def test_the_test_set_has_no_say_in_the_rate():
     config = dataclasses.replace(NETS["bn"], steps=2, tested=False, population_batches=2)
     final = training.train_run(config, 0, None).final

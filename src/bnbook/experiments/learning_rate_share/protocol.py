@@ -7,8 +7,9 @@ and on images averaged over 2x2 places so that two cores can pay for it:
 net: with BN and without, at each rate of a grid, on few images without augmentation, so that training can be
     carried to its end: a run has converged where it gets CONVERGED of its training images right. The two
     smallest rates, at which both networks train, are the matched ones. Of all rates the one with the best
-    validation accuracy is a network's own. The rates are constant and the runs equally long; new seeds then
-    run both networks at the matched rates and at their own.
+    validation accuracy is a network's own. The runs are equally long, their rate constant until DROP_AT of
+    them and a tenth from there on, so that what a constant rate keeps unsettled settles. New seeds then run
+    both networks at the matched rates and at their own.
 start: the first steps at large rates, with BN and without, all training images: after each step the size of
     every layer's output and of the gradient of its weights, until the loss is no number any more. What is
     compared is by new seeds, at the rate that is BN's own, the same for both networks.
@@ -41,6 +42,7 @@ SHOWN = (
 )
 NETWORKS = ("plain", "bn")
 OWN = "own"
+DROP_AT = 0.7  # of the run: from there on the rate is a tenth
 CONVERGED = 0.99  # of a run's own training images: what is left to learn moves no accuracy
 
 
@@ -53,7 +55,8 @@ class Config(TrainingConfig):
     train_on: str = "train"
     part: str  # "net" or "start"
     norm: bool
-    lr: float  # constant
+    lr: float  # until DROP_AT of the run
+    final_share: float = 0.1  # of the rate, from there on
     images: int  # trained on, drawn by the seed; 0: all
     width: float  # multiplies every number of maps
     pool: int  # images are averaged over squares of so many places a side
@@ -158,7 +161,7 @@ def start(profile: Profile, network: str, lr: float) -> Config:
     """The first steps, on all training images: no image comes twice."""
     one = net(profile, network, lr)
     return dataclasses.replace(
-        one, variant=f"start_{network}", part="start", steps=profile.start_steps, images=0
+        one, variant=f"start_{network}", part="start", steps=profile.start_steps, images=0, final_share=1.0
     )
 
 

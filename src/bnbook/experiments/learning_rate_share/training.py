@@ -17,7 +17,7 @@ from bnbook.data import datasets
 from bnbook.data.augment import centre_crop
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
-from bnbook.experiments.learning_rate_share.protocol import Config
+from bnbook.experiments.learning_rate_share.protocol import DROP_AT, Config
 from bnbook.nn.batchnorm import batch_statistics, population_statistics
 from bnbook.nn.inception import Conv, Inception, initialise
 from bnbook.train.checkpoint import Checkpoint
@@ -57,6 +57,7 @@ def train_run(
         probes=[probe] if measure else [],
         checkpoint=checkpoint if config.part == "net" else None,
         report=report,
+        learning_rate=schedule(config),
     )
     if not measure:
         return Measured(progress, {}, {}, {}, device=on.type)
@@ -66,6 +67,11 @@ def train_run(
     if not progress.diverged:
         final |= judged(model, config, data, training, batches)
     return Measured(progress, {"evaluation": probe.columns()}, final, {}, device=on.type)
+
+
+def schedule(config: Config) -> Callable[[int], float]:
+    """The rate at each step, from 0: it drops once."""
+    return lambda step: config.lr * (config.final_share if step >= DROP_AT * config.steps else 1.0)
 
 
 def subset(split: Split, images: int, seed: int) -> Split:

@@ -23,6 +23,7 @@ UNCLEAR = ("not reproduced", "inconclusive")
 # For readers; the rest of a claim's fields is its rule.
 FIELDS = {
     "section",
+    "source",
     "chapter",
     "figure",
     "class",

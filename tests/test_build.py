@@ -170,6 +170,17 @@ def test_a_chapter_that_is_taken_out_leaves_no_page_and_its_title_no_trace(sourc
     assert f"{EDITION}/two.html" not in after and b"Chapter two" not in after[f"{EDITION}/one.html"]
 
 
+def test_a_notebook_whose_runs_are_still_to_be_made_is_left_out_and_its_link_is_words(source: Path) -> None:
+    contents = source / "book" / "_toc.yml"
+    pages = ("notebooks/99_waiting", "book/figures/waiting")
+    contents.write_text(contents.read_text() + "".join(f"- file: {page}\n" for page in pages))
+    page = source / "book" / "one.md"
+    page.write_text(page.read_text() + "\nIn [a notebook](../notebooks/99_waiting.ipynb).\n")
+    after = built(source, 1001)
+    assert b"In a notebook." in after[f"{EDITION}/one.html"]
+    assert not [name for name in after if "waiting" in name]
+
+
 def test_a_failed_build_leaves_the_site_and_fails_again(source: Path) -> None:
     whole = built(source, 1001)
     page = source / "book" / "two.md"

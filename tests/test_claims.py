@@ -252,6 +252,12 @@ def test_claims_of_later_papers_are_counted_apart(all_synthetic):
         words["en"].endswith("Of 3 claims of later papers 3 are reproduced.")
         and "3개 가운데서는 3개가" in words["ko"]
     )
+    waiting = dataclasses.replace(later[0], verdict="not run yet")
+    told = claims.headline([one, waiting])["en"]
+    assert (
+        told.endswith("1 claims of later papers are registered, and not run yet.")
+        and "Of 1" not in told[-80:]
+    )
     assert "later papers" not in claims.headline([one])["en"]
 
 

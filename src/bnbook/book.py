@@ -19,11 +19,13 @@ import re
 import shutil
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 
 import sphinx.cmd.build
+import yaml
 from jupyter_book.config import get_final_config
 
 from bnbook import examples, files, parent, paths
@@ -34,6 +36,7 @@ from bnbook.sphinxext.notebooks import execute_notebooks
 
 PROBLEM = re.compile(r"\b(WARNING|ERROR|CRITICAL|error|exception)\b", re.IGNORECASE)
 SHOWN_PROBLEMS = 5
+CONTENTS = "_toc.yml"  # as they are built, beside conf.py
 
 
 class BookError(Exception):
@@ -54,7 +57,7 @@ def build(
     work = source / "build"
     with alone(work):
         with step("notebooks executed from records"):
-            execute_notebooks(source / "notebooks", work / "notebooks")
+            executed = execute_notebooks(source / "notebooks", work / "notebooks")
         with step("examples run"):
             examples.run(source)
         with step("figures exported"):
@@ -65,7 +68,8 @@ def build(
         made = [Edition(edition, source) for edition in editions]
         options = ["-n", "-q", "-N", *(["-W", "--keep-going"] if warnings_are_errors else [])]
         with step(f"editions {', '.join(editions)}"):
-            write(made, write_conf(source, work / "book"), options)
+            ready = [*figures, *(path.stem for path in executed)]
+            write(made, write_conf(source, work / "book", ready), options)
         publish(made, html.resolve(), metadata.book(source).address)
     return html / "index.html"
 
@@ -98,25 +102,49 @@ class step:
         print(f"book: {self.name}: {'failed after ' if kind else ''}{seconds:.1f} s", flush=True)
 
 
-def write_conf(source: Path, folder: Path) -> Path:
+def write_conf(source: Path, folder: Path, ready: Collection[str] | None = None) -> Path:
     """Writes the conf.py that Sphinx needs into `folder`, and returns `folder`.
 
-    Paths in it are absolute, since Sphinx reads them from the folder of conf.py, not from `source`.
+    Paths in it are absolute, since Sphinx reads them from the folder of conf.py, not from `source`. Of the
+    figures and notebooks in the contents those that are not `ready`, since their runs are still to be made,
+    are left out; by default none is.
     """
+    folder.mkdir(parents=True, exist_ok=True)
+    contents = yaml.safe_load((source / "book" / "_toc.yml").read_text(encoding="utf-8"))
+    if ready is not None:
+        leave_out(contents, ready)
+    renew(folder / CONTENTS, yaml.safe_dump(contents, allow_unicode=True, sort_keys=False))
     config, _ = get_final_config(
         user_yaml=source / "_config.yml",
-        cli_config={"external_toc_path": str(source / "book" / "_toc.yml"), "latex_individualpages": False},
+        cli_config={"external_toc_path": str(folder / CONTENTS), "latex_individualpages": False},
         sourcedir=source,
         raise_on_invalid=True,
     )
     for key in ("templates_path", "html_static_path", "bibtex_bibfiles"):
         config[key] = [str(source / path) for path in config.get(key, [])]
-    folder.mkdir(parents=True, exist_ok=True)
-    text = "".join(f"{key} = {value!r}\n" for key, value in sorted(config.items()))
-    conf = folder / "conf.py"
-    if not conf.exists() or conf.read_text(encoding="utf-8") != text:
-        files.write(conf, text)
+    renew(folder / "conf.py", "".join(f"{key} = {value!r}\n" for key, value in sorted(config.items())))
     return folder
+
+
+def leave_out(contents: Any, ready: Collection[str]) -> None:
+    """Take the pages of figures and notebooks that are not `ready` out of the `contents`, at any depth."""
+    for value in contents.values() if isinstance(contents, dict) else contents:
+        if isinstance(value, list):
+            value[:] = [entry for entry in value if is_ready(entry.get("file", ""), ready)]
+        if isinstance(value, dict | list):
+            leave_out(value, ready)
+
+
+def is_ready(page: str, ready: Collection[str]) -> bool:
+    """Whether the page can be shown: a chapter always, the gallery too."""
+    folder, _, name = page.rpartition("/")
+    return folder not in ("book/figures", "notebooks") or name in ready or name == "index"
+
+
+def renew(file: Path, text: str) -> None:
+    """Write `text` where it is not there: what has not changed keeps its time."""
+    if not file.exists() or file.read_text(encoding="utf-8") != text:
+        files.write(file, text)
 
 
 class Edition:
@@ -153,7 +181,7 @@ class Edition:
     def state(self) -> str:
         """A hash over names, sizes and times of all files in the folder, and over the table of contents: the
         page of a chapter that was taken out of it would stay."""
-        digest = hashlib.sha256((self.source / "book" / "_toc.yml").read_bytes())
+        digest = hashlib.sha256((self.source / "build" / "book" / CONTENTS).read_bytes())
         for file in sorted(self.folder.rglob("*")):
             if file.is_file() and file != self.finished:
                 stat = file.stat()

@@ -367,13 +367,7 @@ def headline(board: Sequence[ClaimResult]) -> Text:
     if n["not_run_yet"]:
         waiting["ko"] += f" {n['not_run_yet']}개는 아직 실행하지 않았습니다."
         waiting["en"] += f" {n['not_run_yet']} are not run yet."
-    later = {"ko": "", "en": ""}
-    if n["after"]:
-        later = {
-            "ko": f" 뒤에 나온 논문들의 주장 {n['after']}개 가운데서는 "
-            f"{n['after.reproduced']}개가 재현되었습니다.",
-            "en": f" Of {n['after']} claims of later papers {n['after.reproduced']} are reproduced.",
-        }
+    later = _later(n)
     return {
         "ko": f"**측정한 주장 {n['measured']}개 가운데 {n['reproduced']}개가 재현되었고, "
         f"{n['not_reproduced']}개는 재현되지 않았으며, {n['inconclusive']}개는 결론이 나지 않았습니다.**"
@@ -384,6 +378,21 @@ def headline(board: Sequence[ClaimResult]) -> Text:
         f"{n['definition']} more hold by definition: there only our implementation was checked. "
         f"{n['shown']} are shown beside the paper without a verdict.{later['en']}",
     }
+
+
+def _later(n: dict[str, int]) -> Text:
+    """Of the claims of later papers, counted by `tally`: of those that were run, how many are reproduced."""
+    run, waiting = n["after"] - n["after.not_run_yet"], n["after.not_run_yet"]
+    told = {"ko": "", "en": ""}
+    if run:
+        told["ko"] += (
+            f" 뒤에 나온 논문들의 주장 {run}개 가운데서는 {n['after.reproduced']}개가 재현되었습니다."
+        )
+        told["en"] += f" Of {run} claims of later papers {n['after.reproduced']} are reproduced."
+    if waiting:
+        told["ko"] += f" 뒤에 나온 논문들의 주장 {waiting}개는 규칙만 등록했고 아직 실행하지 않았습니다."
+        told["en"] += f" {waiting} claims of later papers are registered, and not run yet."
+    return told
 
 
 # Beside a rerun

@@ -8,24 +8,25 @@ from bnbook import durations
 from bnbook.experiments import EXPERIMENTS, Experiment
 from bnbook.paper import Text
 from bnbook.sphinxext import numbers
+from bnbook.sphinxext.board import place
 from bnbook.sphinxext.claims import Cell, blocks, reference, row, table
+from bnbook.sphinxext.editions import pair
 
 COLUMNS = {
     "notebook": {"ko": "실험", "en": "Experiment"},
-    "section": {"ko": "논문의 절", "en": "Section"},
+    "section": {"ko": "절", "en": "Section"},
     "runs": {"ko": "학습과 측정", "en": "Runs"},
     "time": {"ko": "코어 하나로", "en": "On one core"},
 }
 
 
 class DurationsDirective(SphinxDirective):
-    """```` ```{durations} ``` ````: a row an experiment, with a link to its notebook."""
+    """```` ```{durations} ``` ````: a row an experiment that has been run, with a link to its notebook."""
 
     def run(self) -> list[nodes.Node]:
         numbers.note_dependency(self.env)
-        rows = [
-            row(self.cells(one), "duration", COLUMNS, self.config.edition) for one in EXPERIMENTS.values()
-        ]
+        run = [one for one in EXPERIMENTS.values() if durations.spent()[one.name].runs]
+        rows = [row(self.cells(one), "duration", COLUMNS, self.config.edition) for one in run]
         return [table("durations", COLUMNS, rows)]
 
     def cells(self, experiment: Experiment) -> list[Cell]:
@@ -33,7 +34,7 @@ class DurationsDirective(SphinxDirective):
         name = nodes.literal("", experiment.name)
         return [
             [reference("doc", f"/notebooks/{experiment.notebook}", [name], "notebook")],
-            [nodes.Text(experiment.section)],
+            pair(place(experiment.section)),
             [nodes.Text(f"{spent.runs:,}")],
             blocks(self, in_words(spent.seconds)),
         ]

@@ -24,6 +24,7 @@ from bnbook.sphinxext.editions import joined
 from bnbook.sphinxext.figures import SHOWN, texts
 
 HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
+LINKED = re.compile(r"\[([^\]]+)\]\(\.\./notebooks/(\w+)\.ipynb\)")
 USES_BOOK = re.compile(r"\b(from|import) bnbook\b")
 KERNELS = 2
 FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})")
@@ -190,9 +191,13 @@ def _prepare(app: Sphinx) -> None:
 
 
 def _swap(app: Sphinx, docname: str, source: list[str]) -> None:
-    """Gives the parser the executed notebook, in pairs, instead of the stripped one."""
+    """Gives the parser the executed notebook, in pairs, instead of the stripped one. In other pages the link
+    to a notebook that is not in the book, since its runs are still to be made, is its words alone."""
     path = Path(app.env.doc2path(docname))
     if path.suffix != ".ipynb":
+        source[0] = LINKED.sub(
+            lambda link: link[0 if f"notebooks/{link[2]}" in app.env.found_docs else 1], source[0]
+        )
         return
     executed = _folders(app)[1] / path.name
     app.env.note_dependency(str(executed))

@@ -173,7 +173,8 @@ def test_a_chapter_that_is_taken_out_leaves_no_page_and_its_title_no_trace(sourc
 def test_a_notebook_whose_runs_are_still_to_be_made_is_left_out_and_its_link_is_words(source: Path) -> None:
     contents = source / "book" / "_toc.yml"
     pages = ("notebooks/99_waiting", "book/figures/waiting")
-    contents.write_text(contents.read_text() + "".join(f"- file: {page}\n" for page in pages))
+    lines = "".join(f"- file: {page}\n" for page in pages)
+    contents.write_text(contents.read_text().replace("format:", f"{lines}format:"))
     page = source / "book" / "one.md"
     page.write_text(page.read_text() + "\nIn [a notebook](../notebooks/99_waiting.ipynb).\n")
     after = built(source, 1001)

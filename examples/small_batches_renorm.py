@@ -10,7 +10,7 @@ def renormalized(x, mean, std, r_max, d_max):
 
 torch.manual_seed(0)
 mean, std = torch.zeros(1), torch.ones(1)
-# mini-batches of one class: its values lie around 2
+# one class alone: its values lie around 2
 x = 2 + torch.randn(64, 1)
 infinite = float("inf")
 for name, bounds in (

@@ -13,7 +13,8 @@ def test_every_experiment_has_taken_some_time():
     spent = durations.spent()
     assert list(spent) == list(EXPERIMENTS)
     for name, one in spent.items():
-        assert one.runs > 0 and one.seconds > 0, name
+        waiting = EXPERIMENTS[name].section == "after"  # their runs may be still to be made
+        assert (one.runs > 0 or waiting) and (one.runs > 0) == (one.seconds > 0), name
 
 
 def test_a_run_that_several_experiments_use_counts_once():

@@ -1,6 +1,7 @@
 """What a reader may turn: each knob changes runs, is a parameter of its notebook, and refuses what cannot
 be."""
 
+import collections
 import json
 import math
 import subprocess
@@ -23,6 +24,8 @@ from bnbook.runs.notebook import results
 
 # Parameters of every notebook, or of one, and of `notebook.results`: no knob may have their names.
 OTHERS = {"profile", "data", "force", "processes", "members"}
+# What these choose is a learning rate for each of their networks.
+ONE_RATE = ("learning_rate_share", "depth", "small_batches", "statistics_at_test", "only_gamma_beta")
 ALL = [
     pytest.param(experiment, knob, id=f"{experiment.name}-{knob.name}")
     for experiment in EXPERIMENTS.values()
@@ -35,16 +38,19 @@ def choice(experiment):
     """Something that the stages before the main one might have chosen."""
     if experiment.name == "mnist_activation_shift":
         return Choice(tuned=dict.fromkeys(VARIANTS, (1.0, 0.1)), shared=(1.0, 0.1))
-    return {
-        "convolutional_norm": {"per_map": 0.15, "input": 0.15},
-        "bn_regularizer": {
-            "alone": ("dropout", "bn", "0", "1"),
-            "dropout": ("dropout", "bn", "0.3", "1"),
-            "company": ("statistics", "1000", "1"),
-        },
-        "weight_decay": dict.fromkeys(("plain", "bn"), Decayed(0.1, 0.04, np.ones((3, 21)))),
-        "recurrent": dict.fromkeys(ARMS, 0.01),
-    }.get(experiment.name, TRACED)
+    return (
+        {
+            "convolutional_norm": {"per_map": 0.15, "input": 0.15},
+            "bn_regularizer": {
+                "alone": ("dropout", "bn", "0", "1"),
+                "dropout": ("dropout", "bn", "0.3", "1"),
+                "company": ("statistics", "1000", "1"),
+            },
+            "weight_decay": dict.fromkeys(("plain", "bn"), Decayed(0.1, 0.04, np.ones((3, 21)))),
+            "recurrent": dict.fromkeys(ARMS, 0.01),
+        }
+        | {name: collections.defaultdict(lambda: 0.1) for name in ONE_RATE}
+    ).get(experiment.name, TRACED)
 
 
 def runs(experiment, profile):

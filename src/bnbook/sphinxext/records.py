@@ -37,7 +37,7 @@ from bnbook.config import RunConfig, canonical
 from bnbook.experiments import EXPERIMENTS, SECOND, Experiment
 from bnbook.paper import LANGUAGES
 from bnbook.records import Record
-from bnbook.sphinxext import assets, claims, data
+from bnbook.sphinxext import assets, claims, data, metadata
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import EDITIONS, beside
 
@@ -511,7 +511,7 @@ def _ship(app: Sphinx, exception: Exception | None) -> None:
     if exception or app.builder.format != "html" or beside(app):
         return
     source, made = Path(app.srcdir), Path(app.doctreedir, "records")
-    book = Book(dict.fromkeys(LANGUAGES, "../"), app.bn_figures, app.bn_book.repository)
+    book = Book(dict.fromkeys(LANGUAGES, "../"), app.bn_figures, metadata.book(source).repository)
     export(paths.runs(source / "results"), made, book)
     place(made, Path(app.outdir) / FOLDER)
 

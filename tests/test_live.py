@@ -623,7 +623,7 @@ def test_it_is_loaded_on_its_page_alone_and_is_light(html):
     for edition in EDITIONS:
         for name in pages(html, edition):
             text = (html / edition / name).read_text(encoding="utf-8")
-            loaded = re.findall(r"_static/live/(\w+\.\w+)", text)
+            loaded = re.findall(r'(?:src|href)="[^"]*_static/live/(\w+\.\w+)', text)
             expected = ["engine.js", "live.css", "ui.js"] if name == PAGE else []
             assert sorted(loaded) == expected, f"{edition}/{name}"
     page = (html / "ko-en" / PAGE).read_text(encoding="utf-8")

@@ -97,7 +97,7 @@ def find(tab, html: Path) -> Find:
     ("query", "chapter"),
     [
         ("학습율", "learning-rates"),
-        ("그라디언트", "introduction"),
+        ("그라디언트", "transform"),
         ("드랍아웃", "regularization"),
         ("감마", "transform"),
         ("γ", "transform"),

@@ -367,7 +367,7 @@ def text(name: str, lang: str, field: str, numbers: dict[str, paper.Number]) -> 
     """The "title", "caption" or "alt" of a figure in "ko" or "en", with its `numbers` (`claims.numbers`)
     filled in. Raises KeyError where the text or one of its numbers is missing."""
     entry = texts(paths.BOOK / "figures" / f"{name}.md")[field][lang]
-    return paper.fill(entry, {"": numbers, "paper": paper.numbers()}).strip()
+    return paper.fill(entry, {"": numbers, "paper": paper.numbers(), "probe": probes.numbers()}).strip()
 
 
 def texts(page: Path) -> dict[str, dict[str, str]]:

@@ -163,7 +163,7 @@ def _key_below(figure: Canvas, ax: Axes, columns: int) -> None:
         frameon=False,
         fontsize=SMALL,
         loc="outside lower center",
-        ncols=style.columns(columns),
+        ncols=1 if style.is_narrow() else columns,  # their names are long
         labelcolor="linecolor",
     )
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 import pytest
+import yaml
 from docutils import nodes
 
 from bnbook import paths
@@ -97,7 +98,7 @@ def find(tab, html: Path) -> Find:
     ("query", "chapter"),
     [
         ("학습율", "learning-rates"),
-        ("그라디언트", "transform"),
+        ("그라디언트", "introduction"),
         ("드랍아웃", "regularization"),
         ("감마", "transform"),
         ("γ", "transform"),
@@ -241,3 +242,12 @@ def test_results_cost_few_requests_and_move_nothing(browser, html: Path, site, e
     assert page.evaluate("window.shift") < SHIFT
     assert len(requests) <= REQUESTS and problems == []
     context.close()
+
+
+def test_the_paper_comes_before_what_came_after_it():
+    """The chapters that the search weighs less are those of that part of the contents."""
+    parts = yaml.safe_load((paths.BOOK / "_toc.yml").read_text(encoding="utf-8"))["parts"]
+    part = next(one for one in parts if "After the paper" in one.get("caption", ""))
+    script = (paths.BOOK / "_static" / "search.js").read_text(encoding="utf-8")
+    later = re.search(r"const LATER = /\^\(([^)]+)\)", script)[1].split("|")
+    assert later == [chapter["file"].removeprefix("book/") for chapter in part["chapters"]]

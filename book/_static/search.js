@@ -7,6 +7,8 @@ const Search = (() => {
   const EXCERPT = 190; // letters
   // A chapter explains; a figure's page, a notebook or a list repeats.
   const LESSER = /^(figures|notebooks|claims)(\/|$)|^(index|cite|glossary)$/;
+  // What the paper says comes before what came after it.
+  const LATER = /^(covariate-shift|learning-rate-share|depth|weight-decay|small-batches|statistics-at-test|recurrent|only-gamma-beta|pitfalls|old-code)$/;
 
   // Words
 
@@ -132,7 +134,7 @@ const Search = (() => {
       page,
       sections,
       missing: parts.filter((part, number) => !scores[number]),
-      score: scores.reduce((sum, score, number) => sum + weights[number] * score, 0) * (LESSER.test(page) ? 0.25 : 1),
+      score: scores.reduce((sum, score, number) => sum + weights[number] * score, 0) * (LESSER.test(page) ? 0.25 : LATER.test(page) ? 0.5 : 1),
     }));
     const fewest = Math.min(...hits.map(({ missing }) => missing.length));
     if (fewest === parts.length) return []; // none has any

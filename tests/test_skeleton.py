@@ -19,7 +19,7 @@ def checkout(tmp_path_factory) -> Path:
     """A copy of what a contributor works in."""
     root = tmp_path_factory.mktemp("contributor")
     ignore = shutil.ignore_patterns("__pycache__", "*.egg-info", "_build")
-    for folder in ("src", "tests", "book", "notebooks"):
+    for folder in ("src", "examples", "tests", "book", "notebooks"):
         shutil.copytree(paths.ROOT / folder, root / folder, ignore=ignore)
     shutil.copy(paths.ROOT / "pyproject.toml", root)
     return root

@@ -36,7 +36,7 @@ def copied(folder: Path) -> Path:
     folder.mkdir(parents=True)
     for name in ("Makefile", "pyproject.toml", "constraints.txt"):
         shutil.copy(paths.ROOT / name, folder)
-    for name in ("src", "workflow"):
+    for name in ("src", "examples", "workflow"):
         ignored = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(paths.ROOT / name, folder / name, ignore=ignored)
     for name in ("results", "notebooks"):

@@ -35,6 +35,7 @@ SHOWN = (
     "training.Sorted",
     "training.train_run",
     "training.answers",
+    "train.loop.train",
 )
 
 VARIANTS = ("bn", "ghost", "renorm", "gn", "ln")

@@ -30,6 +30,7 @@ SHOWN = (
     "experiments.statistics_at_test.corruptions.corrupted",
     "training.train_run",
     "training.answers",
+    "train.loop.train",
     "training.mixed",
     "nn.batchnorm.population_statistics",
 )

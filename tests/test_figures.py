@@ -440,7 +440,8 @@ def test_no_torch():
 
 # A panel that is called by where it lies.
 SIDE = re.compile(
-    r"(왼쪽|오른쪽|가운데)(은|는|처럼|\))|\((left|right|middle)\b|\b(On|To) the (left|right)\b(?! for)|(^|\. )(Left|Right)[:,]"
+    r"(왼쪽|오른쪽)(은|는|처럼)|\((왼쪽|오른쪽|가운데|left|right|middle)\b"
+    r"|\b(On|To) the (left|right)\b(?! for)|(^|\. )(Left|Right)[:,]"
 )
 
 

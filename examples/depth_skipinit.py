@@ -19,4 +19,4 @@ for alpha in (1.0, 0.0):  # usual, SkipInit
     y.square().mean().backward()
     times = (y.var() / x.var()).item()
     moved = net[0].alpha.grad.abs().item() > 0
-    print(f"alpha {alpha}: variance times {times:.0e}, alpha learns: {moved}")
+    print(f"alpha {alpha}: variance x {times:.0e}, learns: {moved}")

@@ -9,6 +9,7 @@ layers = {
     "layer": nn.GroupNorm(1, maps),  # one group
 }
 image = torch.randn(1, maps, 6, 6)
+print("scatter         of 2, of 128 images")
 for name, norm in layers.items():
     answers = []
     for others in (1, 127):
@@ -19,4 +20,4 @@ for name, norm in layers.items():
             spread.append(norm(x)[0])
         answers.append(torch.stack(spread).std(0).mean())
     small, large = answers
-    print(f"{name:17} 2 images {small:.3f}, 128 images {large:.3f}")
+    print(f"{name:17} {small:.3f}     {large:.3f}")

@@ -8,7 +8,7 @@ const Search = (() => {
   // A chapter explains; a figure's page, a notebook or a list repeats.
   const LESSER = /^(figures|notebooks|claims)(\/|$)|^(index|cite|glossary)$/;
   // What the paper says comes before what came after it.
-  const LATER = /^(covariate-shift|learning-rate-share|depth|weight-decay|small-batches|statistics-at-test|recurrent|only-gamma-beta|pitfalls|old-code)$/;
+  const LATER = /^(covariate-shift|learning-rate-share|depth|weight-decay|small-batches|statistics-at-test|recurrent|only-gamma-beta|why-it-works|pitfalls|old-code)$/;
 
   // Words
 

@@ -134,7 +134,7 @@ const Search = (() => {
       page,
       sections,
       missing: parts.filter((part, number) => !scores[number]),
-      score: scores.reduce((sum, score, number) => sum + weights[number] * score, 0) * (LESSER.test(page) ? 0.25 : LATER.test(page) ? 0.5 : 1),
+      score: scores.reduce((sum, score, number) => sum + weights[number] * score, 0) * (LESSER.test(page) ? 0.1 : LATER.test(page) ? 0.3 : 1),
     }));
     const fewest = Math.min(...hits.map(({ missing }) => missing.length));
     if (fewest === parts.length) return []; // none has any

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,6 +113,24 @@ def test_each_percentile_is_a_series(panels) -> None:
             assert len(set(lines.values())) == 1  # as many runs of each
             [band] = [mark["name"] for mark in panel["marks"] if mark["kind"] == "band"]
             assert band == "from the 15th to the 85th percentile"
+
+
+@pytest.mark.parametrize("letter", ["o", *series.SHAPES])
+def test_a_marker_keeps_its_shape(letter: str) -> None:
+    made, (scattered, plotted) = plt.subplots(1, 2)
+    scattered.scatter([1, 2], [1, 2], marker=letter, facecolors="none", edgecolors="C0", label="a")
+    plotted.plot([1, 2], [1, 2], letter, label="a")
+    found = series.panels(made, pd.DataFrame({"x": [1, 2]}), {})
+    assert [mark.get("shape", "o") for panel in found for mark in panel["marks"]] == [letter, letter]
+    plt.close(made)
+
+
+def test_the_page_draws_the_shapes_that_figures_have() -> None:
+    script = (VENDOR.parent / "figure-live.js").read_text()
+    corners = script[script.index("const CORNERS") : script.index("const STEP")]
+    assert {letter.strip('"') for letter in re.findall(r'^ +("?.{1,2}"?): \[\[', corners, re.M)} == {
+        *series.SHAPES
+    }
 
 
 def test_formulas_are_plain_words(panels) -> None:

@@ -11,6 +11,13 @@
   const language = box.lang || document.documentElement.lang;
   const NEAR = 48; // CSS pixels from a mouse to a point that is read
   const ZOOM = 2;
+  const CORNERS = { // of markers that are not round, in their radius; Matplotlib's letters
+    s: [[-1, -1], [1, -1], [1, 1], [-1, 1]],
+    "^": [[0, -1], [1, 1], [-1, 1]],
+    v: [[0, 1], [1, -1], [-1, -1]],
+    "<": [[-1, 0], [1, -1], [1, 1]],
+    ">": [[1, 0], [-1, 1], [-1, -1]],
+  };
   const STEP = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
   const create = (name, attributes = {}, ...children) => {
@@ -264,7 +271,10 @@
         ctx.beginPath();
         if (mark.shape === "|") { ctx.moveTo(left, top - size); ctx.lineTo(left, top + size); }
         else if (mark.shape === "_") { ctx.moveTo(left - size, top); ctx.lineTo(left + size, top); }
-        else if (mark.shape === "s") ctx.rect(left - size, top - size, 2 * size, 2 * size);
+        else if (mark.shape in CORNERS) {
+          CORNERS[mark.shape].forEach(([x, y]) => ctx.lineTo(left + x * size, top + y * size));
+          ctx.closePath();
+        }
         else ctx.arc(left, top, size, 0, 2 * Math.PI);
         mark.hollow || mark.shape === "|" || mark.shape === "_" ? ctx.stroke() : ctx.fill();
       });

@@ -19,6 +19,7 @@ from matplotlib.collections import LineCollection, PathCollection, PolyCollectio
 from matplotlib.colors import to_hex, to_rgba
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.markers import MarkerStyle
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter
@@ -28,6 +29,7 @@ from bnbook.drawing import style
 PIXELS = 4 / 3  # of CSS in a point
 HUNDRED = 100  # some axes are in percent where their table has shares
 LETTERS = re.compile("[A-Za-z\uac00-\ud7a3]{2}")
+SHAPES = "s^v<>"  # markers that are not round, as `figure-live.js` draws them
 QUIET = {style.INK, style.GREY, style.PALE, "#000000", "#ffffff"}  # colours that name nothing
 STROKE = '<path style="stroke: {}"/>'
 FORMULA = re.compile(r"\$([^$]*)\$")
@@ -283,9 +285,20 @@ def _dots(ax: Axes, dots: PathCollection, names: "_Names") -> Iterator[Mark]:
             **names.of(dots, colour),
             opacity=float(colours[0][3]),
             radius=PIXELS * float(np.sqrt(sizes[0])) / 2 if len(sizes) else 3,
+            shape=_shape(dots),
             hollow=hollow,
             order=dots.get_zorder(),
         )
+
+
+def _shape(dots: PathCollection) -> str:
+    """The marker's letter, of those that the live form draws; a round one for all others."""
+    drawn = dots.get_paths()[0].vertices if dots.get_paths() else np.empty((0, 2))
+    for letter in SHAPES:
+        marker = MarkerStyle(letter)
+        if np.array_equal(drawn, marker.get_path().transformed(marker.get_transform()).vertices):
+            return letter
+    return "o"
 
 
 def _outlines(ax: Axes, one: LineCollection | PolyCollection, names: "_Names") -> Iterator[Mark]:

@@ -273,6 +273,26 @@ def test_gradients_are_compared_while_both_learn(synthetic):
     assert f"{100 * (1 - COSINE['bn']):.1f}%" in shift.detail["en"]
 
 
+def test_a_gradient_that_turns_back_counts(synthetic):
+    """Its cosine is negative, which has no logarithm."""
+
+    def back(record):
+        rows = record.curves["landscape"]
+        turned = {name: [-0.5] * len(rows["step"]) for name in rows if name.startswith("cosine_")}
+        return dataclasses.replace(record, curves=record.curves | {"landscape": rows | turned})
+
+    main = {
+        key: [back(r) if r.seed % 2 else r for r in found] if key[0] == "bn" else found
+        for key, found in synthetic.main.items()
+    }
+    seeds = [r.seed for r in measures.runs(synthetic, "bn", 3.0)]
+    odd = np.mean([seed % 2 for seed in seeds])
+    expected = 100 * (odd * 1.5 + (1 - odd) * (1 - COSINE["bn"]))
+    assert odd > 0 and measures.turned(dataclasses.replace(synthetic, main=main), "bn") == pytest.approx(
+        expected
+    )
+
+
 def test_a_network_that_never_learns_is_not_compared(synthetic):
     """On its plateau nothing moves: that would be no finding about BN."""
     still = {

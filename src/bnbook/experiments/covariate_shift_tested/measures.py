@@ -122,25 +122,36 @@ def phase(record: Record, goal: float) -> np.ndarray:
     return within
 
 
-def typical(results: Results, variant: str, of: Callable[[Record], np.ndarray]) -> np.ndarray:
-    """(rates, seeds): geometric mean of a measure over the probes of the phase."""
+def geometric(values: np.ndarray) -> float:
+    return float(np.exp(np.nanmean(np.log(values))))
+
+
+def arithmetic(values: np.ndarray) -> float:
+    return float(np.nanmean(values))
+
+
+def typical(
+    results: Results,
+    variant: str,
+    of: Callable[[Record], np.ndarray],
+    mean: Callable[[np.ndarray], float] = geometric,
+) -> np.ndarray:
+    """(rates, seeds): mean of a measure over the probes of the phase."""
     goal = target(results)
+    return np.array(
+        [[mean(of(r)[phase(r, goal)]) for r in runs(results, variant, rate)] for rate in rates(results)]
+    )
 
-    def one(record: Record) -> float:
-        values = of(record)[phase(record, goal)]
-        return float(np.exp(np.nanmean(np.log(values))))
 
-    return np.array([[one(r) for r in runs(results, variant, rate)] for rate in rates(results)])
+def turned(results: Results, variant: str) -> float:
+    """How far the gradient turns in percent, 1 less the cosine: 0 where it does not, over 100 where it turns
+    back, which is why its mean is the arithmetic one."""
+    return 100 * (1 - float(typical(results, variant, cosine, arithmetic).mean()))
 
 
 def at_equal_steps(results: Results, variant: str, of: Callable[[Record], np.ndarray]) -> np.ndarray:
     """The same over all probes of a run, as the source compares."""
-    return np.array(
-        [
-            [float(np.exp(np.nanmean(np.log(of(r))))) for r in runs(results, variant, rate)]
-            for rate in rates(results)
-        ]
-    )
+    return np.array([[geometric(of(r)) for r in runs(results, variant, rate)] for rate in rates(results)])
 
 
 def ratio(over: np.ndarray, under: np.ndarray) -> stats.Interval:
@@ -213,13 +224,13 @@ def gradient_shift(results: Results) -> Estimate:
     """The shift of gradients with BN over that without, from PHASE_FROM to the target."""
     found = ratio(*(typical(results, variant, shift) for variant in ("bn", "plain")))
     equal = ratio(*(at_equal_steps(results, variant, shift) for variant in ("bn", "plain"))).estimate
-    turned = [100 * (1 - typical(results, variant, cosine).mean()) for variant in ("bn", "plain")]
+    bn, plain = (turned(results, variant) for variant in ("bn", "plain"))
     return Estimate(
         found,
         {
-            "ko": f"방향의 변화(1 − 코사인)는 {turned[0]:.1f}% 대 {turned[1]:.1f}%다. "
+            "ko": f"방향의 변화(1 − 코사인)는 {bn:.1f}% 대 {plain:.1f}%다. "
             f"같은 스텝에서 비교하면 {equal:.2f}배다.",
-            "en": f"By direction (1 − cosine) {turned[0]:.1f}% against {turned[1]:.1f}%. "
+            "en": f"By direction (1 − cosine) {bn:.1f}% against {plain:.1f}%. "
             f"At equal steps it is {equal:.2f} times.",
         },
         _learned(results),
@@ -316,7 +327,7 @@ def _of_variant(results: Results, variant: str) -> dict[str, Number]:
         "missed": len(missed),
         "drift": float(np.exp(np.log(drifts(results, variant)).mean())),
         "steps": round(float(np.exp(log_steps(results, variant).mean()))),
-        "turned": 100 * (1 - float(typical(results, variant, cosine).mean())),
+        "turned": turned(results, variant),
     }
     for name, of in means.items():
         found[name] = float(np.exp(np.log(typical(results, variant, of)).mean()))

@@ -112,6 +112,7 @@ def parser() -> argparse.ArgumentParser:
     _metadata(commands)
     _publish(commands)
     _replay(commands)
+    _mutants(commands)
     _bench(commands)
     _new_experiment(commands)
     return top
@@ -520,6 +521,24 @@ def replay(arguments: argparse.Namespace) -> int:
         print(f"bnbook: {problem}", file=sys.stderr)
     print("replay: " + (f"{len(problems)} problems" if problems else "training is what it was"))
     return min(len(problems), 1)
+
+
+def _mutants(commands) -> None:
+    command = _command(
+        commands, "mutants", mutants, "make mistakes on purpose in a copy, and see which check notices which"
+    )
+    command.add_argument("names", nargs="*", metavar="NAME", help="these alone (default: all, some minutes)")
+
+
+def mutants(arguments: argparse.Namespace) -> int:
+    from bnbook import mutants
+    from bnbook.runs import obtain as runs
+
+    holes = mutants.try_all(arguments.names, runs.code_commit())
+    print(
+        f"mutants: written to {mutants.FOUND}; " + (f"unnoticed: {', '.join(holes)}" if holes else "no hole")
+    )
+    return min(len(holes), 1)
 
 
 def _bench(commands) -> None:

@@ -163,7 +163,7 @@ class BatchNorm(_BatchNorm):
         beta = x.new_zeros(self.num_features) if self.bias is None else self.bias
         if not self._uses_batch_statistics():
             return self._inference(x, gamma, beta)
-        y, mean, variance = BatchNormFunction.apply(x, gamma, beta, self.eps)
+        y, mean, variance = self._transform(x, gamma, beta)
         if self.training and self.track_running_stats and self.running_mean is not None:
             self.num_batches_tracked += 1
             if m := _values_per_channel(x):  # no samples, no statistics
@@ -172,6 +172,10 @@ class BatchNorm(_BatchNorm):
 
     def _uses_batch_statistics(self) -> bool:
         return self.training or self.running_mean is None
+
+    def _transform(self, x: Tensor, gamma: Tensor, beta: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Algorithm 1: y, and the mini-batch's mean (C,) and biased variance (C,)."""
+        return BatchNormFunction.apply(x, gamma, beta, self.eps)
 
     def _inference(self, x: Tensor, gamma: Tensor, beta: Tensor) -> Tensor:
         """Algorithm 2, line 11: a fixed linear transform of each channel.

@@ -253,6 +253,14 @@ def test_another_rate_alone_is_taken_as_it_is():
     assert {run.lr for run, _ in found.values()} == {0.5}
 
 
+def test_the_plain_network_stands_at_the_others_rate_too():
+    """Where that is its own there is nothing to add."""
+    rates = dict.fromkeys(protocol.ARMS, max(SMOKE.lrs)) | {"plain": min(SMOKE.lrs)}
+    config, seeds = protocol.confirm(SMOKE, rates)["held", "plain"]
+    assert (config.lr, config.norm, seeds) == (max(SMOKE.lrs), "none", SMOKE.new_seeds)
+    assert ("held", "plain") not in protocol.confirm(SMOKE, dict.fromkeys(protocol.ARMS, 0.01))
+
+
 # Measures
 
 

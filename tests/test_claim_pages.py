@@ -10,7 +10,7 @@ from bs4 import BeautifulSoup
 from scipy import stats as distributions
 
 from bnbook import claims, paths, stats
-from bnbook.sphinxext import judging
+from bnbook.sphinxext import judging, metadata
 from bnbook.sphinxext.claims import VERDICTS, anchor, page
 from bnbook.sphinxext.html import script
 from bnbook.stats import Arrivals, Compared, Interval
@@ -245,7 +245,10 @@ def test_machines_read_claim_and_verdict(html, committed):
             one for one in map(json.loads, (tag.string for tag in found)) if one["@type"] == "ClaimReview"
         )
         assert review["claimReviewed"] == claim.statement["en"]
-        assert review["itemReviewed"]["@type"] == "Claim" and review["itemReviewed"]["appearance"]["sameAs"]
+        paper = review["itemReviewed"]["appearance"]
+        title = metadata.references()[claim.source or metadata.PAPER].fields["title"]
+        assert review["itemReviewed"]["@type"] == "Claim" and paper["name"] == title
+        assert paper["url"].startswith("https://") and paper["author"] and paper["datePublished"].isdigit()
         rating = review["reviewRating"]
         assert rating["alternateName"] == VERDICTS[claim.verdict][1]["en"]
         assert ("ratingValue" in rating) == (

@@ -204,7 +204,9 @@ def json_ld(claim: ClaimResult, app: Sphinx) -> str:
             "@type": "Claim",
             "identifier": claim.id,
             "name": claim.statement[lang],
-            "appearance": metadata.linked_paper(app.bn_paper),
+            "appearance": metadata.linked_reference(app.bn_references[claim.source])
+            if claim.source
+            else metadata.linked_paper(app.bn_paper),
         },
         "reviewRating": rating,
         "reviewBody": claim.text[lang],

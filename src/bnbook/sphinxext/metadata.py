@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import yaml
 from docutils import nodes
-from pybtex.database import parse_file
+from pybtex.database import Entry, parse_file
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.transforms import SphinxTransform
@@ -87,19 +87,29 @@ def book(source: Path = paths.ROOT) -> Book:
 
 def rerun_paper(source: Path = paths.ROOT) -> Paper:
     """The paper, from the bibliography of the book in `source`."""
-    entry = parse_file(source / "book" / "references.bib").entries[PAPER]
+    entry = references(source)[PAPER]
     first, last = entry.fields["pages"].split("--")
     return Paper(
         title=entry.fields["title"],
-        authors=tuple(
-            (" ".join([*one.first_names, *one.middle_names]), " ".join(one.last_names))
-            for one in entry.persons["author"]
-        ),
+        authors=authors(entry),
         proceedings=entry.fields["booktitle"],
         year=entry.fields["year"],
         pages=(first, last),
         url=entry.fields["url"],
         arxiv=ARXIV.search(entry.fields["note"])[1],
+    )
+
+
+def references(source: Path = paths.ROOT) -> dict[str, Entry]:
+    """The bibliography of the book in `source`, by key."""
+    return dict(parse_file(source / "book" / "references.bib").entries)
+
+
+def authors(entry: Entry) -> tuple[tuple[str, str], ...]:
+    """(given names, family name) of each."""
+    return tuple(
+        (" ".join([*one.first_names, *one.middle_names]), " ".join(one.last_names))
+        for one in entry.persons["author"]
     )
 
 
@@ -314,13 +324,31 @@ def linked_paper(paper: Paper) -> dict[str, Any]:
         "sameAs": f"https://arxiv.org/abs/{paper.arxiv}",
         "identifier": {"@type": "PropertyValue", "propertyID": "arXiv", "value": paper.arxiv},
         "name": paper.title,
-        "author": [
-            {"@type": "Person", "givenName": given, "familyName": family} for given, family in paper.authors
-        ],
+        "author": _persons(paper.authors),
         "datePublished": paper.year,
         "isPartOf": {"@type": "Book", "name": paper.proceedings},
         "pagination": "-".join(paper.pages),
     }
+
+
+def linked_reference(entry: Entry) -> dict[str, Any]:
+    """Another paper of the bibliography in JSON-LD."""
+    arxiv = f"https://arxiv.org/abs/{number}" if (number := entry.fields.get("eprint")) else ""
+    doi = f"https://doi.org/{number}" if (number := entry.fields.get("doi")) else ""
+    return _known(
+        {
+            "@type": "ScholarlyArticle",
+            "url": entry.fields.get("url") or doi or arxiv,
+            "sameAs": arxiv,
+            "name": entry.fields["title"],
+            "author": _persons(authors(entry)),
+            "datePublished": entry.fields["year"],
+        }
+    )
+
+
+def _persons(names: tuple[tuple[str, str], ...]) -> list[dict[str, str]]:
+    return [{"@type": "Person", "givenName": given, "familyName": family} for given, family in names]
 
 
 # The site
@@ -362,6 +390,7 @@ class KeepTitles(SphinxTransform):
 
 def _configure(app: Sphinx, config: Config) -> None:
     app.bn_book, app.bn_paper = book(Path(app.srcdir)), rerun_paper(Path(app.srcdir))
+    app.bn_references = references(Path(app.srcdir))
     config.book_doi, config.book_address = app.bn_book.doi, config.html_baseurl
 
 

@@ -201,11 +201,10 @@ from bnbook.runs import replay
 print("\\n".join(replay.check({names!r})))
 """
 JUDGED = """
-from bnbook import claims, paths
-readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
-for claim in claims.board(claims.results()):
-    if f"{claim.text['en']} | **{claim.verdict}** |" not in readme:
-        print(claim.id)
+import json
+from bnbook import claims
+board = claims.board(claims.results())
+print(json.dumps({claim.id: [claim.text["en"], claim.verdict] for claim in board}))
 """
 
 
@@ -232,9 +231,16 @@ def replayed(copy: Copy, mutant: Mutant) -> str:
 
 
 def judged(copy: Copy, mutant: Mutant) -> str:
-    """The claims computed again from the committed records: those that come out otherwise."""
+    """The claims computed again from the committed records: those that come out otherwise than in the copy as
+    it was, which is tried first."""
     done = copy.run("-c", JUDGED)
-    return _failed(done) or _first(done.stdout)
+    if problem := _failed(done):
+        return problem
+    board, before = json.loads(done.stdout.splitlines()[-1]), copy.root / "board.json"
+    if not mutant.module:
+        before.write_text(json.dumps(board), encoding="utf-8")
+    known = files.read_json(before)
+    return _first("\n".join(claim for claim in known if known[claim] != board.get(claim)))
 
 
 def _failed(done: subprocess.CompletedProcess[str]) -> str:

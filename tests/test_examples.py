@@ -14,6 +14,7 @@ SHOWN = re.compile(r"^```\{example\} (\w+)$", re.MULTILINE)
 LINES = 30  # a reader on a phone reads no more in one piece
 PHONE = 50  # characters of a line that a phone shows
 PLAIN = {"torch", "torchvision", "sklearn", "numpy", "matplotlib", "math", "copy", "itertools", "tempfile"}
+CHECKS = "mutants_check"  # shows how a reader's layer is held against ours: the one that needs this book
 each = pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
 
 
@@ -40,7 +41,9 @@ def test_it_is_plain_and_short(file):
         if isinstance(node, ast.Import | ast.ImportFrom)
         for name in ([one.name for one in node.names] if isinstance(node, ast.Import) else [node.module])
     }
-    assert imported <= PLAIN, "a reader pastes it without this book"
+    assert imported <= PLAIN | ({"bnbook"} if file.stem == CHECKS else set()), (
+        "a reader pastes it without this book"
+    )
     assert text.isascii(), "the same in every edition"
 
 
@@ -77,6 +80,20 @@ def test_it_runs_again_when_it_has_changed(tmp_path):
     with pytest.raises(ExampleError, match="has not run"):
         examples.output("one", tmp_path)
     assert examples.run(tmp_path) == [file] and examples.output("one", tmp_path) == "2\n"
+
+
+def test_the_one_that_uses_our_layers_runs_again_when_they_have_changed(tmp_path, monkeypatch):
+    layers = tmp_path / "src" / "bnbook" / "nn" / "checks.py"
+    layers.parent.mkdir(parents=True)
+    layers.write_text("")
+    monkeypatch.setattr(paths, "ROOT", tmp_path)
+    (tmp_path / "examples").mkdir()
+    for name in ("plain", "ours"):
+        text = "" if name == "plain" else "# of bnbook\n"
+        (tmp_path / "examples" / f"{name}.py").write_text(f"{text}print(1)\n")
+    examples.run(tmp_path)
+    layers.write_text("changed = True\n")
+    assert not examples.has_run("ours", tmp_path) and examples.has_run("plain", tmp_path)
 
 
 @pytest.mark.slow

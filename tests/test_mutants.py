@@ -1,6 +1,7 @@
 """Mistakes made on purpose: each is what it says, can be made today, and is noticed."""
 
 import dataclasses
+import re
 
 import pytest
 import torch
@@ -134,3 +135,34 @@ def test_a_mutant_lives_in_a_copy_alone(tmp_path):
     copy.put(layer, trained=True)
     done = copy.run("-c", "import bnbook.nn.batchnorm as b, torch; print(b.BatchNorm, torch.nn.BatchNorm2d)")
     assert done.stdout.count("bnbook.nn.mutants.MomentumReversed") == 2, done.stdout
+
+
+# What came out
+
+
+def test_every_mutant_was_tried_as_it_is_and_none_is_a_hole():
+    """After a change in mutants.yml: `bnbook mutants NAME`."""
+    found = mutants.found()
+    assert list(found) == list(MUTANTS)
+    for name, mutant in MUTANTS.items():
+        assert found[name]["digest"] == mutant.digest, f"{name} is not what was tried"
+        assert list(found[name]["checks"]) == mutants.checks_of(mutant.kind)
+        assert mutants.noticing(found[name]["checks"]), f"nothing notices {name}"
+        assert re.fullmatch("[0-9a-f]{40}", found[name]["commit"])
+
+
+def test_the_numbers_of_the_page_add_up(monkeypatch):
+    rows = {
+        "a": {"layer": "x", "tests": "", "replay": ""},
+        "b": {"layer": "", "tests": "y", "replay": "z"},
+        "c": {"tests": "", "claims": ""},
+    }
+    found = {
+        name: {"checks": {check: {"by": by, "seconds": 30.0} for check, by in row.items()}}
+        for name, row in rows.items()
+    }
+    monkeypatch.setattr(mutants, "found", lambda: found)
+    known = mutants.numbers()
+    assert (known["mutants.tried"], known["mutants.noticed"], known["mutants.alone"]) == (3, 2, 1)
+    assert (known["mutants.tests.tried"], known["mutants.tests.noticed"]) == (3, 1)
+    assert known["mutants.minutes"] == 4.0

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from pybtex.database import parse_string
 from sphinx.testing.util import SphinxTestApp
 
-from bnbook import claims, figures, paper, paths, sphinxext
+from bnbook import claims, figures, mutants, paper, paths, sphinxext
 from bnbook.book import summary
 from bnbook.experiments.mnist_activation_shift.protocol import PROFILES, Results
 from bnbook.notebooks import NotebookRunError
@@ -25,7 +25,18 @@ from bnbook.sphinxext.citations import NOWHERE, bibtex, latex
 from bnbook.sphinxext.claims import board
 from bnbook.sphinxext.figures import Cited, citations, export_figures, texts
 
-MODULES = ("html", "builder", "editions", "glossary", "notebooks", "numbers", "figures", "claims", "board")
+MODULES = (
+    "html",
+    "builder",
+    "editions",
+    "glossary",
+    "notebooks",
+    "numbers",
+    "figures",
+    "claims",
+    "board",
+    "mutants",
+)
 EXTENSIONS = ["myst_nb", "sphinxcontrib.bibtex", *(f"bnbook.sphinxext.{module}" for module in MODULES)]
 GLOSSARY = """
 - {en: batch normalization, ko: 배치 정규화, avoid: [배치정규화]}
@@ -937,3 +948,34 @@ def test_a_changed_style_makes_all_pages_again(tmp_path, monkeypatch):
     one = sphinxext._env_version()
     (static / "bnbook.css").write_text("b {}")
     assert len({before, one, sphinxext._env_version()}) == 3
+
+
+def test_mutants_are_shown_with_who_noticed_them(tmp_path, monkeypatch):
+    names = {"ko": "실수 하나", "en": "One mistake"}
+    made = {
+        "one": mutants.Mutant("one", "layer", names, names, seen="https://example.org/1"),
+        "two": mutants.Mutant("two", "loop", names, names, hole=True),
+        "new": mutants.Mutant("new", "data", names, names),
+    }
+    row = {"tests": {"by": "test_<b>", "seconds": 1.0}, "replay": {"by": "", "seconds": 1.0}}
+    found = {"one": {"checks": {"layer": {"by": "a question", "seconds": 1.0}} | row}, "two": {"checks": row}}
+    monkeypatch.setattr(mutants, "known", lambda: made)
+    monkeypatch.setattr(mutants, "found", lambda: found)
+    page = "# {ko}`시작` {en}`Start`\n\n```{mutants} layer loop\n```\n\n```{mutants} data\n```\n\n"
+    built = Book(tmp_path, {"book/index.md": page + "```{mutants} wheels\n```\n"}, "en")
+    table = BeautifulSoup(built.page(), "html.parser").select_one("table.bn-mutants")
+    one, two = table.select("tbody tr")
+    assert [words(str(cell)) for cell in one.select("td")[1:]] == [
+        "noticed a question",
+        "noticed test_<b>",
+        "not noticed",
+    ]
+    assert one.select_one("a")["href"] == "https://example.org/1" and "test was added" not in one.text
+    assert [words(str(cell)) for cell in two.select("td")[1:]] == [
+        "–",
+        "the only one test_<b>",
+        "not noticed",
+    ]
+    assert "At first no check noticed it" in two.text
+    assert "new not tried yet: `bnbook mutants`" in built.warnings
+    assert "mutants: no kind wheels" in built.warnings

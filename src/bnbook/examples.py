@@ -1,7 +1,8 @@
 """The pieces of code that chapters show: plain PyTorch, a file each in examples/, run when the book is built.
 
 Each runs by itself, as a reader who pastes it would run it, but all in one process, which imports torch once.
-What they print is kept in build/examples until the file or torch changes.
+What they print is kept in build/examples until the file or torch changes. One, for
+whoever checks a layer by the questions of `bnbook.nn.checks`, imports these.
 """
 
 import hashlib
@@ -82,6 +83,10 @@ def _python(arguments: Sequence[str], folder: Path) -> subprocess.CompletedProce
 
 
 def _printed(file: Path, root: Path) -> Path:
-    """Where the output of the example in `file`, as it stands, is kept."""
-    state = hashlib.sha256(version("torch").encode() + file.read_bytes()).hexdigest()[:12]
-    return root / "build" / "examples" / f"{file.stem}.{state}.txt"
+    """Where the output of the example in `file`, as it stands, is kept. One that uses a layer of this book
+    stands otherwise when the layers do."""
+    state = hashlib.sha256(version("torch").encode() + file.read_bytes())
+    if b"bnbook" in file.read_bytes():
+        for module in sorted((paths.ROOT / "src" / "bnbook" / "nn").glob("*.py")):
+            state.update(module.read_bytes())
+    return root / "build" / "examples" / f"{file.stem}.{state.hexdigest()[:12]}.txt"

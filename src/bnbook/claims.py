@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bnbook import benchmarks, durations, josa, paper, paths, stats
+from bnbook import benchmarks, durations, josa, paper, paths, records, stats
 from bnbook.config import digest
 from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
 from bnbook.measures import UNITS, Estimate, amount, excluded, in_korean, prefixed, quantity
@@ -228,6 +228,17 @@ def board(results: AllResults) -> list[ClaimResult]:
     """All claims in the order of the paper, with their verdicts."""
     known = registered()
     return [_judge(name, entry, results, known.get(name, [])) for name, entry in paper.claims().items()]
+
+
+def used(results: AllResults) -> dict[str, set[Path]]:
+    """The files of the records that each claim's statistic looks at; not of those by which its runs were
+    chosen."""
+    found = {}
+    for name, entry in paper.claims().items():
+        with records.noticed() as looked_at:
+            _measured(entry, results)
+        found[name] = looked_at
+    return found
 
 
 def tally(board: Sequence[ClaimResult]) -> dict[str, int]:

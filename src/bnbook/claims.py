@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bnbook import benchmarks, durations, josa, paper, paths, records, stats
+from bnbook import benchmarks, durations, josa, paper, paths, stats
 from bnbook.config import digest
 from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
 from bnbook.measures import UNITS, Estimate, amount, excluded, in_korean, prefixed, quantity
@@ -230,17 +230,6 @@ def board(results: AllResults) -> list[ClaimResult]:
     return [_judge(name, entry, results, known.get(name, [])) for name, entry in paper.claims().items()]
 
 
-def used(results: AllResults) -> dict[str, set[Path]]:
-    """The files of the records that each claim's statistic looks at; not of those by which its runs were
-    chosen."""
-    found = {}
-    for name, entry in paper.claims().items():
-        with records.noticed() as looked_at:
-            _measured(entry, results)
-        found[name] = looked_at
-    return found
-
-
 def tally(board: Sequence[ClaimResult]) -> dict[str, int]:
     """How many claims there are of each kind, and how many of the measured got which verdict; of those of
     later papers by names that begin with "after."."""
@@ -254,7 +243,7 @@ def tally(board: Sequence[ClaimResult]) -> dict[str, int]:
 
 def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[str]) -> ClaimResult:
     kind = entry.get("class") or ("measured" if entry["type"] == "order" else "shown")
-    estimate = _measured(entry, results)
+    estimate = measured(entry, results)
     interval = estimate.interval if estimate else None
     outcome = _outcome(kind, entry, estimate)
     if outcome in DECIDED and name in paper.registered_again():
@@ -289,7 +278,7 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
     )
 
 
-def _measured(entry: dict[str, Any], results: AllResults) -> Estimate | None:
+def measured(entry: dict[str, Any], results: AllResults) -> Estimate | None:
     """What the claim's statistic finds; None where it has none, or records that it needs are missing."""
     if entry.get("experiment") not in results or "statistic" not in entry:
         return None

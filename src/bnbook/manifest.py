@@ -15,10 +15,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from bnbook import certificates, claims, figures, files, paths, records
+from bnbook import certificates, claims, figures, files, paper, paths, records
 from bnbook.claims import AllResults
 from bnbook.experiments import PLANNED
-from bnbook.records import MissingRecord
+from bnbook.records import MissingRecord, Record
 
 NAME = "manifest.csv"
 PROFILES = ("cpu", "paper")  # of committed runs
@@ -89,7 +89,7 @@ def read() -> dict[str, Entry]:
         raise ManifestError(f"{file()}: not there; `make figures` writes it") from None
     except UnicodeDecodeError:
         raise ManifestError(f"{file()}: not text{files.way_back(file())}") from None
-    head, *rows = csv.reader(io.StringIO(text))
+    head, *rows = list(csv.reader(io.StringIO(text))) or [[]]
     if tuple(head) != COLUMNS or any(len(row) != len(COLUMNS) for row in rows):
         raise ManifestError(f"{file()}: not the columns {', '.join(COLUMNS)}; `make figures` writes it anew")
     found = {}
@@ -135,7 +135,7 @@ def today(results: AllResults) -> list[Entry]:
 def _of_runs(known: dict[str, Path], results: AllResults) -> Iterator[Entry]:
     """Those of the records and their arrays."""
     commands, recipes = _commands()
-    claimed = _by_record(claims.used(results))
+    claimed = _by_record(used(results))
     exported = figures.manifest(paths.FIGURES)
     drawn = _by_record(
         {name: {paths.ROOT / one for one in entry["records"]} for name, entry in exported.items()}
@@ -163,6 +163,38 @@ def _of_runs(known: dict[str, Path], results: AllResults) -> Iterator[Entry]:
                 arrays = record.check_arrays()
                 beside = arrays.relative_to(paths.RESULTS).as_posix()
                 yield dataclasses.replace(entry, path=beside, sha256=sha256(arrays))
+
+
+def used(results: AllResults) -> dict[str, set[Path]]:
+    """By claim the files of the records that its statistic looks at; not of those by which its runs were
+    chosen."""
+    found = {}
+    for name, entry in paper.claims().items():
+        with _noticed() as looked_at:
+            claims.measured(entry, results)
+        found[name] = looked_at
+    return found
+
+
+# By the use of which a record is used.
+MEASURED = {"outcome", "curves", "final", "first_losses", "provenance", "arrays", "accuracy", "diverged"}
+
+
+@contextlib.contextmanager
+def _noticed() -> Iterator[set[Path]]:
+    """The files of the records whose measurements are looked at within the block."""
+    looked_at: set[Path] = set()
+
+    def look(record: Record, name: str) -> Any:
+        if name in MEASURED:
+            looked_at.add(object.__getattribute__(record, "path"))
+        return object.__getattribute__(record, name)
+
+    Record.__getattribute__ = look  # type: ignore[method-assign, assignment]
+    try:
+        yield looked_at
+    finally:
+        del Record.__getattribute__
 
 
 def _commands() -> tuple[dict[Path, str], dict[tuple[str, str], int]]:

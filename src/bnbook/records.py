@@ -15,7 +15,7 @@ import hashlib
 import json
 import math
 import zipfile
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -97,25 +97,6 @@ class Record:
 
 
 FIELDS = tuple(field.name for field in dataclasses.fields(Record) if field.name != "path")
-# What was measured, by whose use a record is used.
-MEASURED = {"outcome", "curves", "final", "first_losses", "provenance", "arrays", "accuracy", "diverged"}
-
-
-@contextlib.contextmanager
-def noticed() -> Iterator[set[Path]]:
-    """The files of the records whose measurements are looked at within the block."""
-    used: set[Path] = set()
-
-    def look(record: Record, name: str) -> Any:
-        if name in MEASURED:
-            used.add(object.__getattribute__(record, "path"))
-        return object.__getattribute__(record, name)
-
-    Record.__getattribute__ = look  # type: ignore[method-assign, assignment]
-    try:
-        yield used
-    finally:
-        del Record.__getattribute__
 
 
 def path(runs: Path, config: RunConfig, seed: int) -> Path:

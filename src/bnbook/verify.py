@@ -115,13 +115,13 @@ def check_history() -> Finding:
     versions: dict[str, set[str]] = {}
     for line in log.splitlines():
         fields, _, path = line.partition("\t")
-        if set(content := fields.split()[3]) != {"0"}:
+        if (paths.ROOT / path).exists() and set(content := fields.split()[3]) != {"0"}:
             versions.setdefault(path, set()).add(content)
     faults = [
         f"{paths.ROOT / path}: changed after it was committed; `git log -p -- {path}` shows how: bring the "
         "first version back"
         for path, known in versions.items()
-        if len(known) > 1 and (paths.ROOT / path).exists()
+        if len(known) > 1
     ]
     for line in (_git("status", "--porcelain", "--no-renames", *where) or "").splitlines():
         state, path = line[:2], line[3:].strip('"')

@@ -27,7 +27,7 @@ def certify(seconds: float) -> Path:
     """Make the runs, write the certificate and its line in the manifest; prints a line for each run. It may
     be stopped and goes on. Raises ConfigError where no claim is as cheap as that."""
     committed = claims.results()
-    chosen = cheap(claims.used(committed), seconds)
+    chosen = cheap(manifest.used(committed), seconds)
     if not chosen:
         raise ConfigError(f"no claim's runs took less than {seconds / 60:g} minutes; give more --minutes")
     wanted = sorted({file for used in chosen.values() for file in used})

@@ -337,7 +337,7 @@ def linked_reference(entry: Entry) -> dict[str, Any]:
     """Another paper of the bibliography in JSON-LD."""
     arxiv = f"https://arxiv.org/abs/{number}" if (number := entry.fields.get("eprint")) else ""
     doi = f"https://doi.org/{number}" if (number := entry.fields.get("doi")) else ""
-    return _known(
+    return known(
         {
             "@type": "ScholarlyArticle",
             "url": entry.fields.get("url") or doi or arxiv,

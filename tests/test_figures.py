@@ -332,6 +332,18 @@ def test_a_phone_shows_all_of_it(lang, all_synthetic, tmp_path):
         assert not cut, (name, cut)
 
 
+@pytest.mark.parametrize("narrow", [False, True])
+@pytest.mark.parametrize("name", ["test-statistics-share", "small-batches"])
+def test_a_key_covers_neither_the_panels_nor_the_source(name, narrow, all_synthetic, tmp_path):
+    canvas = drawn(name, all_synthetic, tmp_path, "en", narrow)
+    shown(canvas)
+    (key,) = canvas.legends
+    source = next(text for text in canvas.texts if "CC BY" in text.get_text())
+    box = key.get_window_extent()
+    others = [source.get_window_extent(), *(ax.get_tightbbox() for ax in canvas.axes)]
+    assert not any(box.overlaps(other) for other in others)
+
+
 def test_panels_stand_below_one_another_on_a_phone(all_synthetic, tmp_path):
     left, right = drawn("outside-net", all_synthetic, tmp_path, "en", narrow=True).axes
     assert left.get_position().y0 > right.get_position().y1

@@ -133,4 +133,4 @@ def test_a_mutant_lives_in_a_copy_alone(tmp_path):
     layer = MUTANTS["momentum-reversed"]
     copy.put(layer, trained=True)
     done = copy.run("-c", "import bnbook.nn.batchnorm as b, torch; print(b.BatchNorm, torch.nn.BatchNorm2d)")
-    assert done.stdout.count("bnbook.nn.mutants.MomentumReversed") == 2, done.stderr
+    assert done.stdout.count("bnbook.nn.mutants.MomentumReversed") == 2, done.stdout

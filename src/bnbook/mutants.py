@@ -10,8 +10,10 @@ judges has no switch for it. Beside the mutants the copy is tried as it is, and 
 import dataclasses
 import functools
 import json
+import multiprocessing
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -24,15 +26,14 @@ import yaml
 
 from bnbook import files, paths
 from bnbook.config import digest
-from bnbook.paper import Text
+from bnbook.paper import Number, Text
 
 TABLE = Path(__file__).with_suffix(".yml")
 FOUND = paths.RESULTS / "mutants.json"
 KINDS = ("layer", "loop", "data", "statistics")
 SECONDS = 900  # a check that has not ended by then has noticed something
 CONTROLS = ("no-mistake", "no-mistake-layer")  # an untouched copy; the layer written out, without a mistake
-TRACED = ("statistics_at_test", "mnist_activation_shift")  # momentum and a falling rate; the paper's first
-ROOM = "convolutional_norm"  # its small runs take seconds, and images have places that can go wrong
+TRACED = ("statistics_at_test",)  # BN on images, momentum, a falling rate, statistics of every kind; quick
 
 
 class MutantError(Exception):
@@ -71,6 +72,12 @@ def known() -> dict[str, Mutant]:
 
 
 # Making one
+
+# What code and tests import that takes long, torch._dynamo because every optimizer does.
+PACKAGES = [
+    *("torch", "torch.nn.functional", "torch._dynamo", "scipy.stats", "sklearn.datasets", "pandas", "yaml"),
+    *("matplotlib.figure", "filelock", "pytest", "xdist.scheduler", "hypothesis.strategies"),
+]
 
 
 def copied(root: Path, source: Path = paths.ROOT) -> None:
@@ -112,6 +119,7 @@ class Copy:
     """A copy of the project, in which one mutant after the other lives."""
 
     root: Path
+    written: int = 1_000_000_000
 
     def put(self, mutant: Mutant, trained: bool = False) -> Callable[[], None]:
         """Make the mutant; returns what takes it away again. A layer takes the place of bnbook's, where
@@ -121,29 +129,64 @@ class Copy:
             return lambda: None
         file = self.root / "src" / "bnbook" / module
         before = file.read_text(encoding="utf-8")
-        if mutant.layer:
-            exchange = EXCHANGED + (TRAINED if trained else "")
-            file.write_text(before + exchange.format(layer=mutant.layer), encoding="utf-8")
-        else:
-            file.write_text(edited(mutant, self.root), encoding="utf-8")
-        return lambda: file.write_text(before, encoding="utf-8") and None
+        exchange = EXCHANGED + (TRAINED if trained else "")
+        self._write(
+            file, before + exchange.format(layer=mutant.layer) if mutant.layer else edited(mutant, self.root)
+        )
+        return lambda: self._write(file, before)
+
+    def _write(self, file: Path, text: str) -> None:
+        """With a time of its own, to the second, by which Python knows what it compiled."""
+        file.write_text(text, encoding="utf-8")
+        self.written += 1
+        os.utime(file, (self.written, self.written))
 
     def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        """`python ARGUMENTS` in the copy; one that does not end has the exit status 124."""
-        settings = {
-            "PYTHONPATH": str(self.root / "src"),
-            "BNBOOK_CACHE": str(self.root / "cache"),
-            "PYTHONDONTWRITEBYTECODE": "1",  # the same file is another mutant a second later
-            "OMP_NUM_THREADS": "1",
-        }
-        # Without the reader's data: what is noticed is noticed on every machine.
-        given = {name: value for name, value in os.environ.items() if name != "BNBOOK_DATA"}
-        command = [sys.executable, *arguments]
-        options: dict[str, Any] = {"capture_output": True, "text": True, "errors": "replace"}
-        try:
-            return subprocess.run(command, cwd=self.root, env=given | settings, timeout=SECONDS, **options)
-        except subprocess.TimeoutExpired:
-            return subprocess.CompletedProcess(command, 124, "", f"not done after {SECONDS} s")
+        """`python ARGUMENTS` in the copy, in a process that has imported already what is nobody's mutant; one
+        that does not end has the exit status 124. All that it writes counts as its output."""
+        said = self.root / "said.txt"
+        process = _warm().Process(target=_in_copy, args=(self.root, arguments, said))
+        process.start()
+        process.join(SECONDS)
+        if process.exitcode is None:
+            process.kill()
+            process.join()
+            return subprocess.CompletedProcess(arguments, 124, f"not done after {SECONDS} s")
+        written = said.read_text(encoding="utf-8", errors="replace")
+        return subprocess.CompletedProcess(arguments, process.exitcode, written)
+
+
+@functools.cache
+def _warm() -> Any:
+    """Processes begin as copies of one that has imported the large packages, most of a check's time."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(PACKAGES)
+    return context
+
+
+def _in_copy(root: Path, arguments: Sequence[str], said: Path) -> None:
+    """What a process does: `python ARGUMENTS`, with the copy's bnbook in this one's place."""
+    with said.open("wb") as out:
+        for stream in (1, 2):
+            os.dup2(out.fileno(), stream)
+    os.chdir(root)
+    # Without the reader's data: what is noticed is noticed on every machine.
+    os.environ.pop("BNBOOK_DATA", None)
+    os.environ |= {
+        "BNBOOK_CACHE": str(root / "cache"),
+        "PYTHONPATH": str(root / "src"),
+        "OMP_NUM_THREADS": "1",
+    }
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("bnbook", "tests")]:
+        del sys.modules[name]
+    sys.path[:0] = [str(root / "src"), str(root)]
+    sys.modules["torch"].set_num_threads(1)
+    option, what, *others = arguments
+    sys.argv = [option if option == "-c" else what, *others]
+    if option == "-c":
+        exec(what, {"__name__": "__main__"})
+    else:
+        runpy.run_module(what, run_name="__main__", alter_sys=True)
 
 
 # The checks: each says what it noticed, "" where nothing
@@ -158,11 +201,10 @@ from bnbook.runs import replay
 print("\\n".join(replay.check({names!r})))
 """
 JUDGED = """
-from bnbook import claims, paths
-readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
-for claim in claims.board(claims.results()):
-    if f"{claim.text['en']} | **{claim.verdict}** |" not in readme:
-        print(claim.id)
+import json
+from bnbook import claims
+board = claims.board(claims.results())
+print(json.dumps({claim.id: [claim.text["en"], claim.verdict] for claim in board}))
 """
 
 
@@ -189,32 +231,21 @@ def replayed(copy: Copy, mutant: Mutant) -> str:
 
 
 def judged(copy: Copy, mutant: Mutant) -> str:
-    """The claims computed again from the committed records: those that come out otherwise."""
+    """The claims computed again from the committed records: those that come out otherwise than in the copy as
+    it was, which is tried first."""
     done = copy.run("-c", JUDGED)
-    return _failed(done) or _first(done.stdout)
-
-
-def rerun(copy: Copy, mutant: Mutant) -> str:
-    """The claims of ROOM from small runs that the layer trained: those with another verdict than the
-    untouched project's."""
-    shutil.rmtree(copy.root / "build", ignore_errors=True)
-    done = copy.run("-m", "bnbook", "run", ROOM, "--profile", "smoke")
     if problem := _failed(done):
         return problem
-    done = copy.run("-m", "bnbook", "claims", "--profile", "smoke", "--rerun")
-    if problem := _failed(done):
-        return problem
-    verdicts = json.dumps(dict(re.findall(r"^(c-\S+) {2,}(\S.*?) {2,}", done.stdout, re.MULTILINE)))
-    kept = copy.root / "verdicts.json"
-    if not mutant.layer:
-        kept.write_text(verdicts)
-    before, now = json.loads(kept.read_text()), json.loads(verdicts)
-    return _first("\n".join(claim for claim in before if before[claim] != now.get(claim)))
+    board, before = json.loads(done.stdout.splitlines()[-1]), copy.root / "board.json"
+    if not mutant.module:
+        before.write_text(json.dumps(board), encoding="utf-8")
+    known = files.read_json(before)
+    return _first("\n".join(claim for claim in known if known[claim] != board.get(claim)))
 
 
 def _failed(done: subprocess.CompletedProcess[str]) -> str:
     """The last line of a command that fails."""
-    said = (done.stderr.strip() or done.stdout.strip() or f"exit status {done.returncode}").splitlines()
+    said = (done.stdout.strip() or f"exit status {done.returncode}").splitlines()
     return said[-1] if done.returncode else ""
 
 
@@ -238,7 +269,6 @@ CHECKS = {
     "tests": Check(tested, KINDS),
     "replay": Check(replayed, ["layer", "loop", "data"], trained=True),
     "claims": Check(judged, ["statistics"]),
-    "rerun": Check(rerun, ["layer"], trained=True),
 }
 
 
@@ -321,3 +351,23 @@ def found() -> dict[str, Any]:
     """What results/mutants.json holds: by mutant its digest, the commit of the code that was tried, and by
     check what it noticed, in which seconds. Empty where there is none."""
     return files.read_json(FOUND) if FOUND.exists() else {}
+
+
+def numbers() -> dict[str, Number]:
+    """ "mutants.tried", "mutants.noticed", "mutants.minutes" and, by check, "mutants.<check>.tried" and
+    ".noticed"; "mutants.holes" is how many of them no check noticed when they were first tried."""
+    rows = [row["checks"] for row in found().values()]
+    values: dict[str, Number] = {
+        "mutants.tried": len(rows),
+        "mutants.noticed": sum(bool(noticing(row)) for row in rows),
+        "mutants.alone": sum(len(noticing(row)) == 1 for row in rows),
+        "mutants.holes": sum(mutant.hole for mutant in known().values()),
+        "mutants.minutes": sum(one["seconds"] for row in rows for one in row.values()) / 60,
+    }
+    for name in CHECKS:
+        tried = [row[name] for row in rows if name in row]
+        values |= {
+            f"mutants.{name}.tried": len(tried),
+            f"mutants.{name}.noticed": sum(bool(one["by"]) for one in tried),
+        }
+    return values

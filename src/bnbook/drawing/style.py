@@ -199,6 +199,18 @@ def columns(count: int) -> int:
     return min(count, 2) if is_narrow() else count
 
 
+def key(made: Figure, ax: Axes, columns: int) -> None:
+    """A key to what is labelled in `ax`, above all panels: below them stands the source line."""
+    made.legend(
+        handles=ax.get_legend_handles_labels()[0],
+        frameon=False,
+        fontsize=SMALL,
+        loc="outside upper center",
+        ncols=columns,
+        labelcolor="linecolor",
+    )
+
+
 def sign(made: Figure, source: str, stamp: str = "") -> None:
     """Write the source line, and at its other end a `stamp` that is not to be overlooked."""
     y = 0.04 / made.get_figheight()

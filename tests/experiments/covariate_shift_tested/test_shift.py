@@ -226,6 +226,23 @@ def test_the_share_kept(synthetic):
     assert numbers["bn.speedup"] == pytest.approx(SPEEDUP, rel=0.1)
     assert numbers["kept"] == pytest.approx(100 * SHARE, abs=5)
     assert numbers["noisy.drift_ratio"] == pytest.approx(DRIFT["noisy"] / DRIFT["plain"])
+    assert numbers["noisy.over_bn"] == pytest.approx(numbers["noisy.speedup"] / numbers["bn.speedup"])
+    assert numbers["at_3.bn.shift"] == pytest.approx(SHIFT["bn"])
+    for key in ("shift_ratio", "shift_ratio_afterwards", "at_3.shift_ratio", "at_3.shift_ratio_afterwards"):
+        place, _, name = key.rpartition(".")
+        found = numbers[f"{place}.bn.{name}" if place else f"bn.{name}"]
+        assert found == pytest.approx(SHIFT["bn"] / SHIFT["plain"]), key
+    assert numbers["bn.shift_ratio_equal_steps"] > 1.5 * SHIFT["bn"] / SHIFT["plain"]  # the plateau
+
+
+def test_how_far_an_input_moves_is_counted_up_to_a_step(synthetic):
+    """All of the way in all steps; over a width of 2.3."""
+    record = measures.runs(synthetic, "plain", 3.0)[0]
+    steps = record.arrays["percentile_step"]
+    whole = measures.moved(record, record.config["steps"])
+    assert whole == pytest.approx((DRIFT["plain"], DRIFT["plain"] / 2.3))
+    part, _ = measures.moved(record, int(steps[3]))
+    assert part == pytest.approx(DRIFT["plain"] * 3 / (len(steps) - 1))
 
 
 def changed(synthetic, variant, **final):

@@ -222,6 +222,18 @@ def test_what_gamma_does_hangs_on_the_recurrent_weights():
     assert changes["orthogonal"][one] > changes["orthogonal"][small] + 1
 
 
+def test_the_factor_of_a_step_foretells_the_growth():
+    """With orthogonal weights, over the 784 pixels: a tenth or so of what is measured is left to the input
+    and to epsilon."""
+    own = dataclasses.replace(CONFIGS["gradient", "orthogonal"], hidden=50, batch_size=60)
+    model = training.network(own, IMAGE, 1.0, 0).double().train()
+    x = 0.1 * torch.rand(60, 200, 1, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    found = training.gradient(model, x, torch.arange(60) % 10)
+    grown = np.log10(found[0] / found[-1])
+    assert grown == pytest.approx(-measures.predicted(1.0, 199), rel=0.15)
+    assert measures.predicted(0.01, 1) == pytest.approx(0, abs=1e-6)
+
+
 def test_the_lstm_is_followed_as_it_is_trained():
     rows = training.train_run(CONFIGS["gradient", "lstm"], 0, None).arrays["gradient"]
     assert rows.shape == (1 + len(SMOKE.gammas), IMAGE[0])
@@ -286,6 +298,15 @@ def test_speedups(synthetic):
     assert measures.faster(synthetic, "layer").interval.estimate == pytest.approx(1)
 
 
+def test_the_speedup_at_the_same_rate(synthetic):
+    """Where the plain network's own rate is the others' it is the same; else that of the runs beside them."""
+    assert measures.faster_than_held(synthetic, "input") == measures.faster(synthetic, "input")
+    main = synthetic.main | {("held", "plain"): measures.new(synthetic, "within")}
+    beside = dataclasses.replace(synthetic, main=main)
+    assert measures.faster_than_held(beside, "input").interval.estimate == pytest.approx(0.5)
+    assert measures.numbers(beside)["held.steps"] == pytest.approx(ARRIVES["within"])
+
+
 def test_gains(synthetic):
     gain = measures.gained(synthetic, "input")
     assert gain.estimate == pytest.approx(2) and gain.high > gain.estimate  # for what an image is worth
@@ -342,6 +363,16 @@ def test_the_arms_show_where_training_ends(synthetic):
     table = drawn.arms(synthetic)[1].query("kind == 'mean'").set_index("network")
     assert table.loc["BN on the input", "steps_to_target"] == pytest.approx(20)
     assert table.loc["BN on the input", "test_accuracy_percent"] == pytest.approx(82.05)
+
+
+def test_the_arms_show_the_plain_network_at_the_others_rate(synthetic):
+    """Only where that is not its own."""
+    assert drawn.arms(synthetic)[1]["network"].nunique() == len(protocol.ARMS)
+    main = synthetic.main | {("held", "plain"): measures.new(synthetic, "within")}
+    canvas, table = drawn.arms(dataclasses.replace(synthetic, main=main))
+    beside = table.query("kind == 'mean' and network.str.contains('η=')")
+    assert beside["steps_to_target"].item() == pytest.approx(ARRIVES["within"])
+    assert len(canvas.axes[0].get_yticklabels()) == len(protocol.ARMS) + 1
 
 
 def test_the_gradient_begins_at_the_last_step(synthetic):

@@ -262,6 +262,14 @@ def test_the_figures_show_every_seed(synthetic):
     assert len(table) == 2 * len(CORRUPTIONS) * len(SMOKE.widths) * 2
 
 
+def test_no_drift_is_cut_off(synthetic, monkeypatch):
+    """Both panels have one scale, by whichever network's means move farther."""
+    drifts = {"plain": np.full((2, len(KINDS), 3), 0.5), "bn": np.full((2, len(KINDS), 3), 2.0)}
+    monkeypatch.setattr(measures, "drift", lambda results, variant: drifts[variant])
+    canvas, _ = figures.drifts(synthetic)
+    assert all(ax.get_ylim()[0] == 0 and ax.get_ylim()[1] > 2 for ax in canvas.axes)
+
+
 def test_the_picture_shows_two_densities():
     table = figures.normalized()[1]
     width = table["x_hat"].diff().abs().iloc[1]

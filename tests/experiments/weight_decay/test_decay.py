@@ -196,6 +196,12 @@ def test_the_product(synthetic):
     assert measures.spread(synthetic, [0, 1], along=True) == pytest.approx(100 * along)
 
 
+def test_what_decay_alone_would_have_done(synthetic):
+    """Rates fall tenfold: the mean of them is 0.9 / ln 10 of the first."""
+    expected = 0.08 * synthetic.profile.steps * 0.9 / np.log(10)
+    assert measures.decayed(synthetic, 0.08) == pytest.approx(expected, rel=0.05)
+
+
 @pytest.mark.parametrize(
     ("low", "high", "expected"),
     [
@@ -247,6 +253,8 @@ def test_numbers(synthetic):
     assert numbers["bn.faster_most"] == pytest.approx(1 / SHRUNK[numbers["bn.decay"]])
     assert numbers["grid.bn.worst"] == pytest.approx(100 * (NONE + 0.0005))
     assert numbers["runs"] == 18 + 15
+    assert numbers["by_product.1.product"] == pytest.approx(0.08) and "by_product.2.product" not in numbers
+    assert numbers["by_product.1.along"] == pytest.approx(numbers["along"])
 
 
 def test_the_rules_say_what_is_measured():

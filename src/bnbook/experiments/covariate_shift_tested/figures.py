@@ -122,6 +122,8 @@ def landscape(results: Results) -> Drawn:
             ax.set_xscale("log")
             ax.set_yscale("log")
             style.thousands(ax.xaxis)
+            if name == "beta":  # all of it within a power of ten
+                ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             style.plain_log(ax.yaxis)
             ax.grid(color=PALE, lw=0.6)
             ax.set_axisbelow(True)

@@ -111,6 +111,24 @@ def loss_range(record: Record) -> np.ndarray:
     return column(record, "loss_high") - column(record, "loss_low")
 
 
+def moved(record: Record, until: int) -> tuple[float, float]:
+    """How far the input of the typical last sigmoid moves up to the step `until`: in the units of the input,
+    and by Section 4.1's measure, over its own width meanwhile."""
+    percentiles = record.arrays["percentiles"][record.arrays["percentile_step"] <= until]
+    path = float(np.abs(np.diff(percentiles, axis=0)).sum(axis=0).mean())
+    width = float((percentiles[:, 2] - percentiles[:, 0]).mean())
+    return path, path / width
+
+
+# What is measured along a step, by the names that our numbers have.
+ALONG: dict[str, Callable[[Record], np.ndarray]] = {
+    "shift": shift,
+    "distance": distance,
+    "beta": beta,
+    "range": loss_range,
+}
+
+
 def phase(record: Record, goal: float) -> np.ndarray:
     """Which probes fall into the time from PHASE_FROM to `goal` percent; where none does, the first after its
     beginning, and where there is none after it the last."""
@@ -152,6 +170,20 @@ def turned(results: Results, variant: str) -> float:
 def at_equal_steps(results: Results, variant: str, of: Callable[[Record], np.ndarray]) -> np.ndarray:
     """The same over all probes of a run, as the source compares."""
     return np.array([[geometric(of(r)) for r in runs(results, variant, rate)] for rate in rates(results)])
+
+
+def once_all_are_there(results: Results, variant: str, of: Callable[[Record], np.ndarray]) -> np.ndarray:
+    """The same over the probes after the step at which the last of a seed's networks is at the target."""
+    last = np.max([np.exp(log_steps(results, name)) for name in VARIANTS], axis=0)
+    return np.array(
+        [
+            [
+                geometric(of(r)[column(r, "step") >= min(step, r.config["steps"])])
+                for r, step in zip(runs(results, variant, rate), row, strict=True)
+            ]
+            for rate, row in zip(rates(results), last, strict=True)
+        ]
+    )
 
 
 def ratio(over: np.ndarray, under: np.ndarray) -> stats.Interval:
@@ -311,9 +343,17 @@ def numbers(results: Results) -> dict[str, Number]:
         found |= interval(f"{variant}.shift_ratio", _against_plain(results, variant, shift))
         found |= interval(f"{variant}.beta_ratio", _against_plain(results, variant, beta))
         found |= interval(f"{variant}.range_ratio", _against_plain(results, variant, loss_range))
+    found |= interval("noisy.over_bn", _over_bn(results))
+    found |= prefixed("bn", _against_plain_at(results, slice(None)))
     for place, rate in enumerate(rates(results)):
         found |= prefixed(f"at_{rate:g}", _at_rate(results, place, rate))
     return found
+
+
+def _over_bn(results: Results) -> stats.Interval:
+    """Steps of the network with BN over those of the noisy one."""
+    steps = (np.exp(log_steps(results, variant).mean(0)) for variant in ("bn", "noisy"))
+    return stats.paired_ratio(*steps, resolution=resolution(results, ("bn", "noisy")))
 
 
 def _against_plain(results: Results, variant: str, of: Callable[[Record], np.ndarray]) -> stats.Interval:
@@ -322,14 +362,13 @@ def _against_plain(results: Results, variant: str, of: Callable[[Record], np.nda
 
 def _of_variant(results: Results, variant: str) -> dict[str, Number]:
     missed = [one for row in crossings(results, variant) for one in row if not one.reached]
-    means = {"shift": shift, "distance": distance, "beta": beta, "range": loss_range}
     found: dict[str, Number] = {
         "missed": len(missed),
         "drift": float(np.exp(np.log(drifts(results, variant)).mean())),
         "steps": round(float(np.exp(log_steps(results, variant).mean()))),
         "turned": turned(results, variant),
     }
-    for name, of in means.items():
+    for name, of in ALONG.items():
         found[name] = float(np.exp(np.log(typical(results, variant, of)).mean()))
         found[f"{name}_equal_steps"] = float(np.exp(np.log(at_equal_steps(results, variant, of)).mean()))
     return found
@@ -337,14 +376,37 @@ def _of_variant(results: Results, variant: str) -> dict[str, Number]:
 
 def _at_rate(results: Results, place: int, rate: float) -> dict[str, Number]:
     found: dict[str, Number] = {}
+    ended = np.exp(log_steps(results, "bn")[place])
     for variant in VARIANTS:
         found |= {
             f"{variant}.accuracy": float(accuracies(runs(results, variant, rate)).mean()),
             f"{variant}.drift": float(np.exp(np.log(drifts(results, variant)[place]).mean())),
             f"{variant}.steps": round(float(np.exp(log_steps(results, variant)[place].mean()))),
         }
+        ways = [
+            moved(record, int(end)) for record, end in zip(runs(results, variant, rate), ended, strict=True)
+        ]
+        for name, values in zip(("moved", "moved_widths"), zip(*ways, strict=True), strict=True):
+            found[f"{variant}.{name}"] = geometric(np.array(values))
+        for name, of in ALONG.items():
+            found[f"{variant}.{name}"] = geometric(typical(results, variant, of)[place])
     for variant in VARIANTS[1:]:
         found[f"{variant}.speedup"] = float(
             np.exp((log_steps(results, "plain") - log_steps(results, variant))[place].mean())
         )
+    return found | prefixed("bn", _against_plain_at(results, place))
+
+
+def _against_plain_at(results: Results, place: int | slice) -> dict[str, Number]:
+    """BN over plain at some of the rates: in the phase that is judged, over all steps, and once all networks
+    are at the target."""
+    found: dict[str, Number] = {}
+    for when, means in (
+        ("", typical),
+        ("_equal_steps", at_equal_steps),
+        ("_afterwards", once_all_are_there),
+    ):
+        for name, of in ALONG.items():
+            bn, plain = (geometric(means(results, variant, of)[place]) for variant in ("bn", "plain"))
+            found[f"{name}_ratio{when}"] = bn / plain
     return found

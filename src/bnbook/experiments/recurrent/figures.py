@@ -5,6 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from matplotlib.ticker import LogLocator
 
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
@@ -13,6 +14,7 @@ from bnbook.experiments.protocol import Results
 from bnbook.experiments.recurrent import measures as recurrent
 from bnbook.experiments.recurrent.protocol import ARMS, FOLLOWED
 from bnbook.measures import accuracies
+from bnbook.records import Record
 
 Drawn = tuple[Canvas, pd.DataFrame]
 
@@ -146,25 +148,28 @@ def arms(results: Results) -> Drawn:
     """Steps to the target, and test accuracy at the end, by network."""
     figure, (left, right) = style.panels(3.3, 1, 2, sharey=True)
     rows, means = [], []
-    for line, arm in enumerate(ARMS):
-        records, found = recurrent.new(results, arm), recurrent.crossings(results, arm)
-        ends = accuracies(records)
+    shown = _shown(results)
+    for line, (name, colour, records) in enumerate(shown):
+        found, ends = recurrent.crossings_of(results, records), accuracies(records)
         for one in found:
-            face = COLOURS[arm] if one.reached else "none"
-            left.scatter(one.step, line, s=20, facecolor=face, edgecolor=COLOURS[arm], alpha=0.7, lw=1)
+            face = colour if one.reached else "none"
+            left.scatter(one.step, line, s=20, facecolor=face, edgecolor=colour, alpha=0.7, lw=1)
         middle = float(np.exp(np.mean([np.log(one.step) for one in found])))
-        right.scatter(ends, [line] * len(ends), s=20, color=COLOURS[arm], alpha=0.7, lw=0)
+        right.scatter(ends, [line] * len(ends), s=20, color=colour, alpha=0.7, lw=0)
         for ax, value in ((left, middle), (right, ends.mean())):
-            ax.plot([value] * 2, [line - 0.3, line + 0.3], color=COLOURS[arm], lw=2)
+            ax.plot([value] * 2, [line - 0.3, line + 0.3], color=colour, lw=2)
         rows += [
-            {"network": NAMES[arm], "learning_rate": record.config["lr"], "seed": record.seed}
+            {"network": name, "learning_rate": record.config["lr"], "seed": record.seed}
             | {"steps_to_target": one.step, "reached": one.reached, "test_accuracy_percent": end}
             for record, one, end in zip(records, found, ends, strict=True)
         ]
-        means.append({"network": NAMES[arm], "steps_to_target": middle, "test_accuracy_percent": ends.mean()})
+        means.append({"network": name, "steps_to_target": middle, "test_accuracy_percent": ends.mean()})
     left.set_xscale("log")
+    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 4, 6)))  # one of ten would stand alone
     style.plain_log(left.xaxis)
-    left.set(yticks=range(len(ARMS)), yticklabels=NAMES.values(), ylim=(len(ARMS) - 0.5, -0.5))
+    left.minorticks_off()
+    names = [name for name, *_ in shown]
+    left.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
     left.set_xlabel("steps (log scale)")
     right.set_xlabel("test accuracy (%)")
     style.heading(left, "Steps to the target", "dots: seeds; ring: not reached")
@@ -172,6 +177,16 @@ def arms(results: Results) -> Drawn:
     for ax in (left, right):
         _plain(ax)
     return figure, tidy(run=rows, mean=means)
+
+
+def _shown(results: Results) -> list[tuple[str, str, list[Record]]]:
+    """(name, colour, records) of each network; after the plain one the same at the others' rate, where its
+    own is another."""
+    found = [(NAMES[arm], COLOURS[arm], recurrent.new(results, arm)) for arm in ARMS]
+    beside = recurrent.held(results)
+    if beside != recurrent.new(results, "plain"):
+        found.insert(1, (f"no normalization, η={beside[0].config['lr']:g}", PLAIN, beside))
+    return found
 
 
 def gradient(results: Results) -> Drawn:

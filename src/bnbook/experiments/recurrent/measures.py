@@ -3,13 +3,21 @@
 Networks are compared by new seeds alone; the target is the pilot's.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from bnbook import stats
 from bnbook.experiments.protocol import Results
-from bnbook.experiments.recurrent.protocol import ARMS, FOLLOWED, MARGIN, SMALL_GAMMA, Profile, select
+from bnbook.experiments.recurrent.protocol import (
+    ARMS,
+    FOLLOWED,
+    MARGIN,
+    SMALL_GAMMA,
+    Profile,
+    select,
+    validation,
+)
 from bnbook.measures import (
     Crossing,
     Estimate,
@@ -38,6 +46,11 @@ NORMALIZED = tuple(arm for arm in ARMS if arm != "plain")
 def new(results: Results, arm: str) -> list[Record]:
     """The records that are compared, by seed."""
     return results.main["new", arm]
+
+
+def held(results: Results) -> list[Record]:
+    """The plain network by the same seeds at the rate of the one with BN on the input."""
+    return results.main.get(("held", "plain"), new(results, "plain"))
 
 
 def pilot(results: Results, arm: str) -> list[Record]:
@@ -69,13 +82,23 @@ def crossing(record: Record, goal: float) -> Crossing:
 
 def crossings(results: Results, arm: str) -> list[Crossing]:
     """By new seed."""
+    return crossings_of(results, new(results, arm))
+
+
+def crossings_of(results: Results, records: Sequence[Record]) -> list[Crossing]:
+    """Of `records` in their order."""
     goal = target(results)
-    return [crossing(record, goal) for record in new(results, arm)]
+    return [crossing(record, goal) for record in records]
 
 
 def faster(results: Results, arm: str, than: str = "plain") -> Estimate:
     """How many times fewer steps `arm` takes to the target."""
     return steps_ratio(crossings(results, than), crossings(results, arm), (WITHOUT, WITH))
+
+
+def faster_than_held(results: Results, arm: str) -> Estimate:
+    """The same against the plain network at the rate of the one with BN on the input."""
+    return steps_ratio(crossings_of(results, held(results)), crossings(results, arm), (WITHOUT, WITH))
 
 
 def gained(results: Results, arm: str) -> Interval:
@@ -106,6 +129,16 @@ def paths(results: Results, name: str, gamma: float | None) -> np.ndarray:
 def lost(results: Results, name: str, gamma: float | None) -> np.ndarray:
     """(seeds,): decades that the gradient loses from the last step back to the first; below 0 it grows."""
     return -paths(results, name, gamma)[:, 0]
+
+
+def predicted(gamma: float, steps: int) -> float:
+    """Decades that the gradient loses over `steps` where what tanh receives is Gaussian and the state alone
+    decides its size: one step back multiplies by the derivative of tanh and by gamma over the deviation."""
+    z, weights = np.polynomial.hermite_e.hermegauss(100)
+    weights /= weights.sum()
+    state = np.tanh(gamma * z)
+    factor = gamma * np.sqrt(weights @ (1 - state**2) ** 2 / (weights @ state**2))
+    return float(-steps * np.log10(factor))
 
 
 # Statistics
@@ -184,13 +217,22 @@ def numbers(results: Results) -> dict[str, Number]:
         "grid_step": grid_factor([one for arm in ARMS for one in crossings(results, arm)]),
     }
     for arm in ARMS:
-        found |= prefixed(f"arm.{arm}", _of_arm(results, arm))
+        found |= prefixed(f"arm.{arm}", _of_runs(results, new(results, arm)))
     for arm in NORMALIZED:
         found |= interval(f"faster.{arm}", faster(results, arm).interval)
         found |= interval(f"gained.{arm}", gained(results, arm))
     found |= interval("faster.gamma", faster(results, "within", "within_one").interval)
     found |= interval("faster.within_than_input", faster(results, "within", "input").interval)
+    found |= prefixed("held", _of_runs(results, held(results)))
+    for arm in NORMALIZED:
+        found |= interval(f"held.faster.{arm}", faster_than_held(results, arm).interval)
+    for (stage, arm, *rate), records in results.main.items():
+        if stage == "pilot":
+            found[f"pilot.{arm}.{_word(float(rate[0]))}"] = validation(records)
     found |= interval("vanishing", vanishing(results).interval)
+    steps_back = followed(results, "orthogonal")[0].arrays["gradient"].shape[1] - 1
+    for gamma in gammas(results):
+        found[f"predicted.{_word(gamma)}"] = predicted(gamma, steps_back)
     for name in FOLLOWED:
         found[f"gradient.{name}.steps"] = followed(results, name)[0].arrays["gradient"].shape[1]
         found[f"gradient.{name}.plain"] = float(lost(results, name, None).mean())
@@ -204,12 +246,12 @@ def _word(gamma: float) -> str:
     return f"{gamma:g}".replace(".", "_")
 
 
-def _of_arm(results: Results, arm: str) -> dict[str, Number]:
-    ends, found = accuracies(new(results, arm)), crossings(results, arm)
+def _of_runs(results: Results, records: Sequence[Record]) -> dict[str, Number]:
+    ends, found = accuracies(records), crossings_of(results, records)
     steps = [one.step for one in found]
     return interval("accuracy", stats.mean_interval(ends)) | {
-        "lr": select(results)[arm],
+        "lr": records[0].config["lr"],
         "steps": float(np.exp(np.mean(np.log(steps)))),
         "reached": sum(one.reached for one in found),
-        "diverged": sum(record.diverged for record in new(results, arm)),
+        "diverged": sum(record.diverged for record in records),
     }

@@ -7,9 +7,9 @@ train: an LSTM reads an image row by row and names the digit after the last. Fiv
     recurrence as well, its statistics by step and its gamma 0.1 at the start (Cooijmans et al. 2017); the
     same with the usual gamma 1; and, as a reference, layer normalization (Ba et al. 2016). Each is trained at
     every learning rate of the profile by pilot seeds; the rate with the best mean validation accuracy is run
-    again by new seeds, and these alone are compared. The target, too, comes from the pilot. Beside them stands
-    the plain network at the rate of the one with BN on the input: how much of a speed-up is the rate's? These
-    runs were added after the verdicts had been seen, and have no part in them.
+    again by new seeds, and these alone are compared. The target, too, comes from the pilot. Beside them
+    stands the plain network at the rate of the one with BN on the input: how much of a speed-up is the
+    rate's? These runs were added after the verdicts had been seen, and have no part in them.
 gradient: no training. The gradient on its way back through time, by gamma: in the network in which Cooijmans
     et al. drew it, of tanh units that read a pixel a step, with the recurrent weights that they took, the
     identity, and with orthogonal ones; and in the LSTM that is trained here.

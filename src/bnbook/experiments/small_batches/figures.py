@@ -7,7 +7,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure as Canvas
 
 from bnbook.drawing import Figure, style
-from bnbook.drawing.style import BN, GREEN, GREY, PALE, SMALL, WU, YELLOW
+from bnbook.drawing.style import BN, GREEN, GREY, PALE, WU, YELLOW
 from bnbook.drawing.tables import Rows, averaged, tidy
 from bnbook.experiments.protocol import Results
 from bnbook.experiments.small_batches import measures as small
@@ -95,7 +95,7 @@ def by_size(results: Results) -> Drawn:
     right.set_xlim(-0.5, len(SORTABLE) - 0.5)
     style.heading(left, "Shuffled", "dots: seeds; line: mean")
     style.heading(right, "One class each", f"{m} images; bar: mean")
-    _key_below(figure, left, 3)
+    _key(figure, left)
     alike = ["normalization", "order", "batch_size"]
     return figure, tidy(run=rows, mean=averaged("mean", rows, alike, [ACCURACY]))
 
@@ -119,7 +119,7 @@ def by_statistics(results: Results) -> Drawn:
     right.set_xlim(-0.5, len(WAYS) - 0.5)
     style.heading(left, "Shuffled", "dots: seeds; line: mean")
     style.heading(right, "One class each", f"{m} images; bar: mean")
-    _key_below(figure, left, 3)
+    _key(figure, left)
     alike = ["statistics", "order", "batch_size"]
     return figure, tidy(run=rows, mean=averaged("mean", rows, alike, [ACCURACY]))
 
@@ -156,16 +156,8 @@ def _powers_of_two(ax: Axes, sizes: tuple[int, ...]) -> None:
     ax.minorticks_off()
 
 
-def _key_below(figure: Canvas, ax: Axes, columns: int) -> None:
-    """What is labelled in `ax`, below all panels."""
-    figure.legend(
-        handles=ax.get_legend_handles_labels()[0],
-        frameon=False,
-        fontsize=SMALL,
-        loc="outside lower center",
-        ncols=1 if style.is_narrow() else columns,  # their names are long
-        labelcolor="linecolor",
-    )
+def _key(figure: Canvas, ax: Axes) -> None:
+    style.key(figure, ax, 1 if style.is_narrow() else 3)  # the names are long
 
 
 FIGURES = [

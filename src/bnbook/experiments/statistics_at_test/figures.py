@@ -7,7 +7,7 @@ from matplotlib.figure import Figure as Canvas
 
 from bnbook import paper
 from bnbook.drawing import Figure, style
-from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, WU, YELLOW
 from bnbook.drawing.tables import averaged, tidy
 from bnbook.experiments.protocol import Results
 from bnbook.experiments.statistics_at_test import measures as adapted
@@ -91,7 +91,7 @@ def accuracies(results: Results) -> Drawn:
     ax.set(xlabel="test accuracy (%)", xlim=(0, 100))
     ax.tick_params(axis="y", length=0)
     style.heading(ax, "Trained on clean images, asked about others", "dots: seeds; bar: mean")
-    _key_below(figure, ax, 3)
+    style.key(figure, ax, style.columns(3))
     means = averaged("mean", rows, ["images", "statistics"], ["test_accuracy_percent"])
     return figure, tidy(run=rows, mean=means)
 
@@ -133,7 +133,7 @@ def shares(results: Results) -> Drawn:
         ax.axhline(0, color=GREY, lw=0.6, zorder=0)
     style.heading(left, "By how many", "black: all corruptions; dashed: asked for")
     style.heading(right, f"By which {counts[0]}", "all corruptions; dots: seeds")
-    _key_below(figure, left, 5)
+    style.key(figure, left, style.columns(5))
     alike = ["images_lent", "selection"]
     return figure, tidy(
         run=rows,
@@ -174,24 +174,12 @@ def drifts(results: Results) -> Drawn:
                     for layer, value in zip(layers, values, strict=True)
                 ]
         ax.set_xticks(layers)
-        ax.set(xlabel="layer", ylim=(0, None))
+        ax.set(xlabel="layer")
         style.heading(ax, style.NAMES[variant], "dots: seeds; line: mean")
-    axes[0].set_ylabel("mean of Wu moves by (std)")
-    _key_below(figure, axes[0], 5)
+    axes[0].set(ylabel="mean of Wu moves by (std)", ylim=(0, None))  # of both, now that both are drawn
+    style.key(figure, axes[0], style.columns(5))
     means = averaged("mean", rows, ["network", "corruption", "layer"], ["moved_std"])
     return figure, tidy(run=rows, mean=means)
-
-
-def _key_below(figure: Canvas, ax: Axes, columns: int) -> None:
-    """What is labelled in `ax`, below all panels."""
-    figure.legend(
-        handles=ax.get_legend_handles_labels()[0],
-        frameon=False,
-        fontsize=SMALL,
-        loc="outside lower center",
-        ncols=style.columns(columns),
-        labelcolor="linecolor",
-    )
 
 
 FIGURES = [

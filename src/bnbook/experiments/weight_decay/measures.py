@@ -55,14 +55,31 @@ def pairs(results: Results) -> list[tuple[Cell, Cell, Cell]]:
     ]
 
 
-def spread(results: Results, seeds: Sequence[int], along: bool) -> float:
+def spread(results: Results, seeds: Sequence[int], along: bool, product: float | None = None) -> float:
     """Root mean square, in points, of the difference in validation accuracy between the cells of the pairs,
     `along` iso-lines or across them; each cell's accuracy is the mean over `seeds`. No less than an image is
-    worth."""
+    worth. With `product`, of the pairs that begin on its iso-line."""
     found = {cell: validation(records)[list(seeds)].mean() for cell, records in cells(results).items()}
-    ends = [(begin, pair[0 if along else 1]) for begin, *pair in pairs(results)]
+    ends = [
+        (begin, pair[0 if along else 1])
+        for begin, *pair in pairs(results)
+        if product is None or np.isclose(begin[0] * begin[1], product)
+    ]
     size = float(np.sqrt(np.mean([(found[end] - found[begin]) ** 2 for begin, end in ends])))
     return max(size, one_image(next(iter(cells(results).values()))))
+
+
+def products(results: Results) -> list[float]:
+    """Rate times decay of the iso-lines that have pairs, the smallest first."""
+    return sorted({float(f"{begin[0] * begin[1]:.6g}") for begin, *_ in pairs(results)})
+
+
+def decayed(results: Results, product: float) -> float:
+    """Rate times decay, summed over the steps of a training whose rates fall: 1 where decay alone would have
+    made the weights e times shorter."""
+    steps = results.profile.steps
+    falls = protocol.DECAY ** (np.arange(steps) / steps)
+    return product * float(falls.sum())
 
 
 def product_ratio(results: Results) -> Interval:
@@ -229,6 +246,14 @@ def numbers(results: Results) -> dict[str, Number]:
         "along": spread(results, range(results.profile.seeds["bn"]), along=True),
     }
     found |= interval("product", product_ratio(results))
+    everyone = range(results.profile.seeds["bn"])
+    for number, one in enumerate(products(results), start=1):
+        found |= {
+            f"by_product.{number}.product": one,
+            f"by_product.{number}.decayed": decayed(results, one),
+            f"by_product.{number}.along": spread(results, everyone, along=True, product=one),
+            f"by_product.{number}.across": spread(results, everyone, along=False, product=one),
+        }
     for network in NETWORKS:
         found |= prefixed(f"grid.{network}", _grid(results, network))
         found |= prefixed(network, _arms(results, network))

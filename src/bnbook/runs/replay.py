@@ -13,6 +13,7 @@ times further was changed.
 
 import functools
 import json
+import re
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
@@ -45,6 +46,7 @@ ACCURACY, END = 0.02, 0.01
 # without wide vectors) parted over 100 times as far as a single nudge that had stayed close: hence several.
 NUDGES = 100
 COINS = 3  # nudged runs
+TIMED = re.compile("seconds|^times_")  # numbers that no run has again
 # When local response normalization was given its gradient in closed form, the same but for rounding.
 LRN_SINCE = "2026-11-25T02:55:35+00:00"
 
@@ -216,12 +218,12 @@ def differences(then: Record, now: Record) -> list[str]:
 
 
 def _numbers(record: Record) -> dict[str, Any]:
-    """All that was measured, by name, but for times."""
+    """All that was measured, by name, but for times and what was made of them."""
     found: dict[str, Any] = {"outcome": record.outcome, "first losses": record.first_losses, **record.final}
     for probe, columns in record.curves.items():
         found |= {f"curve {probe}.{name}": column for name, column in columns.items()}
     found |= {f"array {name}": array for name, array in record.arrays.items()}
-    return {name: value for name, value in found.items() if "seconds" not in name}
+    return {name: value for name, value in found.items() if not TIMED.search(name)}
 
 
 def _same(old: Any, new: Any) -> bool:

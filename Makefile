@@ -27,7 +27,8 @@ help:
 	@echo "make reproduce PROFILE=paper the plan for many cores or a GPU machine: more learning rates, initialisations, seeds"
 	@echo "make book                    build the book from the committed records, without training"
 	@echo "make book-files              write the built book as PDF, EPUB and zip into build/files (needs Pango)"
-	@echo "make figures                 export the figures and README.md's table anew from the committed records"
+	@echo "make figures                 export the figures, README.md's table and the manifest anew from the committed records"
+	@echo "make verify                  check that all that a reader sees follows from the records (three minutes)"
 	@echo "make test                    run the tests"
 	@echo "make test-fast               run those that need no browser, no notebook and no training"
 	@echo "make lint                    check style, types and the direction of imports"
@@ -57,6 +58,11 @@ book-files: book
 figures: $(INSTALLED)
 	@$(BNBOOK) figures --out results/figures
 	@$(BNBOOK) claims --readme
+	@$(BNBOOK) manifest
+
+.PHONY: verify
+verify: $(INSTALLED)
+	@$(BNBOOK) verify
 
 # A process a core; tests/conftest.py says what each gets.
 PYTEST := $(PY) pytest -n auto --no-loadscope-reorder

@@ -244,7 +244,7 @@ def tally(board: Sequence[ClaimResult]) -> dict[str, int]:
 
 def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[str]) -> ClaimResult:
     kind = entry.get("class") or ("measured" if entry["type"] == "order" else "shown")
-    estimate = _measured(entry, results)
+    estimate = measured(entry, results)
     interval = estimate.interval if estimate else None
     outcome = _outcome(kind, entry, estimate)
     if outcome in DECIDED and name in paper.registered_again():
@@ -279,7 +279,7 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
     )
 
 
-def _measured(entry: dict[str, Any], results: AllResults) -> Estimate | None:
+def measured(entry: dict[str, Any], results: AllResults) -> Estimate | None:
     """What the claim's statistic finds; None where it has none, or records that it needs are missing."""
     if entry.get("experiment") not in results or "statistic" not in entry:
         return None

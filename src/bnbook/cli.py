@@ -113,6 +113,9 @@ def parser() -> argparse.ArgumentParser:
     _publish(commands)
     _replay(commands)
     _mutants(commands)
+    _manifest(commands)
+    _verify(commands)
+    _certify(commands)
     _bench(commands)
     _new_experiment(commands)
     return top
@@ -539,6 +542,72 @@ def mutants(arguments: argparse.Namespace) -> int:
         f"mutants: written to {mutants.FOUND}; " + (f"unnoticed: {', '.join(holes)}" if holes else "no hole")
     )
     return min(len(holes), 1)
+
+
+def _manifest(commands) -> None:
+    _command(
+        commands,
+        "manifest",
+        manifest,
+        "renew results/manifest.csv, codecheck.yml and ro-crate-metadata.json: `make figures` does it, too",
+    )
+
+
+def manifest(arguments: argparse.Namespace) -> None:
+    from bnbook import bundle, claims
+
+    made = bundle.renew(claims.results())
+    print(f"manifest: {', '.join(file.relative_to(paths.ROOT).as_posix() for file in made)}")
+
+
+def _verify(commands) -> None:
+    command = _command(
+        commands,
+        "verify",
+        verify,
+        "check that all that a reader sees follows from the records, and that these are what was recorded",
+    )
+    command.add_argument(
+        "--full",
+        metavar="RUN",
+        help="make one run again, whole: a record's path, or <experiment>/<variant>/<run id>/seed-<k>",
+    )
+
+
+def verify(arguments: argparse.Namespace) -> int:
+    from bnbook import verify
+
+    def fault(line: str) -> None:
+        print(f"bnbook: {line}", file=sys.stderr, flush=True)
+
+    if not arguments.full:
+        return min(verify.verify(fault), 1)
+    faults = verify.full(arguments.full)
+    for line in faults:
+        fault(line)
+    return min(len(faults), 1)
+
+
+def _certify(commands) -> None:
+    command = _command(
+        commands,
+        "certify",
+        certify,
+        "run one seed of each cheap claim on this machine, and write what came out into results/certificates",
+    )
+    command.add_argument(
+        "--minutes",
+        type=float,
+        default=2.0,
+        metavar="M",
+        help="what it all took when the records were made, at most (default: 2); the cheapest claims first",
+    )
+
+
+def certify(arguments: argparse.Namespace) -> None:
+    from bnbook.runs import certify
+
+    certify.certify(60 * arguments.minutes)
 
 
 def _bench(commands) -> None:

@@ -13,6 +13,7 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from html import escape
@@ -38,7 +39,7 @@ OWN_RUN = "your own run"
 # Their live form would be a part of them: they have images, or panels without axes.
 UNREAD = {"convolutional-shift", "fig1-all-units"}
 # How what figures say is written in their tables.
-SIGNS = str.maketrans({"×": "x", "±": "+/-", "−": "-", "⁶": "^6", "γ": "gamma", "β": "beta"})
+SIGNS = str.maketrans({"×": "x", "±": "+/-", "−": "-", "⁶": "^6", "γ": "gamma", "β": "beta", "η": "eta"})
 
 
 def _gathered() -> dict[str, Figure]:
@@ -224,10 +225,8 @@ def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
     A figure whose content hash is that of a committed one is not drawn again: its files are copied.
     """
     before, committed = manifest(folder), manifest(paths.FIGURES)
-    now = {}
-    numbers = claims.numbers(results)
-    for name in available(results):
-        planned = _planned(name, folder, results)
+    plans = {name: _planned(name, folder, results) for name in available(results)}
+    for name, planned in plans.items():
         known = dataclasses.replace(planned, **_files(name, paths.FIGURES))
         if not _is_there(planned, before):
             if _is_there(known, committed):
@@ -235,6 +234,20 @@ def export_all(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
                     files.write(folder / file.name, file.read_bytes())
             else:
                 export(name, folder, results)
+    return _list(folder, plans, results)
+
+
+def export_anew(folder: Path, results: AllResults) -> dict[str, dict[str, Any]]:
+    """The same, with every figure drawn, side by side on all cores."""
+    plans = {name: _planned(name, folder, results) for name in available(results)}
+    _side_by_side(_export, list(plans), folder, results)
+    return _list(folder, plans, results)
+
+
+def _list(folder: Path, plans: dict[str, Exported], results: AllResults) -> dict[str, dict[str, Any]]:
+    """Write what is said of the figures in `folder`."""
+    now, numbers = {}, claims.numbers(results)
+    for name, planned in plans.items():
         now[name] = {
             "title": {lang: text(name, lang, "title", numbers) for lang in paper.LANGUAGES},
             "hash": planned.content_hash,
@@ -289,13 +302,20 @@ def export_versions(folder: Path, results: AllResults) -> None:
         or (has_live_form(name) and not all((folder / live_data(name, lang)).exists() for lang in languages))
         or not all((folder / column_png(name, lang)).exists() for lang in paper.LANGUAGES)
     ]
-    if old:
+    _side_by_side(_export_versions, old, folder, results)
+    files.write(state, json.dumps(now, indent=1) + "\n")
+
+
+def _side_by_side(
+    draw: Callable[[str], None], names: Sequence[str], folder: Path, results: AllResults
+) -> None:
+    """`draw` each of the figures `names`, in a process a core, which has received the others."""
+    if names:
         # Processes that are forked need not be sent the records.
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
-        count = min(len(old), os.cpu_count() or 1)
+        count = min(len(names), os.cpu_count() or 1)
         with ProcessPoolExecutor(count, context, _receive, (folder, results)) as pool:
-            list(pool.map(_export_versions, old))
-    files.write(state, json.dumps(now, indent=1) + "\n")
+            list(pool.map(draw, names))
 
 
 _received: tuple[Path, AllResults]
@@ -307,6 +327,10 @@ def _receive(folder: Path, results: AllResults) -> None:
     _received = folder, results
     os.environ[parent.VARIABLE] = str(os.getppid())
     parent.follow()
+
+
+def _export(name: str) -> None:
+    export(name, *_received)
 
 
 def _export_versions(name: str) -> None:

@@ -171,7 +171,7 @@ def provenance(
 def hardware(device: str) -> str:
     """What a run was computed on."""
     if device == "cuda":
-        return _plain(torch.cuda.get_device_name())
+        return plain(torch.cuda.get_device_name())
     return f"{processor()}, {torch.get_num_threads()} thread"
 
 
@@ -179,10 +179,10 @@ def processor() -> str:
     """The processor's name and its widest vector unit, as torch uses it."""
     names = [line for line in _read(Path("/proc/cpuinfo")).splitlines() if line.startswith("model name")]
     name = names[0].partition(":")[2].strip() if names else platform.machine()
-    return f"{_plain(name)} ({torch.backends.cpu.get_cpu_capability()})"
+    return f"{plain(name)} ({torch.backends.cpu.get_cpu_capability()})"
 
 
-def _plain(name: str) -> str:
+def plain(name: str) -> str:
     """What a maker calls his product, without what no record may have."""
     return "".join(letter for letter in name if letter.isprintable() and letter not in '<>&\\"')
 

@@ -13,10 +13,13 @@ times further was changed.
 
 import functools
 import json
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 
 from bnbook import files, paths, records
@@ -31,6 +34,8 @@ from bnbook.train.precision import device, multiplies_bfloat16
 TRACES = paths.RESULTS / "replay.json"
 TRACE_STEPS = 60
 RECORD_STEPS = 10  # of a record on real data: a changed recipe shows within them
+# The same for who wants to know within a minute: of a trace, and of a record, whose networks are larger.
+TRACE_BEGINNING, RECORD_BEGINNING = 10, 3
 # What is always allowed, relative and absolute; a changed recipe shows at once.
 TOLERANCES = {"float32": 1e-4, "bfloat16": 1e-2}
 # Of accuracies, of which a few images more or less are no change, and of where a trace's training ends: a
@@ -41,9 +46,19 @@ ACCURACY, END = 0.02, 0.01
 # without wide vectors) parted over 100 times as far as a single nudge that had stayed close: hence several.
 NUDGES = 100
 COINS = 3  # nudged runs
+TIMED = re.compile("seconds|^times_")  # numbers that no run has again
+# When local response normalization was given its gradient in closed form, the same but for rounding.
+LRN_SINCE = "2026-11-25T02:55:35+00:00"
 
-# "losses": the first losses; "ends": the end point's numbers by name, but for times.
+# "losses": the first losses; "ends": the end point's numbers by name, but for times; where stored, "stack".
 Trace = dict[str, Any]
+
+
+class Beginning(NamedTuple):
+    """How the first steps of a run come out today: whether to the last bit, and what is wrong, or ""."""
+
+    exact: bool
+    problem: str
 
 
 def store(names: Sequence[str] = ()) -> None:
@@ -52,7 +67,10 @@ def store(names: Sequence[str] = ()) -> None:
     stored = files.read_json(TRACES) if TRACES.exists() else {}
     for name in names or EXPERIMENTS:
         configs = traced(EXPERIMENTS[name])
-        stored[name] = {variant: trace(EXPERIMENTS[name], config) for variant, config in configs.items()}
+        stored[name] = {
+            variant: trace(EXPERIMENTS[name], config) | {"stack": stack()}
+            for variant, config in configs.items()
+        }
     traces = {name: stored[name] for name in EXPERIMENTS if name in stored}
     files.write(TRACES, json.dumps(traces, indent=1) + "\n")
 
@@ -117,15 +135,115 @@ def at_hand(experiment: Experiment) -> list[Record]:
     ]
 
 
-def first_losses(experiment: Experiment, record: Record) -> Trace:
+def first_losses(experiment: Experiment, record: Record, steps: int = RECORD_STEPS) -> Trace:
     """The first losses of the run that made `record`, with today's code."""
+    return _begun(
+        experiment, config_of(experiment, record), record.seed, min(steps, len(record.first_losses))
+    )
+
+
+def config_of(experiment: Experiment, record: Record) -> RunConfig:
+    """The configuration of the run that made `record`, in the precision that "auto" was there."""
     values = dict(record.config)
     if "precision" in values:
-        values["precision"] = record.provenance["precision"]  # what "auto" was there
-    config = experiment.config(values)
-    with at_most(min(RECORD_STEPS, len(record.first_losses))):
-        progress = _train(experiment, config, record.seed, measure=False).progress
-    return {"losses": progress.first_losses[:RECORD_STEPS]}
+        values["precision"] = record.provenance["precision"]
+    return experiment.config(values)
+
+
+def beginnings(name: str) -> Iterator[Beginning]:
+    """The first steps of all variants of an experiment, on digits and, where their data is at hand, of a
+    record each. On the stack where they were made they must be the same to the last bit."""
+    experiment = EXPERIMENTS[name]
+    before, configs = files.read_json(TRACES).get(name, {}), traced(experiment)
+    for variant in sorted(configs.keys() | before.keys()):
+        known, config = before.get(variant, {}), configs.get(variant)
+        steps = TRACE_BEGINNING if known.get("losses") else 0
+        old = {"losses": known["losses"][:steps]} if steps else {"ends": known.get("ends", {})}
+
+        def run(config: RunConfig | None = config, steps: int = steps) -> Trace:
+            if config and steps:
+                return _begun(experiment, config, 0, steps)
+            return {"ends": trace(experiment, config).get("ends", {})}
+
+        yield _compared(
+            old, run, known.get("stack") == stack(), f"{name} {variant}: its trace in {TRACES.name}"
+        )
+    for record in at_hand(experiment):
+        if not record.first_losses:  # nothing is trained, and what is measured may be rounding itself
+            continue
+        tolerance = TOLERANCES[record.provenance["precision"]]
+        old = {"losses": record.first_losses[:RECORD_BEGINNING]}
+        run = functools.partial(first_losses, experiment, record, RECORD_BEGINNING)
+        yield _compared(old, run, same_stack(record), str(record.path), tolerance)
+
+
+def _compared(
+    before: Trace,
+    run: Callable[[], Trace],
+    exactly: bool,
+    what: str,
+    tolerance: float = TOLERANCES["float32"],
+) -> Beginning:
+    if run() == before:
+        return Beginning(True, "")
+    difference = differs(before, run, tolerance)
+    if exactly and not difference:
+        difference = "not by more than rounding, but this is the stack where it was made"
+    return Beginning(
+        False, f"{what}: its first steps come out differently: {difference}" if difference else ""
+    )
+
+
+def stack() -> str:
+    """What decides how sums are rounded: the processor and who computes on it."""
+    return f"{runs.processor()}, torch {version('torch')}, numpy {version('numpy')}"
+
+
+def same_stack(record: Record) -> bool:
+    """Whether today's code should make the run that made `record` again to the last bit, here."""
+    made_on, versions = record.provenance["hardware"], record.provenance["versions"]
+    rounded = record.config.get("lrn") and record.provenance["finished"] < LRN_SINCE
+    return (
+        made_on.startswith(runs.processor())
+        and all(versions.get(name) == version(name) for name in ("torch", "numpy"))
+        and not rounded
+    )
+
+
+def differences(then: Record, now: Record) -> list[str]:
+    """In which numbers two records of a run differ, a line for each of their parts; but for times."""
+    old, new = _numbers(then), _numbers(now)
+    parts = [name for name in {**old, **new} if not _same(old.get(name), new.get(name))]
+    return [f"{name}: {_end(old.get(name))} then, {_end(new.get(name))} now" for name in parts]
+
+
+def _numbers(record: Record) -> dict[str, Any]:
+    """All that was measured, by name, but for times and what was made of them."""
+    found: dict[str, Any] = {"outcome": record.outcome, "first losses": record.first_losses, **record.final}
+    for probe, columns in record.curves.items():
+        found |= {f"curve {probe}.{name}": column for name, column in columns.items()}
+    found |= {f"array {name}": array for name, array in record.arrays.items()}
+    return {name: value for name, value in found.items() if not TIMED.search(name)}
+
+
+def _same(old: Any, new: Any) -> bool:
+    if isinstance(old, np.ndarray) and isinstance(new, np.ndarray):
+        return old.dtype == new.dtype and np.array_equal(old, new, equal_nan=old.dtype.kind == "f")
+    return type(old) is type(new) and old == new
+
+
+def _end(value: Any) -> str:
+    """A number, or the last of many."""
+    if isinstance(value, list | np.ndarray):
+        many = np.asarray(value).ravel().tolist()
+        return f"... {many[-1]}" if many else "nothing"
+    return "nothing" if value is None else str(value)
+
+
+def _begun(experiment: Experiment, config: RunConfig, seed: int, steps: int) -> Trace:
+    with at_most(steps):
+        progress = _train(experiment, config, seed, measure=False).progress
+    return {"losses": progress.first_losses[:steps]}
 
 
 def differs(before: Trace, run: Callable[[], Trace], tolerance: float = TOLERANCES["float32"]) -> str:
@@ -169,6 +287,7 @@ def _train(experiment: Experiment, config: RunConfig, seed: int, measure: bool =
     # makes the difference grow.
     before = torch.get_num_threads()
     torch.set_num_threads(runs.THREADS)
+    torch.set_flush_denormal(True)  # as runs are made
     try:
         return experiment.training.train_run(config, seed, None, measure=measure)
     finally:

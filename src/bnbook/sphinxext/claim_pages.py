@@ -33,6 +33,7 @@ from bnbook.sphinxext.claims import (
     board,
     page,
     pill,
+    recomputed,
     reference,
 )
 from bnbook.sphinxext.editions import joined, languages, pair
@@ -48,6 +49,7 @@ PARTS: dict[str, Text] = {
     "note": {"ko": "덧붙임", "en": "Note"},
     "rule": {"ko": "판정 규칙", "en": "The rule"},
     "registered": {"ko": "등록", "en": "Registered"},
+    "recomputed": {"ko": "다시 계산", "en": "Computed again"},
     "figure": {"ko": "그림", "en": "Figure"},
     "chapter": {"ko": "설명하는 곳", "en": "Explained in"},
     "values": {"ko": "시드별 값", "en": "Values by seed"},
@@ -113,6 +115,7 @@ class ClaimPagesDirective(ClaimsDirective):
             "note": blocks(self, claim.note) if claim.note and claim.note != claim.text else [],
             "rule": blocks(self, claim.rule) if claim.rule else [],
             "registered": self.registered(claim),
+            "recomputed": blocks(self, words) if (words := recomputed(claim.id)) else [],
             "figure": self.figure(claim),
             "chapter": [Row(docname=claim.chapter, anchor=anchor(claim.id))],
         }

@@ -12,7 +12,7 @@ from sphinx.application import Sphinx
 from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective, SphinxRole
 
-from bnbook import claims
+from bnbook import certificates, claims
 from bnbook.claims import ClaimResult
 from bnbook.paper import LANGUAGES
 from bnbook.sphinxext import data, numbers
@@ -61,6 +61,15 @@ WHY_AGAIN = {"ko": "무엇이 틀렸나", "en": "what was wrong"}
 REGISTERED_AGAIN = {
     "ko": "규칙을 다시 등록했다. 첫 등록도 남겨 두었다.",
     "en": "Its rule was registered again; the first registration is kept.",
+}
+# Of certificates: a machine, several, and where they do not agree.
+RECOMPUTED = {
+    1: {"ko": "컴퓨터 {}대에서 다시 계산했다.", "en": "Recomputed on {} machine."},
+    2: {"ko": "컴퓨터 {}대에서 다시 계산했다.", "en": "Recomputed on {} machines."},
+}
+OTHERWISE = {
+    "ko": " 그 가운데 {}대에서는 판정이 달랐다.",
+    "en": " On {} of them the verdict was another.",
 }
 RULE_CHANGED = {
     "ko": "이 규칙은 등록한 뒤에 바뀌었다.",
@@ -182,6 +191,8 @@ class ClaimsDirective(SphinxDirective):
         said += [
             tag("div", *blocks(self, words), classes="bn-claim-changed") for true, words in remarks if true
         ]
+        if words := recomputed(claim.id):
+            said.append(tag("div", *blocks(self, words), classes="bn-claim-changed"))
         return said
 
     def rule(self, claim: ClaimResult) -> Tag:
@@ -241,6 +252,16 @@ class UnstatedDirective(SphinxDirective):
         if isinstance(text, dict):
             return blocks(self, {lang: numbers.fill(text[lang], markdown=True) for lang in LANGUAGES})
         return inline(self, numbers.fill(str(text), markdown=True))
+
+
+def recomputed(claim: str) -> dict[str, str] | None:
+    """On how many machines the claim was computed again, in words; None where on none."""
+    number, otherwise = certificates.machines(claim)
+    if not number:
+        return None
+    words = RECOMPUTED[min(number, 2)]
+    apart = OTHERWISE if otherwise else dict.fromkeys(LANGUAGES, "")
+    return {lang: words[lang].format(number) + apart[lang].format(otherwise) for lang in LANGUAGES}
 
 
 def anchor(claim: str) -> str:

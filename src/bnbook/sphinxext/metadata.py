@@ -121,8 +121,8 @@ def archive_files(book: Book, paper: Paper) -> dict[str, str]:
     return {
         "CITATION.cff": HEADER
         + yaml.safe_dump(cff(book, paper), sort_keys=False, allow_unicode=True, width=100),
-        ".zenodo.json": _json(zenodo(book, paper)),
-        "codemeta.json": _json(codemeta(book, paper)),
+        ".zenodo.json": json_text(zenodo(book, paper)),
+        "codemeta.json": json_text(codemeta(book, paper)),
     }
 
 
@@ -136,7 +136,7 @@ def write_archive_files(root: Path = paths.ROOT) -> list[Path]:
 
 def cff(book: Book, paper: Paper) -> dict[str, Any]:
     """The Citation File Format 1.2.0, which GitHub and Zotero read."""
-    return _known(
+    return known(
         {
             "cff-version": "1.2.0",
             "message": "If you use the book, its figures or its code, please cite it, and the paper that it "
@@ -174,7 +174,7 @@ def cff(book: Book, paper: Paper) -> dict[str, Any]:
 
 def zenodo(book: Book, paper: Paper) -> dict[str, Any]:
     """What Zenodo fills its form in with; see https://developers.zenodo.org/#representation."""
-    return _known(
+    return known(
         {
             "title": book.title["en"],
             "upload_type": "software",
@@ -200,7 +200,7 @@ def zenodo(book: Book, paper: Paper) -> dict[str, Any]:
 
 def codemeta(book: Book, paper: Paper) -> dict[str, Any]:
     """CodeMeta 3.0, which indexes of software read."""
-    return _known(
+    return known(
         {
             "@context": "https://w3id.org/codemeta/3.0",
             "@type": "SoftwareSourceCode",
@@ -226,11 +226,13 @@ def doi_url(book: Book) -> str:
     return f"https://doi.org/{book.doi}" if book.doi else ""
 
 
-def _known(values: dict[str, Any]) -> dict[str, Any]:
+def known(values: dict[str, Any]) -> dict[str, Any]:
+    """What of `values` is not empty."""
     return {key: value for key, value in values.items() if value}
 
 
-def _json(values: dict[str, Any]) -> str:
+def json_text(values: dict[str, Any]) -> str:
+    """`values` as JSON for people to read, too."""
     return json.dumps(values, ensure_ascii=False, indent=2) + "\n"
 
 
@@ -246,7 +248,7 @@ def linked(app: Sphinx, docname: str, description: str, image: str) -> str:
         found = _chapter(app, docname) | {"position": listed.index(docname) + 1, "description": description}
     else:
         return ""
-    return in_script(_known({"@context": "https://schema.org", **found, "image": image}))
+    return in_script(known({"@context": "https://schema.org", **found, "image": image}))
 
 
 def chapters(app: Sphinx) -> list[str]:
@@ -269,7 +271,7 @@ def _chapter(app: Sphinx, docname: str) -> dict[str, Any]:
         "name": title,
         "headline": title,
         **_common(app),
-        "isPartOf": _known(_book(app)),
+        "isPartOf": known(_book(app)),
         "citation": linked_paper(app.bn_paper),
     }
 
@@ -335,7 +337,7 @@ def linked_reference(entry: Entry) -> dict[str, Any]:
     """Another paper of the bibliography in JSON-LD."""
     arxiv = f"https://arxiv.org/abs/{number}" if (number := entry.fields.get("eprint")) else ""
     doi = f"https://doi.org/{number}" if (number := entry.fields.get("doi")) else ""
-    return _known(
+    return known(
         {
             "@type": "ScholarlyArticle",
             "url": entry.fields.get("url") or doi or arxiv,

@@ -196,6 +196,31 @@ def test_the_product(synthetic):
     assert measures.spread(synthetic, [0, 1], along=True) == pytest.approx(100 * along)
 
 
+def test_the_effective_rate_of_the_doubled_rate(synthetic):
+    """Of the one pair, whose rate is four times as large: half of the logarithm of what is left of that."""
+    expected = (4 * SHRUNK[0.8] / SHRUNK[0.2]) ** 0.5
+    found = measures.protocol.shrinking(measures.cells(synthetic)[0.1, 0.8])
+    assert found[:, -1] == pytest.approx(SHRUNK[0.8]) and found[:, 0] == pytest.approx(1)
+    flat = {
+        key: [
+            dataclasses.replace(one, curves=one.curves | {"norms": ends(one.curves["norms"])})
+            for one in group
+        ]
+        for key, group in synthetic.main.items()
+        if key[0] == "bn"
+    }
+    even = dataclasses.replace(synthetic, main=synthetic.main | flat)
+    assert measures.quickened(even, 0.08) == pytest.approx(expected, rel=1e-3)
+
+
+def ends(columns):
+    """Norms that are at once what they are at the end."""
+    return {
+        name: values if name == "step" else [values[0]] + [values[-1]] * (len(values) - 1)
+        for name, values in columns.items()
+    }
+
+
 def test_what_decay_alone_would_have_done(synthetic):
     """Rates fall tenfold: the mean of them is 0.9 / ln 10 of the first."""
     expected = 0.08 * synthetic.profile.steps * 0.9 / np.log(10)

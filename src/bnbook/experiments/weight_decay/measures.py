@@ -74,6 +74,19 @@ def products(results: Results) -> list[float]:
     return sorted({float(f"{begin[0] * begin[1]:.6g}") for begin, *_ in pairs(results)})
 
 
+def quickened(results: Results, product: float) -> float:
+    """How many times as large the effective rate becomes where the rate is doubled and the product stays:
+    geometric mean over the pairs, layers and points of training. 2 where the norms stay as they began, 1 in
+    equilibrium."""
+    found = {cell: protocol.shrinking(records)[:, 1:] for cell, records in cells(results).items()}
+    doublings = [
+        np.log(along[0] / found[along] * found[begin] / begin[0]).mean() / np.log2(along[0] / begin[0])
+        for begin, along, _ in pairs(results)
+        if np.isclose(begin[0] * begin[1], product)
+    ]
+    return float(np.exp(np.mean(doublings)))
+
+
 def decayed(results: Results, product: float) -> float:
     """Rate times decay, summed over the steps of a training whose rates fall: 1 where decay alone would have
     made the weights e times shorter."""
@@ -251,6 +264,7 @@ def numbers(results: Results) -> dict[str, Number]:
         found |= {
             f"by_product.{number}.product": one,
             f"by_product.{number}.decayed": decayed(results, one),
+            f"by_product.{number}.quickened": quickened(results, one),
             f"by_product.{number}.along": spread(results, everyone, along=True, product=one),
             f"by_product.{number}.across": spread(results, everyone, along=False, product=one),
         }

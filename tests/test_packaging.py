@@ -3,6 +3,7 @@ nothing that comes from outside is unpickled."""
 
 import ast
 import importlib.metadata
+import json
 import platform
 import re
 import tomllib
@@ -121,7 +122,33 @@ def test_make_installs_with_the_pins_and_names_no_registry():
         assert word not in makefile + installer
 
 
-# What reads bytes that somebody else may have made, and how it has to be asked not to run what they say; None:
+def test_containers_run_what_readme_and_ci_run():
+    """Python's version, the two commands, and what .ci/run installs; Binder's packages are as they are pinned."""
+    docker = (paths.ROOT / "Dockerfile").read_text(encoding="utf-8")
+    readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+    python = PROJECT["requires-python"].removeprefix("==").removesuffix(".*")
+    assert f"FROM docker.io/library/python:{python}-slim" in docker
+    first, second = re.findall(r"^(make \S+) +#", readme, re.MULTILINE)[:2]
+    assert f"CMD {json.dumps(first.split())}" in docker and f"docker run bnbook {second}" in docker
+    installed = set(re.search(r"--no-install-recommends (.*) \\\n", docker)[1].split())
+    ci = (paths.ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert installed == {"git", "make", "chromium"} and "--no-install-recommends chromium " in ci
+    assert "Python 3.11, make and git are all it takes" in readme
+    developing = json.loads((paths.ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert f"AS {developing['build']['target']}\n" in docker
+    assert (
+        paths.ROOT / ".devcontainer" / developing["build"]["dockerfile"]
+    ).resolve() == paths.ROOT / "Dockerfile"
+    for command in ("RUN ", "&& "):
+        assert f"{command}make .venv/installed" in docker + developing["postCreateCommand"]
+    assert (paths.ROOT / "binder" / "runtime.txt").read_text().strip() == f"python-{python}"
+    lines = (paths.ROOT / "binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    binder = pins([line for line in lines if not line.startswith("#")], "x86_64")
+    pinned = constraints("x86_64")
+    assert binder == {name: pinned[name] for name in binder} and {"torch", "scikit-learn"} <= binder.keys()
+
+
+# What reads bytes that somebody else may have made, and how it is asked not to run what they say; None:
 # it must not be asked at all.
 READERS = {
     "torch.load": ("weights_only", True),

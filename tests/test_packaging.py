@@ -123,7 +123,7 @@ def test_make_installs_with_the_pins_and_names_no_registry():
 
 
 def test_containers_run_what_readme_and_ci_run():
-    """Python's version, the two commands, and what .ci/run installs; Binder's packages are as they are pinned."""
+    """Python's version, the two commands, and what .ci/run installs; Binder's packages as they are pinned."""
     docker = (paths.ROOT / "Dockerfile").read_text(encoding="utf-8")
     readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
     python = PROJECT["requires-python"].removeprefix("==").removesuffix(".*")

@@ -163,9 +163,7 @@ READERS = {
             "marshal.loads",
         ),
     ),
-    **dict.fromkeys(
-        ("shelve.open", "yaml.load", "yaml.unsafe_load", "eval", "exec", "dill.load", "np.fromregex")
-    ),
+    **dict.fromkeys(("shelve.open", "yaml.load", "yaml.unsafe_load", "dill.load", "np.fromregex")),
 }
 
 

@@ -366,7 +366,7 @@ def meanings(experiment: Experiment, recipe: int | None) -> dict[str, dict[str, 
     """Of each field of the experiment's configurations what book/records.yml says it is, and `code`: what
     stands beside it in the code."""
     again = SECOND.get(experiment.name)
-    room = again if again and recipe == again.protocol.Config.recipe else experiment
+    room = again if again and (recipe or 0) >= again.protocol.Config.recipe else experiment
     said = comments(room.protocol.Config)
     words = data.read(MEANINGS)
     own = words["experiments"].get(experiment.name, {})

@@ -33,9 +33,11 @@ help:
 	@echo "make test-fast               run those that need no browser, no notebook and no training"
 	@echo "make lint                    check style, types and the direction of imports"
 	@echo "make bench                   measure speed and memory"
+	@echo "make lock                    write constraints.txt anew, after a change in pyproject.toml (needs uv)"
+	@echo "make audit                   ask for known weaknesses of what it pins (needs pip-audit)"
 	@echo "make clean                   delete build/, other people's runs in build/results included"
 
-# Exact versions from constraints.txt; how pip finds them is left to pip's own settings.
+# Exact versions and hashes from constraints.txt; how pip finds them is left to pip's own settings.
 $(INSTALLED): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
 		{ echo "Python 3.11 is needed: install it, or say PYTHON=/path/to/python3.11" >&2; exit 1; }
@@ -81,6 +83,16 @@ lint: $(INSTALLED)
 	@$(PY) ruff format --check --quiet .
 	@$(VENV)/bin/python -c "from importlinter.cli import lint_imports_command as main; main()"
 	@$(PY) mypy
+
+# uv does it (`pipx install uv`); WITH=--upgrade takes the newest versions of all.
+WITH ?=
+.PHONY: lock
+lock:
+	@"$(PYTHON)" workflow/lock.py $(WITH)
+
+.PHONY: audit
+audit: $(INSTALLED)
+	@pip-audit --requirement constraints.txt --require-hashes --disable-pip --strict
 
 .PHONY: bench
 bench: $(INSTALLED)

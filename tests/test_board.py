@@ -6,7 +6,8 @@ import re
 import pytest
 from bs4 import BeautifulSoup
 
-from bnbook import claims, paper, paths
+from bnbook import certificates, claims, paper, paths
+from bnbook.certificates import Machines
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.board import KINDS
 from bnbook.sphinxext.claims import VERDICTS, anchor
@@ -204,6 +205,18 @@ def test_a_verdict_in_a_sentence_leads_to_the_claims_row_in_its_chapter(tmp_path
     links = {one["href"]: one.get_text() for one in page.select("p .bn-verdict a")}
     assert set(links) == {"other.html#claim-4-1-x", "#claim-3-1-y"}
     assert links["#claim-3-1-y"] == "재현되지 않음 · not reproduced"
+
+
+def test_a_claim_says_on_how_many_machines_it_was_computed_again(tmp_path, four, monkeypatch):
+    said = {"c-4.1-x": Machines(1, 0), "c-3.1-y": Machines(3, 1)}
+    monkeypatch.setattr(certificates, "machines", lambda claim: said.get(claim, Machines(0, 0)))
+    book, page = built(tmp_path, BOARD)
+    rows = {
+        row.select_one("code, .bn-claim-id").get_text(): row.get_text() for row in page.select("tr.bn-claim")
+    }
+    assert "Recomputed on 1 machine." in rows["c-4.1-x"]
+    assert "Recomputed on 3 machines. On 1 of them the verdict was another." in rows["c-3.1-y"]
+    assert sum("Recomputed" in text for text in rows.values()) == 2 and book.warnings == ""
 
 
 # The built book

@@ -55,7 +55,7 @@ class Visit:
 @pytest.fixture(scope="session")
 def walk(html: Path, browser: Browser) -> list[Visit]:
     """Every page of every edition, and the entry page, at a phone's width."""
-    context = browser.new_context(viewport=PHONE)
+    context = browser.new_context(viewport=PHONE, bypass_csp=False)  # what it refuses is a problem, too
     page = context.new_page()  # one tab for all, which keeps the scripts it has parsed
     seen = Visit("")
     page.on("request", lambda request: seen.requests.add(request.url))

@@ -4,6 +4,7 @@ import io
 import itertools
 import os
 import pickle
+import re
 
 import numpy as np
 import pyarrow
@@ -31,6 +32,24 @@ def test_digits(digits):
     assert digits.train.x.shape[1:] == (8, 8) and digits.train.x.dtype == torch.uint8
     assert digits.train.x.max() == 255 and digits.train.y.dtype == torch.int64
     assert set(digits.test.y.tolist()) == set(range(datasets.CLASSES))
+
+
+@pytest.mark.parametrize("n", [1, 30, 500, 999, 1000, 2000])
+def test_some_images_are_of_all_classes(n):
+    """However they lie: those of the copy of CIFAR-10 are sorted."""
+    split = Split(torch.arange(1000)[:, None], torch.arange(1000) // 100)
+    found = split.spread(n)
+    counts = torch.bincount(found.y, minlength=10)
+    assert len(found) == min(n, 1000) and counts.max() - counts.min() <= 1
+    assert len(found.x.unique()) == len(found)
+
+
+def test_nothing_is_measured_on_the_first_images():
+    """The first images may be of one class. Those of MNIST, which the recurrent networks read, are mixed."""
+    first = re.compile(r"\b(test|validation|train)(\.x|\"\])?\[: ?\w")
+    rooms = [*(paths.ROOT / "src" / "bnbook" / "experiments").rglob("*.py")]
+    found = {path.parent.name for path in rooms if first.search(path.read_text(encoding="utf-8"))}
+    assert found == {"recurrent"}
 
 
 def test_split_is_the_same_for_everybody(digits):

@@ -5,6 +5,7 @@ this book.
 """
 
 import ast
+import dataclasses
 import json
 import os
 import re
@@ -20,6 +21,8 @@ from bnbook.config import ConfigError
 from bnbook.experiments import EXPERIMENTS
 from bnbook.notebooks import NotebookRunError
 from bnbook.runs import notebook as runs
+from bnbook.sphinxext import metadata
+from bnbook.sphinxext import notebooks as pages
 
 ALL = sorted(paths.NOTEBOOKS.glob("*.ipynb"))
 FIRST, *NOTEBOOKS = ALL
@@ -357,3 +360,16 @@ def test_members_that_are_not_there_are_refused(tmp_path):
     done = bnbook("04_bn_ensemble", *words, "--out", str(out))
     assert done.returncode == 1
     assert "members is '1,9'; it must be all, or numbers from 1 to 2 such as 1,2" in done.stderr
+
+
+def test_the_first_notebook_runs_elsewhere_once_the_repository_has_an_address():
+    known = metadata.book()
+    assert pages.elsewhere(dataclasses.replace(known, repository="")) == ""
+    assert pages.elsewhere(dataclasses.replace(known, repository="https://example.org/a/b")) == ""
+    said = pages.elsewhere(dataclasses.replace(known, repository="https://github.com/a/b"))
+    tag = f"v{known.version}"
+    assert (
+        said.count(f"(https://colab.research.google.com/github/a/b/blob/{tag}/notebooks/{FIRST.name})") == 2
+    )
+    assert said.count(f"(https://mybinder.org/v2/gh/a/b/{tag}?labpath=notebooks%2F{FIRST.name})") == 2
+    assert said.index(":::{ko}") < said.index(":::{en}")

@@ -1,7 +1,11 @@
-"""pyproject.toml, constraints.txt and environment.yml say the same, and what is installed follows them."""
+"""pyproject.toml, constraints.txt and environment.yml say the same, and what is installed follows them;
+nothing that comes from outside is unpickled."""
 
+import ast
 import importlib.metadata
+import json
 import platform
+import re
 import tomllib
 
 import pytest
@@ -13,18 +17,22 @@ import bnbook
 from bnbook import paths
 
 MACHINES = ("x86_64", "aarch64")
-PROJECT = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+LOCK = (paths.ROOT / "constraints.txt").read_text(encoding="utf-8")
+TOML = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+PROJECT = TOML["project"]
 DEPENDENCIES = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
 
 
 def pins(lines: list[str], machine: str) -> dict[str, str]:
-    """Name to exact version of the lines that apply on `machine`; anything but `name==version` is refused."""
+    """Name to exact version of the lines that apply on Linux on `machine`; anything but
+    `name==version` is refused."""
     found = {}
     for line in lines:
         requirement = Requirement(line)
         (specifier,) = requirement.specifier
         assert specifier.operator == "==", line
-        if requirement.marker is None or requirement.marker.evaluate({"platform_machine": machine}):
+        here = {"platform_machine": machine, "sys_platform": "linux"}
+        if requirement.marker is None or requirement.marker.evaluate(here):
             name = canonicalize_name(requirement.name)
             assert name not in found, f"{name} is pinned twice on {machine}"
             found[name] = specifier.version
@@ -32,8 +40,15 @@ def pins(lines: list[str], machine: str) -> dict[str, str]:
 
 
 def constraints(machine: str) -> dict[str, str]:
-    lines = (paths.ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
-    return pins([line for line in lines if line and not line.startswith("#")], machine)
+    return pins([line.removesuffix(" \\") for line in LOCK.splitlines() if re.match(r"[a-z]", line)], machine)
+
+
+def test_every_package_is_pinned_with_hashes_from_no_named_registry():
+    digest = r"    --hash=sha256:[0-9a-f]{64}"
+    entry = rf"[a-z0-9.-]+==[^ ]+(?: ; .+)?(?: \\\n{digest})+\n"
+    assert re.fullmatch(rf"(?:#.*\n)+(?:{entry})+", LOCK)
+    assert not re.search(r"https?:|--index|--find-links", LOCK)
+    assert TOML["build-system"]["requires"] == [f"setuptools=={constraints('x86_64')['setuptools']}"]
 
 
 @pytest.mark.parametrize("machine", MACHINES)
@@ -87,7 +102,7 @@ def test_what_is_checked_before_a_commit_is_what_lint_checks():
 def test_conda_users_get_the_same_versions():
     environment = yaml.safe_load((paths.ROOT / "environment.yml").read_text(encoding="utf-8"))
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
-    assert pip == ["--constraint constraints.txt", "--editable .[test]"]
+    assert pip == ["--requirement constraints.txt"]
     python = next(part for part in environment["dependencies"] if str(part).startswith("python"))
     assert f"=={python.removeprefix('python=')}.*" == PROJECT["requires-python"]
 
@@ -100,7 +115,81 @@ def test_one_version_everywhere():
 
 def test_make_installs_with_the_pins_and_names_no_registry():
     installer = (paths.ROOT / "workflow" / "install.py").read_text(encoding="utf-8")
-    assert '"-c", str(PINS), "-e", ".[test]"' in installer and 'PINS = Path("constraints.txt")' in installer
+    assert '[*LOCKED, "-r", str(PINS)]' in installer and 'PINS = Path("constraints.txt")' in installer
+    assert 'LOCKED = ["--require-hashes", ' in installer
     makefile = (paths.ROOT / "Makefile").read_text(encoding="utf-8")
     for word in ("--index-url", "--extra-index-url", "--find-links", "http"):
         assert word not in makefile + installer
+
+
+def test_containers_run_what_readme_and_ci_run():
+    """Python's version, the two commands, and what .ci/run installs; Binder's packages as they are pinned."""
+    docker = (paths.ROOT / "Dockerfile").read_text(encoding="utf-8")
+    readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+    python = PROJECT["requires-python"].removeprefix("==").removesuffix(".*")
+    assert f"FROM docker.io/library/python:{python}-slim" in docker
+    first, second = re.findall(r"^(make \S+) +#", readme, re.MULTILINE)[:2]
+    assert f"CMD {json.dumps(first.split())}" in docker and f"docker run bnbook {second}" in docker
+    installed = set(re.search(r"--no-install-recommends (.*) \\\n", docker)[1].split())
+    ci = (paths.ROOT / ".ci" / "run").read_text(encoding="utf-8")
+    assert installed == {"git", "make", "chromium"} and "--no-install-recommends chromium " in ci
+    assert "Python 3.11, make and git are all it takes" in readme
+    developing = json.loads((paths.ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
+    assert f"AS {developing['build']['target']}\n" in docker
+    assert (
+        paths.ROOT / ".devcontainer" / developing["build"]["dockerfile"]
+    ).resolve() == paths.ROOT / "Dockerfile"
+    for command in ("RUN ", "&& "):
+        assert f"{command}make .venv/installed" in docker + developing["postCreateCommand"]
+    assert (paths.ROOT / "binder" / "runtime.txt").read_text().strip() == f"python-{python}"
+    lines = (paths.ROOT / "binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    binder = pins([line for line in lines if not line.startswith("#")], "x86_64")
+    pinned = constraints("x86_64")
+    assert binder == {name: pinned[name] for name in binder} and {"torch", "scikit-learn"} <= binder.keys()
+
+
+# What reads bytes that somebody else may have made, and how it is asked not to run what they say; None:
+# it must not be asked at all.
+READERS = {
+    "torch.load": ("weights_only", True),
+    "np.load": ("allow_pickle", False),
+    **dict.fromkeys(
+        (
+            "pickle.load",
+            "pickle.loads",
+            "joblib.load",
+            "pd.read_pickle",
+            "pandas.read_pickle",
+            "marshal.loads",
+        ),
+    ),
+    **dict.fromkeys(("shelve.open", "yaml.load", "yaml.unsafe_load", "dill.load", "np.fromregex")),
+}
+
+
+def unsafe(source: str) -> list[int]:
+    """The lines of a module in which a reader is asked to run what it reads."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        if name in READERS:
+            said = {word.arg: getattr(word.value, "value", None) for word in node.keywords}
+            asked = READERS[name]
+            if asked is None or said.get(asked[0]) is not asked[1]:
+                found.append(node.lineno)
+    return found
+
+
+def test_nothing_from_outside_is_unpickled():
+    """CIFAR-10's own pickles are read by `datasets.unpickled`, whose test feeds it poison."""
+    code = [*(paths.ROOT / "src").rglob("*.py"), *(paths.ROOT / "workflow").glob("*.py")]
+    assert len(code) > 100
+    found = {str(file): unsafe(file.read_text(encoding="utf-8")) for file in code}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert unsafe("torch.load(f)\ntorch.load(f, weights_only=False)\npickle.loads(b)\nnp.load(f)") == [
+        1,
+        2,
+        3,
+        4,
+    ]
+    assert unsafe("torch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)") == []

@@ -222,6 +222,10 @@ def test_what_is_in_a_record_is_text(runs: Path) -> None:
     for _, text in pages.pages([evil], runs, book(runs, "https://example.org/r")):
         assert "<script" not in text
         assert not BeautifulSoup(text, "html.parser").select("[onclick]")
+    index = pages.environment().get_template("all.html")
+    assert "<script" not in index.render(
+        book=book(runs), experiments={}, root="", rooms={EVIL: []}, figures={}
+    )
 
 
 def test_pages_are_made_again_only_when_something_changed(made: Path, runs: Path) -> None:

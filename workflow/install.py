@@ -1,4 +1,5 @@
 """Installs the pinned packages into .venv, as `make` asks for it: with a Python 3.11 and nothing else yet.
+Pip takes no file but those whose hashes stand in constraints.txt.
 
 It looks first whether that can end well, and writes nothing where it cannot. What pip says goes to a log; one
 line shows how far it is. What an interrupted installation has left is mended by the next.
@@ -25,8 +26,11 @@ PYTHON = str(VENV / "bin" / "python")
 PIP = [PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input"]
 LOG = Path("build") / "install.log"
 PINS = Path("constraints.txt")
-# What is needed first, and small: where it can be had, so can the rest.
-FIRST = "setuptools==80.9.0"
+# What builds the few packages that come as source, and this one. It is small: where it can be had, so can the
+# rest.
+BUILDERS = ("setuptools", "wheel", "packaging")
+FIRST = Path("build") / "install-first.txt"
+LOCKED = ["--require-hashes", "--no-build-isolation", "--progress-bar", "off"]
 GB = 1e9
 INSTALLED_GB, DOWNLOADED_GB = 7, 4  # in this folder to stay; in the temporary folder for the time being
 STEP_SECONDS = 0.5
@@ -112,13 +116,19 @@ def make_venv(log: TextIO) -> None:
 
 
 def check_network(log: TextIO) -> None:
-    """Raises InstallError where pip, with the settings it has, gets no package at all."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = ["--no-deps", "--retries", "1", "--timeout", "10", "--dest", folder]
-        if subprocess.run([*PIP, "download", *options, FIRST], stdout=log, stderr=log).returncode:
-            raise InstallError(
-                f"no package can be had: is there a network, and does pip reach its index? (see {LOG})"
-            )
+    """Install BUILDERS; raises InstallError where pip, with the settings it has, gets no package at all."""
+    FIRST.write_text("".join(map(pinned, BUILDERS)), encoding="utf-8")
+    command = [*PIP, "install", *LOCKED, "--retries", "1", "--timeout", "10", "-r", str(FIRST)]
+    if subprocess.run(command, stdout=log, stderr=log).returncode:
+        raise InstallError(
+            f"no package can be had: is there a network, and does pip reach its index? (see {LOG})"
+        )
+
+
+def pinned(name: str) -> str:
+    """The lines of PINS that pin a package, with its hashes."""
+    text = PINS.read_text(encoding="utf-8")
+    return re.search(rf"^{re.escape(name)}==.*\n(?: .*\n)*", text, re.MULTILINE)[0]
 
 
 def drop_half_installed() -> None:
@@ -130,10 +140,14 @@ def drop_half_installed() -> None:
 
 
 def run_pip(log: TextIO, line: Line) -> None:
-    """Install what is pinned; raises InstallError, the log saying more."""
+    """Install what is pinned, then this package itself; raises InstallError, the log saying more."""
     begun = time.monotonic()
+    for what in ([*LOCKED, "-r", str(PINS)], ["--no-deps", "--no-build-isolation", "-e", "."]):
+        run_one([*PIP, "install", *what], log, line, begun)
+
+
+def run_one(command: list[str], log: TextIO, line: Line, begun: float) -> None:
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}  # what the log says is what happens now
-    command = [*PIP, "install", "--progress-bar", "off", "-c", str(PINS), "-e", ".[test]"]
     with subprocess.Popen(command, stdout=log, stderr=log, env=environment) as process:
         while process.poll() is None:
             minutes, seconds = divmod(round(time.monotonic() - begun), 60)
@@ -146,7 +160,7 @@ def run_pip(log: TextIO, line: Line) -> None:
 def state() -> str:
     """How far pip is, in words, by its log and by what lies in the virtual environment."""
     text = LOG.read_text(encoding="utf-8", errors="replace")
-    total = sum(1 for pin in PINS.read_text(encoding="utf-8").splitlines() if pin and not pin.startswith("#"))
+    total = len(re.findall(r"^[a-z].*==", PINS.read_text(encoding="utf-8"), re.MULTILINE))
     if "\nInstalling collected packages" in text:
         return f"{min(len(metadata()), total)} of {total} unpacked"
     begun = r"^(?: +Downloading | +Using cached |Processing .*/)([^\s/]+\.(?:whl|gz))(?: |$)"
@@ -165,6 +179,8 @@ def reason() -> str:
     text = LOG.read_text(encoding="utf-8", errors="replace")
     if "No space left on device" in text:
         return "the packages are not installed: the disk is full; make room"
+    if "DO NOT MATCH THE HASHES" in text:
+        return f"the packages are not installed: a file is not the one that {PINS} names"
     if re.search(r"Connection|Timeout|IncompleteRead|name resolution", text):
         return "the packages are not installed: the connection broke off"
     return "the packages are not installed: pip failed"

@@ -32,6 +32,11 @@ class Split:
     def __getitem__(self, index: Tensor | slice) -> "Split":
         return Split(self.x[index], self.y[index])
 
+    def spread(self, n: int) -> "Split":
+        """`n` images evenly from the first to the last, all where there are no more. Not the first `n`: files
+        may lie sorted by class, as those of the copy of CIFAR-10 do."""
+        return self[torch.arange(n) * len(self) // n] if n < len(self) else self
+
     def to(self, device: torch.device) -> "Split":
         return Split(self.x.to(device), self.y.to(device))
 

@@ -398,20 +398,22 @@ def _keep_verified(source: Source, folder: Path, target: Path) -> None:
 
 def _mnist_by_torchvision(folder: Path) -> None:
     mirror = "https://ossci-datasets.s3.amazonaws.com/mnist/train-labels-idx1-ubyte.gz"
-    _by_torchvision("MNIST", mirror, folder)
+    _by_torchvision("from torchvision.datasets import MNIST; MNIST('.', download=True)", mirror, folder)
 
 
 def _cifar10_by_torchvision(folder: Path) -> None:
-    _by_torchvision("CIFAR10", "https://www.cs.toronto.edu/~kriz/cifar.html", folder)
-
-
-def _by_torchvision(dataset: str, small_page: str, folder: Path) -> None:
-    """torchvision's own download, in a child process: that can be stopped whatever it hangs in."""
-    probe = f"import urllib.request as u; u.urlopen({small_page!r}, timeout={PROBE_SECONDS}).close()"
-    download = (
-        f"import socket; socket.setdefaulttimeout({PROBE_SECONDS})\n"
-        f"from torchvision.datasets import {dataset}; {dataset}('.', download=True)"
+    # Not CIFAR10 itself, which would unpickle what it has fetched.
+    code = (
+        "from torchvision.datasets import CIFAR10 as it, utils\n"
+        "utils.download_and_extract_archive(it.url, '.', filename=it.filename, md5=it.tgz_md5)"
     )
+    _by_torchvision(code, "https://www.cs.toronto.edu/~kriz/cifar.html", folder)
+
+
+def _by_torchvision(code: str, small_page: str, folder: Path) -> None:
+    """torchvision's own download, by `code` in a child process: that can be stopped whatever it hangs in."""
+    probe = f"import urllib.request as u; u.urlopen({small_page!r}, timeout={PROBE_SECONDS}).close()"
+    download = f"import socket; socket.setdefaulttimeout({PROBE_SECONDS})\n{code}"
     _run([sys.executable, "-c", probe], folder, PROBE_SECONDS)
     _run([sys.executable, "-c", download], folder, TRANSFER_SECONDS)
 

@@ -61,7 +61,7 @@ class Experiment:
     def config(self, values: dict[str, Any]) -> RunConfig:
         """The configuration in a record of this experiment, whichever recipe it is of; raises ConfigError."""
         again = SECOND.get(self.name)
-        newer = again and values.get("recipe") == again.protocol.Config.recipe
+        newer = again and values.get("recipe", 0) >= again.protocol.Config.recipe
         return (again if newer else self).protocol.Config.from_dict(values)
 
 

@@ -211,10 +211,11 @@ def same_stack(record: Record) -> bool:
 
 
 def differences(then: Record, now: Record) -> list[str]:
-    """In which numbers two records of a run differ, a line for each of their parts; but for times."""
+    """In which of the numbers that were recorded `then` a run is another `now`, a line for each; but for
+    times. Today's code may measure more."""
     old, new = _numbers(then), _numbers(now)
-    parts = [name for name in {**old, **new} if not _same(old.get(name), new.get(name))]
-    return [f"{name}: {_end(old.get(name))} then, {_end(new.get(name))} now" for name in parts]
+    parts = [name for name in old if not _same(old[name], new.get(name))]
+    return [f"{name}: {_end(old[name])} then, {_end(new.get(name))} now" for name in parts]
 
 
 def _numbers(record: Record) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from string import Template
 
 from bnbook import paths
+from bnbook.sphinxext import policy
 
 TEMPLATE = paths.BOOK / "_templates" / "figure-embed.html"
 LINE = 80  # pixels under the picture, for its source where it takes three lines
@@ -38,8 +39,9 @@ def page(lang: str, title: str, alt: str, pictures: Sequence[str], size: tuple[i
     sources = [f'<source media="{media}" srcset="{picture}">' for media, picture in chosen]
     width, height = size
     sources.append(f'<img src="{wide}" alt="{escape(alt)}" width="{width}" height="{height}">')
+    said = {"language": lang, "title": escape(title), "sources": "\n".join(sources), "source": source}
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(language=lang, title=escape(title), sources="\n".join(sources), source=source)
+    return template.substitute(said, policy=policy.meta(policy.STILL))
 
 
 def oembed(

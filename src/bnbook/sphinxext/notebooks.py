@@ -10,6 +10,7 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sphinx.application import Sphinx
 from sphinx.util import logging
@@ -18,7 +19,7 @@ from bnbook import figures, files, paths
 from bnbook.experiments import EXPERIMENTS
 from bnbook.notebooks import NotebookRunError, declared, kernel, run
 from bnbook.paper import LANGUAGES
-from bnbook.sphinxext import numbers
+from bnbook.sphinxext import metadata, numbers
 from bnbook.sphinxext.data import contents, fingerprint
 from bnbook.sphinxext.editions import joined
 from bnbook.sphinxext.figures import SHOWN, texts
@@ -27,6 +28,7 @@ HEADING = re.compile(r"^(#{1,6})\s+(.*?)\s*#*\s*$")
 LINKED = re.compile(r"\[([^\]]+)\]\(\.\./notebooks/(\w+)\.ipynb\)")
 USES_BOOK = re.compile(r"\b(from|import) bnbook\b")
 KERNELS = 2
+ANYWHERE = "00_from_scratch"  # uses nothing of this book
 FENCE = re.compile(r"^\s*(`{3,}|~{3,}|:{3,})")
 
 log = logging.getLogger(__name__)
@@ -204,6 +206,8 @@ def _swap(app: Sphinx, docname: str, source: list[str]) -> None:
     notebook = json.loads(executed.read_text(encoding="utf-8"))
     check(notebook, path.name)
     notebook["cells"] = paired(notebook["cells"], docname)
+    if path.stem == ANYWHERE:
+        notebook["cells"][0]["source"] += elsewhere(metadata.book(Path(app.srcdir)))
     for cell in notebook["cells"]:
         alt = cell["metadata"].get("alt")  # by language, where the cell draws a picture of its own
         if shown := SHOWN.search(cell["source"]):
@@ -212,6 +216,20 @@ def _swap(app: Sphinx, docname: str, source: list[str]) -> None:
         if alt:
             cell["metadata"]["mystnb"] = {"image": {"alt": joined(alt, app.config.edition)}}
     source[0] = json.dumps(notebook, ensure_ascii=False)
+
+
+def elsewhere(book: metadata.Book) -> str:
+    """Where the first notebook runs without being installed, as a pair; "" while the repository's address on
+    GitHub is not known, which both services go by. They open it as it was in this version."""
+    owner_and_name = book.repository.removeprefix("https://github.com/")
+    if not book.repository or owner_and_name == book.repository:
+        return ""
+    place, file = f"{owner_and_name}/{{}}v{book.version}", f"notebooks/{ANYWHERE}.ipynb"
+    colab = f"[Colab](https://colab.research.google.com/github/{place.format('blob/')}/{file})"
+    binder = f"[Binder](https://mybinder.org/v2/gh/{place.format('')}?labpath={quote(file, safe='')})"
+    korean = f"설치하지 않고 {colab}이나 {binder}에서 바로 실행할 수 있다."
+    english = f"It runs without being installed on {colab} or {binder}."
+    return "\n\n" + "\n\n".join([block("ko", korean), block("en", english)])
 
 
 def setup(app: Sphinx) -> None:

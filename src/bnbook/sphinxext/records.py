@@ -37,7 +37,7 @@ from bnbook.config import RunConfig, canonical
 from bnbook.experiments import EXPERIMENTS, SECOND, Experiment
 from bnbook.paper import LANGUAGES
 from bnbook.records import Record
-from bnbook.sphinxext import assets, claims, data, metadata
+from bnbook.sphinxext import assets, claims, data, metadata, policy
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.editions import EDITIONS, beside
 
@@ -350,7 +350,11 @@ def environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     made.filters |= {"plain": plain, "duration": duration, "thousands": lambda number: f"{number:,}"}
-    made.globals |= {"COLOURS": COLOURS, "STYLE": f"{STYLE.name}{assets.token(STYLE)}"}
+    made.globals |= {
+        "COLOURS": COLOURS,
+        "POLICY": Markup(policy.meta(policy.STILL)),
+        "STYLE": f"{STYLE.name}{assets.token(STYLE)}",
+    }
     return made
 
 
@@ -362,7 +366,7 @@ def meanings(experiment: Experiment, recipe: int | None) -> dict[str, dict[str, 
     """Of each field of the experiment's configurations what book/records.yml says it is, and `code`: what
     stands beside it in the code."""
     again = SECOND.get(experiment.name)
-    room = again if again and recipe == again.protocol.Config.recipe else experiment
+    room = again if again and (recipe or 0) >= again.protocol.Config.recipe else experiment
     said = comments(room.protocol.Config)
     words = data.read(MEANINGS)
     own = words["experiments"].get(experiment.name, {})

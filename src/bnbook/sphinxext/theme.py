@@ -8,6 +8,7 @@ import gettext
 import re
 import shutil
 from pathlib import Path
+from string import Template
 from typing import Any
 
 import sphinx.locale
@@ -17,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 
 from bnbook import paths
+from bnbook.sphinxext import policy
 from bnbook.sphinxext.editions import beside, joined
 from bnbook.sphinxext.figures import Image
 
@@ -27,28 +29,31 @@ NAMES = {
     "ko-en": ("나란히 · Side by side", "한·En", "ko"),
 }
 
-# Parts of Jupyter Book's extensions without work here: bnbook.js copies, no cell runs live, no tabs and no
-# cards are used.
+# Parts of Sphinx and of Jupyter Book's extensions without work here: bnbook.js copies, no cell runs live, no
+# tabs and no cards are used; nothing asks for the translations, whose script makes code of text.
 UNUSED = {
     *("copybutton.js", "clipboard.min.js", "copybutton_funcs.js", "copybutton.css"),
     *("sphinx-thebe.js", "sphinx-thebe.css", "togglebutton.js", "togglebutton.css"),
-    *("design-tabs.js", "sphinx-design.min.css"),
+    *("design-tabs.js", "sphinx-design.min.css", "translations.js"),
 }
 # The same of the search page: code has no colours there, and search.js does without Sphinx's own scripts.
-UNSEARCHED = {"pygments.css", "doctools.js", "sphinx_highlight.js", "translations.js"}
+UNSEARCHED = {"pygments.css", "doctools.js", "sphinx_highlight.js"}
 
 # What the theme brings and no page asks for: the script that icons.css stands in for, fonts of icons, maps of
-# minified files.
-UNSENT = shutil.ignore_patterns("fontawesome*", "*.map", "theme.css", *UNUSED)
+# minified files, templates.
+UNSENT = shutil.ignore_patterns("fontawesome*", "*.map", "theme.css", "*webpack-macros.html", *UNUSED)
 
 DESCRIBED = 160  # letters of a page's description, about what search engines show
 
 # What is wrong in the HTML that the theme and its extensions write: a label in English over words of ours, a
-# role that a list may not have within it, cells of a table's head with nothing in them.
+# role that a list may not have within it, cells of a table's head with nothing in them; and what sets up
+# cells that run live, which ours do not.
+THEBE = r'\s*<script type="text/x-thebe-config">.*?</script>\s*<script>kernelName = .*?</script>'
 REPAIRS = (
     (re.compile('<summary aria-label="Toggle hidden content">'), "<summary>"),
     (re.compile('role="doc-biblioentry"'), 'role="listitem"'),
     (re.compile(r"<th([^>]*)>(?:&nbsp;|&#160;|\s)*</th>"), r"<td\1></td>"),
+    (re.compile(THEBE, re.DOTALL), ""),
 )
 
 # What the theme says in English only, or in poor Korean.
@@ -140,6 +145,7 @@ def _complete_page(
 ) -> None:
     for files in (context["script_files"], context["css_files"]):
         files[:] = [file for file in files if not _is_unused(file, pagename)]
+    context["metatags"] = policy.meta(policy.LIVE) + context.get("metatags", "")
     address = app.builder.get_target_uri(pagename)
     if pagename == "search":
         app.add_js_file("search.js", loading_method="defer")
@@ -156,10 +162,10 @@ def _complete_page(
 
 
 def _is_unused(asset: Any, pagename: str) -> bool:
-    """Whether a script or style is one of UNUSED, an inline script that sets one up (thebe's), or nothing for
-    the search page."""
+    """Whether a script or style is one of UNUSED, a script in the page itself (each sets up an unused one,
+    and `policy` lets none run), or nothing for the search page."""
     if not asset.filename:
-        return "THEBE_JS_URL" in asset.attributes.get("body", "")
+        return True
     name = asset.filename.rsplit("/", 1)[-1]
     return name in UNUSED or (pagename == "search" and (name in UNSEARCHED or name.startswith("mystnb.")))
 
@@ -231,7 +237,8 @@ def write_entry_pages(html: Path, site: str) -> None:
     server shows in the place of a page that is not there, at whatever address: its links begin at `site`."""
     html.mkdir(parents=True, exist_ok=True)
     templates = paths.BOOK / "_templates"
-    shutil.copyfile(templates / "entry.html", html / "index.html")
     shutil.copyfile(paths.BOOK / "_static" / "favicon.svg", html / "favicon.svg")
-    missing = (templates / "missing.html").read_text(encoding="utf-8").replace("SITE", f"{site.rstrip('/')}/")
-    (html / "404.html").write_text(missing, encoding="utf-8")
+    filled = {"policy": policy.meta(policy.STILL), "site": f"{site.rstrip('/')}/"}
+    for template, page in (("entry", "index"), ("missing", "404")):
+        text = Template((templates / f"{template}.html").read_text(encoding="utf-8"))
+        (html / f"{page}.html").write_text(text.substitute(filled), encoding="utf-8")

@@ -18,6 +18,7 @@ import bnbook
 from bnbook import figures, files, paths
 from bnbook.figures import LICENCE
 from bnbook.paper import LANGUAGES
+from bnbook.sphinxext import policy
 from bnbook.sphinxext.editions import EDITIONS, SEPARATOR, languages
 
 AUTHOR = "bnbook contributors"
@@ -144,7 +145,8 @@ def _page(place: Path, published: dict[str, Any] | None, current: str | None) ->
     sections = [_section(place, lang, said, published, current) for lang in LANGUAGES]
     title = SEPARATOR.join(said["title"][lang] for lang in LANGUAGES) if said else name
     template = Template(TEMPLATE.read_text(encoding="utf-8"))
-    return template.substitute(title=escape(f"{title} ({content_hash})"), sections="\n".join(sections))
+    said = {"title": escape(f"{title} ({content_hash})"), "sections": "\n".join(sections)}
+    return template.substitute(said, policy=policy.meta(policy.STILL))
 
 
 def _section(

@@ -27,7 +27,7 @@ def test_the_networks_are_those_of_section_4_2():
         network = networks[protocol.VARIANTS[name].network]
         differing = {
             field for field, value in network.to_dict().items() if config.to_dict()[field] != value
-        } - {"experiment", "variant"}
+        } - {"experiment", "variant", "recipe"}
         assert differing <= {"steps", "evaluate_from", "evaluate_every"}
         assert config.steps == PROFILES["smoke"].steps_per_epoch
 

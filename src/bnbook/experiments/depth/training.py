@@ -60,11 +60,11 @@ def net(
     model = network(config, seed).to(on, memory_format=torch.channels_last)
     probed, evaluation, arrays = data.train, None, {}
     if measure and config.tested:
-        probed = prepare(data.train[:: max(1, len(data.train) // config.probe_images)][: config.probe_images])
+        probed = prepare(data.train.spread(config.probe_images))
         arrays["gradient"], arrays["rank"] = look_inside(model, model.features, probed)
         following = range(config.steps, config.steps + config.statistics_batches)
         population = [batches[step][0] for step in following] if config.norm else []
-        some = {"test": prepare(data.test[: config.curve_images])}
+        some = {"test": prepare(data.test.spread(config.curve_images))}
         evaluation = Evaluation(
             some, DENSE(config.steps), CHUNK, population=population, moving=not config.norm
         )

@@ -60,6 +60,8 @@ LRN_ALPHA = 0.4  # 1e-4 * PIXEL_SPREAD^2
 PRECISION_DECAYS = (0.5, 0.94)  # an epoch: of the first registration's rates, and of its main runs
 PRECISION_LR = 0.1
 MEASURED_AGAIN, AGAIN_SEEDS = ("bn_x5", "bn_x1_changed"), 2
+# The second had its curves on the first images of a test set that lies sorted by class: two classes of ten.
+RECIPE_TESTED = 3
 INITIALS = tuple(itertools.product(("he", "xavier", "gaussian"), (1.0, 0.1)))  # weights, output layer's scale
 
 
@@ -261,6 +263,7 @@ def config(
     """One configuration: the baseline's bundle, or with `changed` that of Section 4.2.1 but for learning rate
     and decay. `protected_lr` is that of output layer, gamma and beta, where it is another."""
     fields = {
+        "recipe": RECIPE_TESTED if tested else Config.recipe,
         "variant": variant,
         "data": profile.data,
         "precision": profile.precision,

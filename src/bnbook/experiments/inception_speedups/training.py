@@ -159,7 +159,7 @@ def along_the_curve(
     mini-batches beyond the run's own, the second by moving averages too."""
     following = range(config.steps, config.steps + config.statistics_batches)
     population = [batches[step][0] for step in following] if config.norm else []
-    some = {"test": judged.splits["test"][: config.curve_images]} if config.tested else {}
+    some = {"test": judged.splits["test"].spread(config.curve_images)} if config.tested else {}
     grid = [
         step
         for step in log_then_even(config.steps, config.evaluate_growth, config.evaluate_every)

@@ -97,7 +97,7 @@ def network(config: Config, seed: int) -> Inception:
 
 def curve(config: Config, data: datasets.Dataset, batches: Batches, model: Inception) -> Evaluation:
     """Training loss and validation accuracy along the way, with BN by Algorithm 2's statistics."""
-    some = {"validation": prepare(data.validation[:: max(1, len(data.validation) // CURVE_IMAGES)], config)}
+    some = {"validation": prepare(data.validation.spread(CURVE_IMAGES), config)}
     population = [batches[config.steps + step][0] for step in range(10)] if config.norm else []
     return Evaluation(some, DENSE(config.steps), CHUNK, population=population, moving=not config.norm)
 

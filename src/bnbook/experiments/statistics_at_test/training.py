@@ -62,9 +62,9 @@ def train_run(
             population_statistics(model, (batches[step][0] for step in following))
         final["validation_accuracy"] = accuracy(model, prepared(data.validation, "clean"))
         if config.kinds:
-            tested = of_all_classes(data.test, config.test_images)
+            tested = data.test.spread(config.test_images)
             final |= answers(model, config, data.validation, tested, seed)
-            seen = of_all_classes(data.validation, config.counts[-1])
+            seen = data.validation.spread(config.counts[-1])
             arrays["drift"] = drift(model, seen.x, config.kinds)
     return Measured(progress, {}, final, arrays)
 
@@ -74,11 +74,6 @@ def network(config: Config, seed: int) -> ConvNet:
     model = ConvNet(config.widths, datasets.CLASSES, nn.BatchNorm2d if config.norm else None)
     initialise(model, "relu", torch.Generator().manual_seed(seed))
     return model.to(memory_format=torch.channels_last)
-
-
-def of_all_classes(split: Split, n: int) -> Split:
-    """About `n` images, evenly from the first to the last: they may lie sorted by class."""
-    return split[:: max(1, len(split) // n)]
 
 
 def prepared(split: Split, kind: str) -> Split:

@@ -35,7 +35,7 @@ def train_run(
     model = network(config, seed)
 
     def watch(data: datasets.Dataset, computing: AbstractContextManager) -> DeadChannels:
-        images = prepare(data.validation[: config.watched]).x
+        images = prepare(data.validation.spread(config.watched)).x
         return DeadChannels(images, DENSEST(config.steps), computing)
 
     return train_inception(config, seed, model, checkpoint, report, measure, watch=watch)

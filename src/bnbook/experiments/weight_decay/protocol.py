@@ -70,7 +70,7 @@ class Config(TrainingConfig):
     # the first layer at the start and after each of NORM_POINTS parts of the run, then of the second, ...
     shrinking: tuple[float, ...] = ()
     tested: bool = False  # on test images, with a curve; else on the validation images, at the end
-    curve_images: int  # first images of the test set, that the curve is taken on
+    curve_images: int  # images of the test set, of all classes, that the curve is taken on
     population_batches: int  # training mini-batches that Algorithm 2 averages over
 
 
@@ -231,7 +231,10 @@ def shrinking(records: Sequence[Record]) -> np.ndarray:
 
 def arms(profile: Profile, network: str, choice: Choice) -> dict[str, Config]:
     """The main runs of a network by arm."""
-    decayed = dataclasses.replace(run(profile, network, choice.lr, choice.weight_decay), tested=True)
+    # The first recipe had its curves on the first images of a test set that lies sorted by class.
+    decayed = dataclasses.replace(
+        run(profile, network, choice.lr, choice.weight_decay), tested=True, recipe=2
+    )
     without = dataclasses.replace(decayed, weight_decay=0.0)
     return {
         "decay": decayed,

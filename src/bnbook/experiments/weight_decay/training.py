@@ -47,7 +47,7 @@ def train_run(
     norms(StepSummary(step=0, train_loss=0.0, train_seconds=0.0), model)
     probes = [norms]
     if config.tested and measure:
-        shown = prepared(data.test[: config.curve_images])
+        shown = prepared(data.test.spread(config.curve_images))
         curve = Evaluation(
             {"test": shown}, points[1::2], CHUNK, population=population, moving=not config.norm
         )

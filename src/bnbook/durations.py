@@ -14,10 +14,12 @@ CORES = 2  # of the machine that texts speak of; a run takes one
 
 
 class Spent(NamedTuple):
-    """What the runs of an experiment took: how many there are, and their seconds, each on one core."""
+    """What the runs of an experiment took: how many there are, and their seconds, each on one core; those of
+    the longest."""
 
     runs: int
     seconds: float
+    longest: float = 0.0
 
 
 @functools.cache
@@ -26,7 +28,7 @@ def spent() -> dict[str, Spent]:
     found = {}
     for name, experiment in EXPERIMENTS.items():
         seconds = [record.provenance["seconds"] for record in _records(experiment)]
-        found[name] = Spent(len(seconds), sum(seconds))
+        found[name] = Spent(len(seconds), sum(seconds), max(seconds, default=0.0))
     return found
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bnbook import benchmarks, durations, josa, paper, paths, stats
+from bnbook import benchmarks, costs, durations, josa, paper, paths, stats
 from bnbook.config import digest
 from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
 from bnbook.measures import UNITS, Estimate, amount, excluded, in_korean, prefixed, quantity
@@ -132,8 +132,9 @@ def numbers(results: AllResults) -> dict[str, Number]:
 
 
 def all_numbers(results: AllResults) -> dict[str, Number]:
-    """These, and what was measured of time: by the benchmark ("bench.") and by the records ("durations.")."""
-    return numbers(results) | benchmarks.numbers() | durations.numbers()
+    """These, and what was measured of time: by the benchmark ("bench."), by the records ("durations."), and what
+    follows from both ("costs.")."""
+    return numbers(results) | benchmarks.numbers() | durations.numbers() | costs.numbers()
 
 
 # Rules

@@ -132,8 +132,8 @@ def numbers(results: AllResults) -> dict[str, Number]:
 
 
 def all_numbers(results: AllResults) -> dict[str, Number]:
-    """These, and what was measured of time: by the benchmark ("bench."), by the records ("durations."), and what
-    follows from both ("costs.")."""
+    """These, and what was measured of time: by the benchmark ("bench."), by the records ("durations."), and
+    what follows from both ("costs.")."""
     return numbers(results) | benchmarks.numbers() | durations.numbers() | costs.numbers()
 
 

@@ -1,13 +1,14 @@
 """What the runs cost on other machines: on more workers, at the profile "paper", at the paper's own scale.
 
-Measured are the durations in the records; all else is computed from them, and called an estimate where a reader
-sees it.
+Measured are the durations in the records; all else is computed from them, and called an estimate where a
+reader sees it.
 """
 
 import functools
 import heapq
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -18,8 +19,8 @@ from bnbook.records import Record, RecordError
 
 WORKERS = (1, 2, 4, 8, 16, 32, 64, 128)
 PROFILE = "paper"
-# Multiply-adds of an image of 224x224 in GoogLeNet, as torchvision counts them beside its weights; the paper's
-# network has each 5x5 convolution as two of 3x3, which its appendix says costs so much more.
+# Multiply-adds of an image of 224x224 in GoogLeNet, as torchvision counts them beside its weights; the
+# paper's network has each 5x5 convolution as two of 3x3, and its appendix says how much more that costs.
 GOOGLENET = 1.498e9
 FULL_WIDTH = 1.0
 
@@ -45,6 +46,7 @@ class Throughput(NamedTuple):
     runs: int
     at_a_time: float
     steps_a_second: float  # of all runs together
+    batch_size: int
     images_a_second: float
 
 
@@ -68,8 +70,9 @@ def _throughput(device: str, made: list[Record]) -> Throughput:
         busy += max(0.0, end - max(begin, until))
         until = max(until, end)
     steps = sum(record.outcome["step"] for record in made)
-    images = sum(record.outcome["step"] * record.config["batch_size"] for record in made)
-    return Throughput(device, len(made), sum(took) / busy, steps / busy, images / busy)
+    (batch_size,) = {record.config["batch_size"] for record in made}
+    pace = steps / busy
+    return Throughput(device, len(made), sum(took) / busy, pace, batch_size, pace * batch_size)
 
 
 def multiply_adds(width: float, side: int = 28) -> int:
@@ -90,8 +93,8 @@ def multiply_adds(width: float, side: int = 28) -> int:
 
 def numbers() -> dict[str, Number]:
     """ "costs.workers.<n>.hours", ".longest_first_hours" and ".times"; "costs.paper.runs", ".unmeasured",
-    ".core_hours", ".gpu_hours"; "costs.gpu.<what>" of the only kind of GPU measured; "costs.imagenet.<network>.gpu_days" and
-    ".core_years"."""
+    ".core_hours", ".gpu_hours"; "costs.gpu.<what>" of the only kind of GPU measured;
+    "costs.imagenet.<network>.gpu_days" and ".core_years"."""
     known: dict[str, Number] = {}
     passes = durations.passes()
     alone = sweep(passes, 1)
@@ -110,9 +113,9 @@ def numbers() -> dict[str, Number]:
 
 
 def paper_profile(gpu: Throughput) -> dict[str, Number]:
-    """The runs of the profile "paper" that can be told before it begins, and about how long they take: networks
-    of full width on the GPU, at its measured pace; all others on a core, by the seconds of a step of the committed
-    runs of the same experiment, as many steps as they have. Runs of which nothing was measured are counted apart
+    """The runs of the profile "paper" that can be told before it begins, and about how long they take:
+    networks of full width on the GPU, at its measured pace; all others on a core, by the seconds of a step of
+    the committed runs of the same experiment. Those of which nothing was measured are counted apart
     ("unmeasured")."""
     runs, unmeasured, core, device = 0, 0, 0.0, 0.0
     for experiment in EXPERIMENTS.values():
@@ -146,12 +149,9 @@ def _planned(experiment: Experiment) -> list[dict[str, Any]]:
             jobs |= dict.fromkeys(protocol.plan(stage, sizes, folders))
         except RecordError:
             break
-    try:
-        jobs |= dict.fromkeys(
-            protocol.jobs(sizes, protocol.choose(protocol.PROFILES[durations.PROFILE], folders))
-        )
-    except (RecordError, KeyError, AttributeError):  # not made yet, or of a protocol without a choice
-        pass
+    with suppress(RecordError, KeyError):  # not made yet, or a choice that this profile does not have
+        choice = protocol.choose(protocol.PROFILES[durations.PROFILE], folders)
+        jobs |= dict.fromkeys(protocol.jobs(sizes, choice))
     return [config.to_dict() for config, _ in jobs if config.experiment == experiment.name]
 
 
@@ -168,7 +168,11 @@ def imagenet(gpu: Throughput) -> dict[str, Number]:
         if (one["width"], one["batch_size"]) == (FULL_WIDTH, 128)
     )
     core = 128 / cost["bn_ms"] * 1000
-    found: dict[str, Number] = {"multiply_adds": work, "times": times, "images_a_second": gpu.images_a_second / times}
+    found: dict[str, Number] = {
+        "multiply_adds": work,
+        "times": times,
+        "images_a_second": gpu.images_a_second / times,
+    }
     for name in ("baseline", "bn_baseline", "bn_x5", "bn_x30"):
         seen = said[f"inception.{name}.steps_to_72_2"] * images * times
         found |= {

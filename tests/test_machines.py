@@ -122,7 +122,7 @@ if [ "$id" = 1 ]; then echo NODE_FAIL; else cat "$STAND_IN/$id" 2> /dev/null || 
 @pytest.mark.slow
 def test_a_cluster_makes_the_runs_and_a_job_that_is_lost_is_sent_again(tmp_path):
     pytest.importorskip("snakemake_executor_plugin_cluster_generic")
-    folder, place = copied(tmp_path / "a b"), tmp_path / "stand-in"
+    folder, place = copied(tmp_path / "clone"), tmp_path / "stand-in"  # Snakemake quotes no path there
     done = JOBS / f"{SHORT}_main_1.done"
     quick = ["--seconds-between-status-checks", "1"]
     command = snakemake(folder, str(done), "--profile", "workflow/profiles/slurm", *quick)

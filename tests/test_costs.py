@@ -33,7 +33,7 @@ def test_multiply_adds_are_those_of_the_network():
     from bnbook.nn.inception import Inception
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        Inception(width=0.25, norm=True)(torch.zeros(1, 3, 28, 28))
+        Inception(width=0.25)(torch.zeros(1, 3, 28, 28))
     assert costs.multiply_adds(0.25) == counter.get_total_flops() / 2
 
 

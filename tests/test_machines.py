@@ -3,16 +3,19 @@
 import os
 import subprocess
 import sys
+import time
 from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
-from bnbook import cli, durations, paths
+from bnbook import cli, durations, paths, records
+from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.runs import jobs, obtain, reproduce
 from bnbook.runs.reproduce import Stage, Sweep
 from tests.processes import wait_until
+from tests.records import write_finished
 from tests.test_workflow import JOBS, SHORT, copied, environment, records_of, snakemake
 
 # Runs `bnbook`, says which trainings begin, and takes a while over each.
@@ -211,6 +214,26 @@ def test_every_missing_run_has_one_job_which_asks_for_as_long_as_it_may_take(swe
     assert {share.minutes for share in shares} == {jobs.START_MINUTES + 5}  # 3 times 90 seconds
     assert shares[-1].needs == tuple(f"{SHORT}_main_{k}" for k in range(1, 4)) and shares[0].needs == ()
     assert makers["bn_ensemble"] == ["bn_ensemble_main_1", *shares[-1].needs]
+
+
+def test_fifty_times_the_runs_take_about_fifty_times_as_long_to_plan_and_to_read(sweep, tmp_path):
+    """Of this process's own time; with room for what a first time costs, and far from the square of it."""
+
+    def seconds(work, *arguments) -> float:
+        began = time.process_time()
+        work(*arguments)
+        return time.process_time() - began
+
+    few, many = 100, 5000
+    planned = [min(seconds(jobs.plan, sweep(runs)) for _ in range(2)) for runs in (few, many)]
+    assert planned[1] < 4 * (many / few) * max(planned[0], 0.005)
+    config = protocol.multiverse(protocol.PROFILES["smoke"])[0]
+    first = write_finished(tmp_path, config, 0, {}, {}).path
+    for seed in range(1, 1000):
+        other = first.read_text().replace('"seed": 0', f'"seed": {seed}')
+        first.with_name(f"seed-{seed}.json").write_text(other)
+    read = [min(seconds(records.load, [tmp_path], config, range(n)) for _ in range(2)) for n in (20, 1000)]
+    assert read[1] < 4 * (1000 / 20) * max(read[0], 0.005)
 
 
 def test_a_longer_sweep_has_longer_jobs_not_more(sweep):

@@ -1,4 +1,4 @@
-"""Many machines: workers that share only the folder of the records; clusters, by stand-ins for their commands."""
+"""Many machines: workers that share only the records; clusters, by stand-ins for their commands."""
 
 import os
 import subprocess

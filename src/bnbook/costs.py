@@ -169,7 +169,7 @@ def imagenet(gpu: Throughput) -> dict[str, Number]:
     )
     core = 128 / cost["bn_ms"] * 1000
     found: dict[str, Number] = {
-        "multiply_adds": work,
+        "billion_multiply_adds": work / 1e9,
         "times": times,
         "images_a_second": gpu.images_a_second / times,
     }

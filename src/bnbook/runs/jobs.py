@@ -81,8 +81,8 @@ def parts(sweep: Sweep, stage: Stage, seconds: float) -> int:
 
 def megabytes() -> int:
     """The memory that a job asks for: twice the most that a run was seen to take."""
-    measured = [value for key, value in benchmarks.numbers().items() if key.endswith(".peak_memory_mb")]
-    return 2 * max(map(int, measured))
+    places = [one for one in benchmarks.read().values() if isinstance(one, dict)]
+    return 2 * max(one["peak_memory_mb"] for one in places if "peak_memory_mb" in one)
 
 
 def _seconds_a_job(stages: Sequence[Stage]) -> float:

@@ -91,6 +91,7 @@ def multiply_adds(width: float, side: int = 28) -> int:
     return count + maps * architecture.CLASSES
 
 
+@functools.cache
 def numbers() -> dict[str, Number]:
     """ "costs.workers.<n>.hours", ".longest_first_hours" and ".times"; "costs.paper.runs", ".unmeasured",
     ".core_hours", ".gpu_hours"; "costs.gpu.<what>" of the only kind of GPU measured;

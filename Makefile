@@ -9,6 +9,7 @@ PROFILE ?= smoke
 DATA ?=
 COMMIT ?=
 CORES ?= all
+ON ?=
 
 # Paths are relative, and commands are modules of Python: make cannot have a space in a name, nor can the first
 # line of a script, so a checkout in any folder works. For the same reason this checkout's code is what runs, even
@@ -25,6 +26,7 @@ help:
 	@echo "make reproduce PROFILE=cpu   redo the committed runs on MNIST and CIFAR-10 (README says how long; stop and go on at will)"
 	@echo "                             with DATA=cifar10 on the original CIFAR-10, which anybody can download"
 	@echo "make reproduce PROFILE=paper the plan for many cores or a GPU machine: more learning rates, initialisations, seeds"
+	@echo "                             with ON=slurm or ON=kubernetes by the jobs of a cluster (workflow/profiles)"
 	@echo "make book                    build the book from the committed records, without training"
 	@echo "make book-files              write the built book as PDF, EPUB and zip into build/files (needs Pango)"
 	@echo "make figures                 export the figures, README.md's table and the manifest anew from the committed records"
@@ -46,7 +48,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 .PHONY: reproduce
 reproduce: $(INSTALLED)
-	@$(BNBOOK) reproduce --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(COMMIT),--commit) --cores $(CORES)
+	@$(BNBOOK) reproduce --profile $(PROFILE) $(if $(DATA),--data $(DATA)) $(if $(COMMIT),--commit) --cores $(CORES) $(if $(ON),--on $(ON))
 
 .PHONY: book
 book: $(INSTALLED)

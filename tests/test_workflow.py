@@ -223,7 +223,7 @@ def test_a_process_ends_with_its_parent_where_that_asked_for_it(asked):
 def test_one_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "ROOT", tmp_path)
     monkeypatch.setattr(paths, "BUILD", tmp_path / "build")
-    monkeypatch.setattr(reproduce, "_reproduce", lambda sweep, cores: reproduce.reproduce(sweep, cores))
+    monkeypatch.setattr(reproduce, "_reproduce", lambda sweep, *rest: reproduce.reproduce(sweep, *rest))
     with pytest.raises(
         reproduce.ReproduceError, match=r"is being made already, see build/rerun/smoke/log\.txt"
     ):

@@ -9,7 +9,12 @@ from bnbook.paper import Number
 
 def numbers() -> dict[str, Number]:
     """ "bench.<place>.<name>" for every number in the file; the place of an entry in a list is its index."""
-    return flat("bench", json.loads((paths.RESULTS / "bench.json").read_text(encoding="utf-8")))
+    return flat("bench", read())
+
+
+def read() -> dict[str, Any]:
+    """What the file holds."""
+    return json.loads((paths.RESULTS / "bench.json").read_text(encoding="utf-8"))
 
 
 def flat(key: str, value: Any) -> dict[str, Number]:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bnbook import benchmarks, durations, josa, mutants, paper, paths, stats
+from bnbook import benchmarks, costs, durations, josa, mutants, paper, paths, stats
 from bnbook.config import digest
 from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
 from bnbook.measures import UNITS, Estimate, amount, excluded, in_korean, prefixed, quantity
@@ -132,9 +132,10 @@ def numbers(results: AllResults) -> dict[str, Number]:
 
 
 def all_numbers(results: AllResults) -> dict[str, Number]:
-    """These; what was measured of time, by the benchmark ("bench.") and by the records ("durations."); and
-    what mistakes made on purpose showed ("mutants.")."""
-    return numbers(results) | benchmarks.numbers() | durations.numbers() | mutants.numbers()
+    """These; what was measured of time, by the benchmark ("bench.") and by the records ("durations."), and
+    what follows from both ("costs."); and what mistakes made on purpose showed ("mutants.")."""
+    measured = benchmarks.numbers() | durations.numbers() | costs.numbers() | mutants.numbers()
+    return numbers(results) | measured
 
 
 # Rules

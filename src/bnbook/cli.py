@@ -244,6 +244,9 @@ def _reproduce(commands) -> None:
         metavar="N",
         help="jobs at a time (default: all, as many as cores)",
     )
+    command.add_argument(
+        "--on", default="", metavar="CLUSTER", help="let a cluster run the jobs: slurm or kubernetes"
+    )
 
 
 def _cores(text: str) -> str:
@@ -254,10 +257,13 @@ def _cores(text: str) -> str:
 
 def reproduce(arguments: argparse.Namespace) -> None:
     from bnbook import claims
-    from bnbook.runs.reproduce import Sweep, reproduce
+    from bnbook.config import ConfigError
+    from bnbook.runs.reproduce import Sweep, clusters, reproduce
 
+    if arguments.on and arguments.on not in clusters():
+        raise ConfigError(f"no cluster {arguments.on!r}; workflow/profiles has {', '.join(clusters())}")
     sweep = Sweep(arguments.profile, arguments.data, arguments.commit)
-    reproduce(sweep, arguments.cores)
+    reproduce(sweep, arguments.cores, arguments.on)
     _beside_committed(claims.results(sweep.profile, [sweep.runs], sweep.data))
     print(f"Notebooks: {sweep.folder}")
     print(f"Figures of this rerun: {paths.BUILD_RESULTS / 'figures'}")

@@ -1,7 +1,6 @@
 """How much computing the committed results took, by their records: for README and pages alike."""
 
 import functools
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from bnbook import paths, records
@@ -14,10 +13,12 @@ CORES = 2  # of the machine that texts speak of; a run takes one
 
 
 class Spent(NamedTuple):
-    """What the runs of an experiment took: how many there are, and their seconds, each on one core."""
+    """What the runs of an experiment took: how many there are, and their seconds, each on one core; those of
+    the longest."""
 
     runs: int
     seconds: float
+    longest: float = 0.0
 
 
 @functools.cache
@@ -25,8 +26,8 @@ def spent() -> dict[str, Spent]:
     """By experiment; a run that several experiments use counts where it belongs."""
     found = {}
     for name, experiment in EXPERIMENTS.items():
-        seconds = [record.provenance["seconds"] for record in _records(experiment)]
-        found[name] = Spent(len(seconds), sum(seconds))
+        seconds = [record.provenance["seconds"] for record in records_of(experiment)]
+        found[name] = Spent(len(seconds), sum(seconds), max(seconds, default=0.0))
     return found
 
 
@@ -44,15 +45,34 @@ def numbers() -> dict[str, Number]:
     }
 
 
-def _records(experiment: Experiment) -> Iterator[Record]:
+def passes() -> list[list[float]]:
+    """The seconds of all runs in the order in which `make reproduce` makes them: the first stages of all
+    experiments, then the second ones, and so on."""
+    found: list[list[float]] = []
+    for experiment in EXPERIMENTS.values():
+        for number, runs in enumerate(_by_stage(experiment)):
+            found += [[]] * (number + 1 - len(found))
+            found[number] = found[number] + [record.provenance["seconds"] for record in runs]
+    return found
+
+
+def records_of(experiment: Experiment) -> list[Record]:
     """The committed records of the experiment's own runs, as far as they are made."""
+    return [record for stage in _by_stage(experiment) for record in stage]
+
+
+@functools.cache
+def _by_stage(experiment: Experiment) -> list[list[Record]]:
     protocol, folders = experiment.protocol, [paths.runs(paths.RESULTS)]
-    jobs = {}
+    jobs: dict = {}
+    found = []
     for stage in protocol.STAGES:
         try:
-            jobs |= dict.fromkeys(protocol.plan(stage, protocol.PROFILES[PROFILE], folders))
+            plan = dict.fromkeys(protocol.plan(stage, protocol.PROFILES[PROFILE], folders))
         except MissingRecord:
             break
-    for config, seed in jobs:
-        if config.experiment == experiment.name and (record := records.find(folders, config, seed)):
-            yield record
+        own = [job for job in plan if job not in jobs and job[0].experiment == experiment.name]
+        jobs |= plan
+        made = (records.find(folders, *job) for job in own)
+        found.append([record for record in made if record])
+    return found

@@ -26,20 +26,26 @@ THREADS = 1
 SEEDS = 2**32  # what all generators take
 
 
+class Claimed(Exception):
+    """A run that another process is making, here or on another machine."""
+
+
 def obtain(
     config: RunConfig,
     seed: int,
     folders: Sequence[Path],
     force: bool = False,
     report: Callable[[int], None] = lambda step: None,
+    wait: bool = True,
 ) -> Record:
     """The record of this run: from `folders` (runs folders) where it exists, else trained now.
 
     New records go to the last of `folders`. With `force` the run is trained again, and takes the place of an
-    earlier one there; a committed record is never replaced.
+    earlier one there; a committed record is never replaced. One that another process is making is waited for,
+    or raises Claimed without `wait`.
     """
     found = None if force else records.usable(folders, config, seed)
-    return found or make(config, seed, folders[-1], force=force, report=report)
+    return found or make(config, seed, folders[-1], force=force, report=report, wait=wait)
 
 
 def make(
@@ -48,10 +54,12 @@ def make(
     runs: Path,
     force: bool = False,
     report: Callable[[int], None] = lambda step: None,
+    wait: bool = True,
 ) -> Record:
     """Train one run and write its record below `runs`; one that is there already, or that another process
     makes at the same time, is taken as it is unless it is to be made again (`force`). Raises RecordError
-    where a committed record would be replaced, or would not name its code."""
+    where a committed record would be replaced, or would not name its code, and without `wait` Claimed where
+    another process is at it."""
     file = records.path(runs, config, seed)
     committed = runs == paths.runs(paths.RESULTS)
     if not 0 <= seed < SEEDS:
@@ -61,8 +69,14 @@ def make(
     commit = code_commit()
     if committed:
         _refuse_unnamed(commit)
-    place = paths.cache() / "checkpoints" / code_state(commit) / config.run_id / f"seed-{seed}.pt"
-    with alone(place.with_suffix(".lock")):
+    checkpoints = paths.cache() / "checkpoints"
+    place = checkpoints / code_state(commit) / config.run_id / f"seed-{seed}.pt"
+    file.parent.mkdir(parents=True, exist_ok=True)  # where that cannot be, it is said before the training
+    # One for the checkpoint, one for the record: machines may share the records and have each its own cache.
+    with (
+        alone(place.with_suffix(".lock"), paths.cache(), wait),
+        alone(file.with_suffix(".lock"), runs, wait),
+    ):
         if not force and (found := records.usable([runs], config, seed)):
             return found
         checkpoint = Checkpoint(place, f"{config.run_id} seed {seed}", hardware, resume=not force)
@@ -127,22 +141,24 @@ def _finite(curves: dict[str, dict[str, list]]) -> dict[str, dict[str, list]]:
 
 
 @contextlib.contextmanager
-def alone(lock_file: Path) -> Iterator[None]:
-    """Within it this process has the lock; another one that has it is waited for. The system takes a lock
-    back from a process that ends, however it ends. Where there can be none, as in a cache that cannot be
-    written, it goes on without: the worst is that a run is made twice."""
+def alone(lock_file: Path, folder: Path, wait: bool = True) -> Iterator[None]:
+    """Within it this process has the lock, a file below `folder`; another one that has it is waited for, or
+    raises Claimed without `wait`. The system takes a lock back from a process that ends, however it ends, and
+    a file server from a machine that is gone. Where there can be none, as in a cache that cannot be written,
+    it goes on without: the worst is that a run is made twice."""
     lock = FileLock(lock_file, fallback_to_soft=False)
     try:
         lock_file.parent.mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(blocking=False)
         except Timeout:
-            files.warn_once(
-                f"another process makes {'/'.join(lock_file.with_suffix('').parts[-2:])}; waiting"
-            )
+            name = "/".join(lock_file.with_suffix("").parts[-2:])
+            if not wait:
+                raise Claimed(name) from None
+            files.warn_once(f"another process makes {name}; waiting")
             lock.acquire()
     except OSError as error:
-        files.warn_once(f"{paths.cache()}: {error.strerror}; runs go on without locks and checkpoints")
+        files.warn_once(f"{folder}: {error.strerror}; runs go on without locks and checkpoints there")
     try:
         yield
     finally:

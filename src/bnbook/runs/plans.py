@@ -4,20 +4,24 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bnbook import experiments as protocols
-from bnbook import records
+from bnbook import files, records
 from bnbook.config import NO_DATA, ConfigError, RunConfig
 from bnbook.data import sources
 from bnbook.records import Record
 from bnbook.runs import obtain as runs
 
 Job = tuple[RunConfig, int]
+Work = tuple[Job, Path, bool]  # the runs folder, and whether to make it again
+Made = tuple[Job, Record]
 
 
 class PlanError(RuntimeError):
@@ -27,6 +31,7 @@ class PlanError(RuntimeError):
 # What a run needs and takes long to import; not the experiments, which a worker imports as it meets them.
 PRELOADED = ("bnbook.data.augment", "bnbook.train.loop", "scipy.stats", "sklearn.datasets")
 PROCESSES_A_CORE = 4  # more only wait for one another, and take memory
+STEP_SECONDS = 1.0  # between looks at what others are making
 
 
 def profile_of(experiment: str, name: str, data: str = "") -> Any:
@@ -90,28 +95,47 @@ def describe(record: Record) -> str:
     )
 
 
-def make(
-    jobs: Sequence[Job], folder: Path, force: bool = False, processes: int = 1
-) -> Iterator[tuple[Job, Record]]:
-    """(job, record) of each of `jobs`, as they end; see `runs.obtain` for `folder` and `force`. Raises
-    ConfigError on an impossible number of processes, PlanError where the system ends one of them."""
+def make(jobs: Sequence[Job], folder: Path, force: bool = False, processes: int = 1) -> Iterator[Made]:
+    """(job, record) of each of `jobs`, as they end; see `runs.obtain` for `folder` and `force`. What another
+    worker is making is left to it, and comes when all else is made: from its record, or made here where that
+    worker is gone. Raises ConfigError on an impossible number of processes, PlanError where the system ends
+    one of them."""
     most = PROCESSES_A_CORE * (os.cpu_count() or 1)
     if not 1 <= processes <= most:
         raise ConfigError(f"jobs is {processes}; it must be 1 to {most} on this machine")
     for name in {config.data for config, _ in jobs}:
         sources.ensure(name)  # once for all processes
-    work = [(job, folder, force) for job in jobs]
-    if processes == 1 or len(jobs) < 2:
-        yield from map(_one, work)
+    left = [(job, folder, force) for job in jobs]
+    with _processes(min(processes, len(jobs))) as each:
+        while left:
+            claimed = []
+            for work, record in each(left):
+                if record is None:
+                    claimed.append(work)
+                else:
+                    yield work[0], record
+            if len(claimed) == len(left):
+                (config, seed), *_ = claimed[0]
+                files.warn_once(f"another process makes {config.run_id}/seed-{seed}; waiting")
+                time.sleep(STEP_SECONDS)
+            left = claimed
+
+
+@contextmanager
+def _processes(number: int) -> Iterator[Callable[[list[Work]], Iterable[tuple[Work, Record | None]]]]:
+    """`_one` for each of a list, in so many processes; in this one where that is one."""
+    if number < 2:
+        yield lambda work: map(_one, work)
         return
     # Forked from a server that has imported torch once and done nothing with it: a process spawned anew takes
     # seconds to import it, one forked from here would inherit its threads.
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, *PRELOADED])
-    with ProcessPoolExecutor(min(processes, len(jobs)), context, _begin_worker) as pool:
+    with ProcessPoolExecutor(number, context, _begin_worker) as pool:
         try:
-            for future in as_completed([pool.submit(_one, one) for one in work]):
-                yield future.result()
+            yield lambda work: (
+                future.result() for future in as_completed([pool.submit(_one, one) for one in work])
+            )
         except BrokenProcessPool:
             raise PlanError(
                 "the system ended a process that was training, mostly for want of memory: try fewer --jobs; "
@@ -136,6 +160,10 @@ def _begin_worker() -> None:
     threading.Thread(target=follow, daemon=True).start()
 
 
-def _one(work: tuple[Job, Path, bool]) -> tuple[Job, Record]:
+def _one(work: Work) -> tuple[Work, Record | None]:
+    """What was made of it; None where another worker is at it."""
     (config, seed), folder, force = work
-    return (config, seed), runs.obtain(config, seed, [folder], force=force)
+    try:
+        return work, runs.obtain(config, seed, [folder], force=force, wait=False)
+    except runs.Claimed:
+        return work, None

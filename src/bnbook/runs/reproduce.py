@@ -27,6 +27,8 @@ from bnbook.progress import Line, span
 from bnbook.records import RecordError
 
 SNAKEFILE = Path("workflow") / "Snakefile"
+CLUSTERS = Path("workflow") / "profiles"  # of Snakemake: how each kind of cluster takes jobs
+CANCEL_SECONDS = 10  # for an interrupted Snakemake to take its jobs off a cluster
 STEP_SECONDS = 1.0
 # Parts of all work: what has to be made before the pace so far tells how long the rest takes; and how much
 # the durations of the committed runs count beside that pace.
@@ -123,26 +125,34 @@ class Sweep:
         return found
 
 
-def reproduce(sweep: Sweep, cores: str = "all") -> None:
-    """Make all that is missing, and the notebooks and figures; shows how far it is. Raises ReproduceError
-    where jobs failed: all others were done."""
+def clusters() -> list[str]:
+    """The kinds of cluster that there is a profile for."""
+    return sorted(file.parent.name for file in (paths.ROOT / CLUSTERS).glob("*/config.yaml"))
+
+
+def reproduce(sweep: Sweep, cores: str = "all", on: str = "") -> None:
+    """Make all that is missing, and the notebooks and figures, on this machine or `on` a kind of cluster;
+    shows how far it is. Raises ReproduceError where jobs failed: all others were done."""
     sweep.folder.mkdir(parents=True, exist_ok=True)
     try:
         with FileLock(sweep.folder / "lock", blocking=False):
-            _reproduce(sweep, cores)
+            _reproduce(sweep, cores, on)
     except Timeout:
         raise ReproduceError(
             f"this is being made already, see {_short(sweep.log)}: let that come to its end, or stop it"
         ) from None
 
 
-def _reproduce(sweep: Sweep, cores: str) -> None:
+def _reproduce(sweep: Sweep, cores: str, on: str) -> None:
     _check(sweep, sweep.stages())
     # A look at it all starts from scratch, but one that was stopped goes on.
-    unfinished = sweep.folder / "unfinished"
+    unfinished = (
+        paths.BUILD_RESULTS / f"unfinished-{sweep.profile}"
+    )  # whoever shares the records is to see it
     anew = sweep.profile == "smoke" and not sweep.committed and not unfinished.exists()
     if anew:
         sweep.forget()
+    unfinished.parent.mkdir(parents=True, exist_ok=True)
     unfinished.touch()
     what = "from scratch" if anew else "as far as it is missing"
     print(f"Every experiment at PROFILE={sweep.profile}, {what}; {_short(sweep.log)} tells more")
@@ -154,7 +164,7 @@ def _reproduce(sweep: Sweep, cores: str) -> None:
             # The book is of the committed records: it is made beside the first runs, unless they change it.
             complete = sweep.complete(stages)
             book = complete if sweep.committed else not before
-            status |= _one_pass(sweep, cores, book, log, progress, line)
+            status |= _one_pass(sweep, cores, on, book, log, progress, line)
             before = stages
             if complete:
                 break
@@ -164,7 +174,7 @@ def _reproduce(sweep: Sweep, cores: str) -> None:
         raise ReproduceError(
             f"not all was made{failed}; {_short(sweep.log)} says why, the same command goes on from there"
         )
-    unfinished.unlink()
+    unfinished.unlink(missing_ok=True)
 
 
 def _check(sweep: Sweep, stages: Sequence[Stage]) -> None:
@@ -189,10 +199,14 @@ def _short(file: Path) -> Path:
     return file.relative_to(paths.ROOT)
 
 
-def _one_pass(sweep: Sweep, cores: str, book: bool, log: TextIO, progress: "Progress", line: Line) -> int:
+def _one_pass(
+    sweep: Sweep, cores: str, on: str, book: bool, log: TextIO, progress: "Progress", line: Line
+) -> int:
     """Let Snakemake make what is known now; returns its exit status."""
     config = {"profile": sweep.profile, "data": sweep.data, "commit": int(sweep.committed), "book": int(book)}
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE), "--cores", cores]
+    config |= {"on": on}
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(SNAKEFILE)]
+    command += ["--profile", str(CLUSTERS / on)] if on else ["--cores", cores]
     command += ["--scheduler", "greedy", "--nolock", "--rerun-incomplete", "--keep-going"]
     command += ["--config", *(f"{key}={value}" for key, value in config.items() if value != "")]
     with sweep.log.open(encoding="utf-8", errors="replace") as said:
@@ -206,7 +220,10 @@ def _one_pass(sweep: Sweep, cores: str, book: bool, log: TextIO, progress: "Prog
                     line.keep(text)
                 line.show(progress.text())
         finally:
-            process.kill()  # its jobs follow; finished records and checkpoints stay
+            if on:
+                with suppress(subprocess.TimeoutExpired):
+                    process.wait(CANCEL_SECONDS)
+            process.kill()  # its jobs on this machine follow; finished records and checkpoints stay
             process.wait()
     return process.returncode
 

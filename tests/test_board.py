@@ -268,10 +268,11 @@ def open_rows(page) -> list[str]:
 
 
 def test_buttons_choose_by_verdict_and_kind_and_open_the_folds(open_page, committed):
+    """Those of a verdict choose among the measured claims, which they count."""
     page = open_page("ko/index.html")
     assert open_rows(page) == []
     for name, fits in (
-        ("not-reproduced", lambda claim: claim.verdict == "not reproduced"),
+        ("not-reproduced", lambda claim: (claim.kind, claim.verdict) == ("measured", "not reproduced")),
         ("definition", lambda claim: claim.kind == "definition"),
     ):
         button = page.locator(f"#claims-{name} button")
@@ -306,9 +307,8 @@ def test_an_entry_of_the_tally_chooses(open_page, committed):
     page = open_page("en/index.html", reduced_motion="reduce")
     page.locator(".bn-tally a[href='#claims-inconclusive']").click()
     page.locator("#claims-inconclusive button[aria-pressed=true]").wait_for()
-    assert set(open_rows(page)) == {
-        anchor(claim.id) for claim in committed if claim.verdict == "inconclusive"
-    }
+    unclear = [one for one in committed if (one.kind, one.verdict) == ("measured", "inconclusive")]
+    assert set(open_rows(page)) == {anchor(claim.id) for claim in unclear}
     assert page.locator("#claims-inconclusive").bounding_box()["y"] < 200
 
 

@@ -15,7 +15,7 @@ from bs4 import BeautifulSoup
 from pybtex.database import parse_string
 from sphinx.testing.util import SphinxTestApp
 
-from bnbook import claims, figures, mutants, paper, paths, sphinxext
+from bnbook import claims, costs, figures, mutants, paper, paths, sphinxext
 from bnbook.book import summary
 from bnbook.experiments.mnist_activation_shift.protocol import PROFILES, Results
 from bnbook.notebooks import NotebookRunError
@@ -117,6 +117,7 @@ def made_up(monkeypatch):
     monkeypatch.setattr(claims, "results", lambda: {"mnist_activation_shift": empty})
     monkeypatch.setattr(claims, "numbers", lambda results: known)
     monkeypatch.setattr(paper, "numbers", lambda: {"batch": 60})
+    monkeypatch.setattr(costs, "numbers", dict)  # which follow from the paper's real ones
     monkeypatch.setattr(
         claims,
         "board",

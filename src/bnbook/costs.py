@@ -160,8 +160,6 @@ def imagenet(gpu: Throughput) -> dict[str, Number]:
     """The paper's own runs on one such GPU, and on one core of the benchmark's processor, if both did as many
     multiply-adds a second as they do with the small network."""
     said = paper.numbers()
-    if "inception.batch_size" not in said:  # those of another paper
-        return {}
     images = said["inception.batch_size"]
     work = GOOGLENET * (1 + said["appendix.extra_cost"] / 100)
     times = work / multiply_adds(FULL_WIDTH)

@@ -34,7 +34,7 @@ def checkout(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "BUILD_RESULTS", tmp_path / "build" / "results")
     made = []
 
-    def obtain(config, seed, folders, force=False, report=None):
+    def obtain(config, seed, folders, force=False, wait=True):
         found = None if force else records.find(folders, config, seed)
         if not found:
             made.append((config, seed))

@@ -24,13 +24,21 @@ LUMA = torch.tensor([0.299, 0.587, 0.114])  # how bright red, green and blue loo
 class AugmentedBatches:
     """The stream of augmented mini-batches of one run, addressed by step: (N, 3, 28, 28) float32 and labels.
 
-    `batches` cuts (N, 32, 32, 3) uint8 images. The result is laid out channels-last, as the crop leaves it.
+    `batches` cuts (N, 32, 32, 3) uint8 images. The result is laid out as `layout` says; the crop leaves it
+    channels-last.
     """
 
-    def __init__(self, batches: Batches, photometric: str, seed: int):
+    def __init__(
+        self,
+        batches: Batches,
+        photometric: str,
+        seed: int,
+        layout: torch.memory_format = torch.channels_last,
+    ):
         self.batches = batches
         self.strength = STRENGTHS[photometric]
         self.seed = seed
+        self.layout = layout
 
     def __getitem__(self, step: int) -> tuple[Tensor, Tensor]:
         images, labels = self.batches[step]
@@ -38,7 +46,7 @@ class AugmentedBatches:
         generator = torch.Generator().manual_seed((self.seed + 1) * 1_000_000_007 + step)
         cropped = crop_and_flip(images, generator)
         matrix, offset = colour_change(channel_means(cropped), self.strength, generator)
-        return recolour(cropped, matrix, offset), labels
+        return recolour(cropped, matrix, offset).contiguous(memory_format=self.layout), labels
 
 
 def crop_and_flip(images: Tensor, generator: torch.Generator) -> Tensor:

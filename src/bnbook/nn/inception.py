@@ -39,7 +39,7 @@ class Conv(nn.Module):
 
     def forward(self, u: Tensor) -> Tensor:
         out = self.activation(self.norm(self.conv(u)))
-        if out.requires_grad:
+        if out.requires_grad and not out.is_cuda:
             out.register_hook(packed)
         return out
 

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import io
 import pickle
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 import numpy as np
@@ -14,9 +15,12 @@ from bnbook.data import sources
 
 VALIDATION_SEED = 20150302  # one split for everybody, whatever a run's seed
 CLASSES = 10  # of every data set
+GREY, COLOUR = 3, 4  # dimensions of many images
 DIGITS_TEST = 360
 VALIDATION_FRACTION = 1 / 6  # MNIST: 10,000 of 60,000
 COLOUR_VALIDATION_FRACTION = 1 / 10  # CIFAR-10: 5,000 of 50,000, 500 of each class
+MOST_IMAGES = 100_000  # in a file
+ROWS = 256  # read at a time
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,6 +65,10 @@ class Dataset:
         )
 
 
+Files = dict[str, bytes]
+Splits = tuple[Split, Split]  # of training, with that of validation, and of the test
+
+
 def binarised(split: Split) -> Split:
     """Flat float32 images (N, pixels) of 0 and 1, parted at half brightness, as in Section 4.1."""
     return Split((split.x.flatten(1) > 127).float(), split.y)
@@ -69,7 +77,7 @@ def binarised(split: Split) -> Split:
 def load(name: str) -> Dataset:
     """Grey images (N, height, width) of "mnist" or "digits", fetched if not at hand; raises
     sources.DataError."""
-    rest, test = _digits() if name == "digits" else _mnist(sources.contents(name))
+    rest, test = _read(name, {"digits": _digits, "mnist": _mnist}[name], GREY)
     order = torch.randperm(len(rest), generator=torch.Generator().manual_seed(VALIDATION_SEED))
     held_out = round(len(rest) * VALIDATION_FRACTION)
     return Dataset(
@@ -87,8 +95,8 @@ def load_colour(name: str) -> Dataset:
 
     The validation split is stratified: a tenth of each class, drawn with VALIDATION_SEED.
     """
-    reader = {"digits": _colour_digits, "cifar10": _cifar10, "cifar10-jpeg": _cifar10_parquet}[name]
-    rest, test = reader(sources.contents(name))
+    readers = {"digits": _colour_digits, "cifar10": _cifar10, "cifar10-jpeg": _cifar10_parquet}
+    rest, test = _read(name, readers[name], COLOUR)
     generator = torch.Generator().manual_seed(VALIDATION_SEED)
     validation, train = [], []
     for label in range(CLASSES):
@@ -100,7 +108,30 @@ def load_colour(name: str) -> Dataset:
     return Dataset(name=name, train=rest[torch.cat(train)], validation=rest[torch.cat(validation)], test=test)
 
 
-def _digits() -> tuple[Split, Split]:
+def _read(name: str, reader: Callable[[Files], Splits], dimensions: int) -> Splits:
+    """The images, bytes in so many `dimensions`, and labels that `reader` finds in the files of a source.
+    Raises sources.DataError where they hold anything else, whatever their checksums say."""
+    contents = sources.contents(name)
+    try:
+        found = reader(contents)
+        for split in found:
+            kinds = split.x.dtype, split.x.ndim, split.y.dtype, len(split.x)
+            if kinds != (torch.uint8, dimensions, torch.int64, len(split.y)) or not len(split):
+                raise ValueError(f"{tuple(split.x.shape)} {split.x.dtype}, {tuple(split.y.shape)} labels")
+            if not set(split.y.unique().tolist()) <= set(range(CLASSES)):
+                raise ValueError(f"labels other than 0 to {CLASSES - 1}")
+        return found
+    except (sources.DataError, MemoryError):
+        raise
+    except Exception as error:  # what is in no such layout fails in as many ways as there are bytes
+        reason = str(error).partition("\n")[0] or type(error).__name__
+        raise sources.DataError(
+            f"{sources.SOURCES[name].title}: its files hold no images with labels ({reason:.200}): "
+            "copy them anew"
+        ) from None
+
+
+def _digits(files: Files) -> Splits:
     """scikit-learn's 1,797 handwritten digits, 8x8 pixels of 0 to 16; its last 360, other writers, test."""
     from sklearn.datasets import load_digits
 
@@ -110,7 +141,7 @@ def _digits() -> tuple[Split, Split]:
     return all_of_it[:-DIGITS_TEST], all_of_it[-DIGITS_TEST:]
 
 
-def _mnist(files: dict[str, bytes]) -> tuple[Split, Split]:
+def _mnist(files: Files) -> Splits:
     def part(prefix: str) -> Split:
         # IDX: 16 bytes of header before the images, 8 before the labels; sources has checked the files.
         images = np.frombuffer(files[f"MNIST/raw/{prefix}-images-idx3-ubyte"], np.uint8)[16:]
@@ -121,16 +152,16 @@ def _mnist(files: dict[str, bytes]) -> tuple[Split, Split]:
     return part("train"), part("t10k")
 
 
-def _colour_digits(files: dict[str, bytes]) -> tuple[Split, Split]:
+def _colour_digits(files: Files) -> Splits:
     def coloured(split: Split) -> Split:
         large = split.x.repeat_interleave(4, dim=1).repeat_interleave(4, dim=2)
         return Split(large[..., None].expand(-1, -1, -1, 3).contiguous(), split.y)
 
-    rest, test = _digits()
+    rest, test = _digits(files)
     return coloured(rest), coloured(test)
 
 
-def _cifar10(files: dict[str, bytes]) -> tuple[Split, Split]:
+def _cifar10(files: Files) -> Splits:
     """The original files: each a pickle of 10,000 rows of 3,072 bytes, channel by channel."""
 
     def part(*names: str) -> Split:
@@ -142,9 +173,10 @@ def _cifar10(files: dict[str, bytes]) -> tuple[Split, Split]:
     return part(*(f"data_batch_{number}" for number in range(1, 6))), part("test_batch")
 
 
-class _Arrays(pickle.Unpickler):
+class _Arrays(pickle._Unpickler):  # type: ignore[name-defined]
     """Makes dictionaries, lists, text, numbers and arrays of NumPy. A pickle says itself which functions it
-    wants called: all others are refused, whatever a checksum says."""
+    wants called: all others are refused, whatever a checksum says. Python's own reader: the one in C makes
+    tables of any size that the file names."""
 
     ADMITTED: ClassVar = {
         ("numpy", "ndarray"): np.ndarray,
@@ -167,16 +199,30 @@ def unpickled(data: bytes) -> dict[str, Any]:
         raise sources.DataError(f"CIFAR-10: a file is no pickle of its arrays: {error}") from None
 
 
-def _cifar10_parquet(files: dict[str, bytes]) -> tuple[Split, Split]:
+def _cifar10_parquet(files: Files) -> Splits:
     """The Parquet layout: columns `img` (struct of the encoded `bytes` and a path) and `label`."""
     import pyarrow.parquet
-    from PIL import Image
 
     def part(name: str) -> Split:
         data = pyarrow.BufferReader(files[f"cifar10/{name}-00000-of-00001.parquet"])
-        table = pyarrow.parquet.read_table(data)
-        encoded = table["img"].combine_chunks().field("bytes")
-        pixels = np.stack([np.asarray(Image.open(io.BytesIO(one.as_py()))) for one in encoded])
-        return Split(torch.from_numpy(pixels), torch.from_numpy(table["label"].to_numpy().copy()))
+        table = pyarrow.parquet.ParquetFile(data)
+        if table.metadata.num_rows > MOST_IMAGES:
+            raise ValueError(f"{table.metadata.num_rows} rows")
+        pixels, labels = [], []
+        # A few at a time: a small file can hold a large picture a thousand times.
+        for rows in table.iter_batches(ROWS, columns=["img.bytes", "label"]):
+            pixels += [_decoded(one.as_py()) for one in rows["img"].field("bytes")]
+            labels.append(rows["label"].to_numpy())
+        return Split(torch.from_numpy(np.stack(pixels)), torch.from_numpy(np.concatenate(labels)))
 
     return part("train"), part("test")
+
+
+def _decoded(encoded: bytes) -> np.ndarray:
+    """The pixels (32, 32, 3) of a JPEG or PNG; its size is looked at before it is unpacked."""
+    from PIL import Image
+
+    picture = Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG"))
+    if (picture.size, picture.mode) != ((32, 32), "RGB"):
+        raise ValueError(f"a picture of {picture.size} {picture.mode}")
+    return np.asarray(picture)

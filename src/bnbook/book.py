@@ -241,13 +241,20 @@ def publish(editions: Sequence[Edition], html: Path, address: str = "") -> None:
 
 
 def exchange(fresh: Path, old: Path) -> None:
-    """Swap two folders, in one step where the system can; `old` need not be there."""
+    """Swap two folders, in one step where the system can, once all of `fresh` is on the disk; `old` need not
+    be there."""
+    files.settle(fresh)
+    swap(fresh, old)
+    files.sync(old.parent)
+
+
+def swap(fresh: Path, old: Path) -> None:
     if not old.exists():
         fresh.rename(old)
         return
-    here, swap = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+    here, exchanged = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
-    if renameat2 and renameat2(here, os.fsencode(fresh), here, os.fsencode(old), swap) == 0:
+    if renameat2 and renameat2(here, os.fsencode(fresh), here, os.fsencode(old), exchanged) == 0:
         return
     aside = old.with_name(f"{old.name}.old")
     shutil.rmtree(aside, ignore_errors=True)

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from bnbook import benchmarks, costs, durations, josa, mutants, paper, paths, stats
+from bnbook import benchmarks, costs, durations, files, josa, mutants, paper, paths, stats
 from bnbook.config import digest
 from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
 from bnbook.measures import UNITS, Estimate, amount, excluded, in_korean, prefixed, quantity
@@ -177,8 +177,7 @@ def register(again: Sequence[str] = (), file: Path | None = None) -> None:
         hashes, today = known.setdefault(name, []), rule_hash(name)
         if not hashes or _completes(hashes[-1], today) or (name in again and hashes[-1] != today):
             hashes.append(today)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(known, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+    files.write(file, json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
 def next_rules() -> dict[str, str]:

@@ -2,6 +2,7 @@
 rename. And JSON, read strictly."""
 
 import contextlib
+import ctypes
 import functools
 import glob
 import json
@@ -36,14 +37,14 @@ def writing(file: Path) -> Iterator[BinaryIO]:
     where anything goes wrong, `file` is what it was. Makes the folder; an OSError names `file`."""
     temporary = file.with_name(file.name + _of(os.getpid()))
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(file.parent)
         sweep(file.parent)
         with temporary.open("wb") as stream:
             yield stream
             stream.flush()
             os.fsync(stream.fileno())
         temporary.replace(file)
-        _sync(file.parent)
+        sync(file.parent)
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -56,6 +57,38 @@ def write(file: Path, content: str | bytes) -> None:
     """Write `content`, text as UTF-8, to `file`, which holds what it held until it holds all of it."""
     with writing(file) as stream:
         stream.write(content.encode() if isinstance(content, str) else content)
+
+
+def make_folder(folder: Path) -> None:
+    """Make `folder` and those above it, where they are not there yet, and force their names to the disk: a
+    file is not there after a power cut whose folder is not."""
+    new = [one for one in (folder, *folder.parents) if not one.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for one in new:
+        sync(one.parent)
+
+
+def sync(folder: Path) -> None:
+    """Force the names in `folder` to the disk, where the system can: what was renamed stays so."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def settle(folder: Path) -> None:
+    """Force all that was written below `folder` to the disk, and with it whatever else its disk still waits
+    for: a call a file would take longer."""
+    if syncfs := getattr(ctypes.CDLL(None), "syncfs", None):  # Linux
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            if syncfs(descriptor) == 0:
+                return
+        finally:
+            os.close(descriptor)
+    os.sync()
 
 
 @contextlib.contextmanager
@@ -104,16 +137,6 @@ def _alive(process: str) -> bool:
     except (PermissionError, ValueError):  # somebody else's; a name that only looks like ours
         return True
     return True
-
-
-def _sync(folder: Path) -> None:
-    """Force the names in `folder` to the disk, where the system can: what was renamed stays so."""
-    with contextlib.suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 # Reading

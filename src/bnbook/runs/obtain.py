@@ -71,7 +71,7 @@ def make(
         _refuse_unnamed(commit)
     checkpoints = paths.cache() / "checkpoints"
     place = checkpoints / code_state(commit) / config.run_id / f"seed-{seed}.pt"
-    file.parent.mkdir(parents=True, exist_ok=True)  # where that cannot be, it is said before the training
+    files.make_folder(file.parent)  # where that cannot be, it is said before the training
     # One for the checkpoint, one for the record: machines may share the records and have each its own cache.
     with (
         alone(place.with_suffix(".lock"), paths.cache(), wait),

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from bnbook import paper
 from bnbook.experiments.only_gamma_beta import figures, measures, networks, protocol, training
 from tests.experiments.only_gamma_beta.synthetic import BEST_LR, DOUBLING, ENDS, OFF, PARAMETERS
 
@@ -183,8 +184,15 @@ def test_numbers_find_the_truth(synthetic):
     assert found["gamma_beta.parameters"] == PARAMETERS["gamma_beta"]
     assert found["share_of_parameters"] == pytest.approx(4)
     assert found["gamma_beta.zeroed_loss"] == pytest.approx(0.2)
+    assert found["gamma_beta.zeroed_tells"] == PROFILE.new_seeds
     assert found["gamma_beta.near_zero"] == pytest.approx(100 * OFF)
     assert found["halfway.near_zero"] == pytest.approx(1)
+    assert found["gamma_beta.below_0_1"] == pytest.approx(100 * OFF)
+    assert found["gamma_beta.below_0_1_start"] == pytest.approx(10)
+    assert found["gamma_beta.negative"] == 0
+    assert found["tried.near_zero_most"] == pytest.approx(100 * OFF)
+    assert found["over_output"] == pytest.approx(100 * (ENDS["gamma_beta"] - ENDS["output"]))
+    assert (found["random.tried_worst"], found["random.tried_best"]) == pytest.approx((40, 50))
     assert found["width_gain"] == pytest.approx(100 * DOUBLING)
     assert found["gamma_beta.8_8.accuracy"] - found["gamma_beta.accuracy"] == pytest.approx(100 * DOUBLING)
 
@@ -196,4 +204,6 @@ def test_figures_have_every_run(synthetic):
     assert len(table[table.kind == "run"]) == 4 * 3 * 2
     _, table = figures.gammas(synthetic)
     densities = table[table.kind == "density"].groupby("when").density.sum()
-    assert densities.tolist() == pytest.approx([1 / 0.05] * 2)
+    assert densities.tolist() == pytest.approx([1 / np.diff(figures.EDGES)[0]] * 2)
+    asked = table[table.kind == "effect"].near_zero_percent.tolist()
+    assert asked == pytest.approx([1 + paper.effect("c-after-gamma-beta-off")])

@@ -5,7 +5,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 
-from bnbook import stats
+from bnbook import paper, stats
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL
 from bnbook.drawing.tables import Rows, averaged, tidy
@@ -24,7 +24,7 @@ NAMES = {
 }
 COLOURS = {"gamma_beta": BN, "random": PLAIN, "output": GREEN, "all": INK}
 CHANCE = 10.0  # percent, of ten classes
-EDGES = np.linspace(-1.5, 1.5, 61)  # of the histogram of gammas; those beyond count in the outermost
+EDGES = np.linspace(-4, 4, 81)  # of the histogram of gammas; those beyond count in the outermost
 SWITCHES = ((1.0, 0.0, "half passes"), (0.5, -0.7, "only rare values pass"), (0.02, 0.6, "switched off"))
 
 
@@ -171,12 +171,15 @@ def gammas(results: Results) -> Drawn:
             {"seed": record.seed, "step": step, "near_zero_percent": share}
             for step, share in zip(columns["step"], shares, strict=True)
         ]
+    asked = measures.near_zero(results, "gamma_beta", at="gamma_start").mean()
+    asked += paper.effect("c-after-gamma-beta-off")
+    right.axhline(asked, color=GREY, lw=0.8, ls=(0, (2, 2)))
     right.set_xscale("log")
     style.plain_log(right.xaxis)
     right.set(xlabel="training steps", ylabel=rf"$|\gamma|$ < {NEAR_ZERO:g} (%)", ylim=(0, None))
     _plain(right, "y")
-    style.heading(right, "Features switched off", "a line a seed")
-    return figure, tidy(run=rows, density=densities)
+    style.heading(right, "Gammas near 0", "a line a seed; dashed: asked for")
+    return figure, tidy(run=rows, density=densities, effect=[{"near_zero_percent": asked}])
 
 
 def _plain(ax: Axes, axis: str) -> None:

@@ -12,7 +12,7 @@ from bnbook.measures import Estimate, accuracies, data_name, interval, one_image
 from bnbook.paper import Number
 from bnbook.records import Record
 
-OTHER_THRESHOLDS = (0.003, 0.03)  # to see whether NEAR_ZERO decides the result
+OTHER_THRESHOLDS = (0.003, 0.03, 0.1)  # to see whether NEAR_ZERO decides the result
 Size = tuple[int, int]  # (depth, width)
 
 
@@ -39,8 +39,12 @@ def near_zero(
     results: Results, arm: str, size: Size | None = None, at: str = "gamma", below: float = NEAR_ZERO
 ) -> np.ndarray:
     """The share of gammas `below` in size, in percent, by seed; at the end or, `at` "gamma_start", before."""
-    shares = [(np.abs(record.arrays[at]) < below).mean() for record in runs(results, arm, size)]
-    return 100 * np.array(shares)
+    return np.array([_share(record.arrays[at], below) for record in runs(results, arm, size)])
+
+
+def _share(gammas: np.ndarray, below: float) -> float:
+    """Of gammas `below` in size, in percent."""
+    return 100 * float((np.abs(gammas) < below).mean())
 
 
 def halfway(results: Results) -> np.ndarray:
@@ -51,6 +55,11 @@ def halfway(results: Results) -> np.ndarray:
         columns = record.curves["gammas"]
         found.append(np.interp(record.config["steps"] / 2, columns["step"], columns["near_zero"]))
     return 100 * np.array(found)
+
+
+def tried(results: Results, arm: str) -> list[list[Record]]:
+    """The runs that chose an arm's learning rate, a list a rate."""
+    return [records for (stage, ours, *_), records in results.main.items() if (stage, ours) == ("grid", arm)]
 
 
 # Statistics
@@ -138,7 +147,8 @@ def sizes(profile: Profile) -> dict[str, Number]:
 
 def numbers(results: Results) -> dict[str, Number]:
     """Our numbers by key; accuracies and shares in percent. "<arm>.…" is of the size that decides, and
-    "<arm>.<depth>_<width>.…" of any."""
+    "<arm>.<depth>_<width>.…" of any; "tried" is what the
+    rates were chosen by, "zeroed_tells" in how many seeds accuracy is another with small gammas at 0."""
     everything = results.records("main")
     found: dict[str, Number] = {
         "data": data_name(everything),
@@ -148,10 +158,21 @@ def numbers(results: Results) -> dict[str, Number]:
     for arm in ARMS:
         found |= prefixed(arm, _of(results, arm, deciding(results)))
         found[f"{arm}.lr"] = runs(results, arm)[0].config["lr"]
+        by_rate = [100 * protocol.validation(records) for records in tried(results, arm)]
+        found |= {f"{arm}.tried_worst": min(by_rate), f"{arm}.tried_best": max(by_rate)}
         for depth, width in protocol.sizes(results.profile):
             found |= prefixed(f"{arm}.{depth}_{width}", _of(results, arm, (depth, width)))
     found["share_of_parameters"] = 100 * found["gamma_beta.parameters"] / found["all.parameters"]
     found["halfway.near_zero"] = float(halfway(results).mean())
+    found["gamma_beta.negative"] = float(
+        np.mean([100 * (record.arrays["gamma"] < 0).mean() for record in runs(results, "gamma_beta")])
+    )
+    found["tried.near_zero_most"] = max(
+        float(np.mean([_share(record.arrays["gamma"], NEAR_ZERO) for record in records]))
+        for records in tried(results, "gamma_beta")
+    )
+    over_output = [accuracies(runs(results, arm)) for arm in ("gamma_beta", "output")]
+    found |= interval("over_output", stats.paired_difference(*over_output))
     width_gain = _gain(results, by_width(results), {"ko": "", "en": ""}, 1).interval
     found |= interval("width_gain", width_gain)
     for name, statistic in STATISTICS.items():
@@ -165,8 +186,13 @@ def _of(results: Results, arm: str, size: Size) -> dict[str, Number]:
     ours |= interval("accuracy", stats.mean_interval(accuracies(records)))
     zeroed = [record.final.get("test_accuracy_zeroed", record.accuracy) for record in records]
     ours["zeroed_loss"] = float(accuracies(records).mean() - 100 * np.mean(zeroed))
+    ours["zeroed_tells"] = sum(
+        after != record.accuracy for record, after in zip(records, zeroed, strict=True)
+    )
     ours["near_zero_start"] = float(near_zero(results, arm, size, at="gamma_start").mean())
     ours["near_zero"] = float(near_zero(results, arm, size).mean())
     for below in OTHER_THRESHOLDS:
-        ours[f"below_{below:g}".replace(".", "_")] = float(near_zero(results, arm, size, below=below).mean())
+        key = f"below_{below:g}".replace(".", "_")
+        ours[f"{key}_start"] = float(near_zero(results, arm, size, at="gamma_start", below=below).mean())
+        ours[key] = float(near_zero(results, arm, size, below=below).mean())
     return ours

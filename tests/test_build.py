@@ -6,6 +6,7 @@ import os
 import pkgutil
 import shutil
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -160,6 +161,22 @@ def test_a_build_in_which_nothing_changed_writes_no_page(source: Path) -> None:
     assert page.stat().st_mtime_ns == before
 
 
+def test_after_the_clock_was_set_back_what_has_changed_is_seen(source: Path) -> None:
+    """By what Sphinx has noted, all was read tomorrow."""
+    now = time.time_ns
+
+    def tomorrow() -> None:
+        time.time_ns = lambda: now() + 86_400 * 10**9
+
+    process = building(source, 1001, tomorrow)
+    process.join()
+    assert process.exitcode == 0
+    (source / "book" / "one.md").write_text(PAGE.format(name="anew"), encoding="utf-8")
+    after = built(source, 1002)
+    assert b"Chapter anew" in after[f"{EDITION}/one.html"]
+    assert all(b"1,002" in after[f"{EDITION}/{page}.html"] for page in ("one", "two"))
+
+
 def test_a_chapter_that_is_taken_out_leaves_no_page_and_its_title_no_trace(source: Path) -> None:
     built(source, 1001)
     (source / "book" / "one.md").write_text(PAGE.format(name="anew"), encoding="utf-8")
@@ -180,6 +197,30 @@ def test_a_notebook_whose_runs_are_still_to_be_made_is_left_out_and_its_link_is_
     after = built(source, 1001)
     assert b"In a notebook." in after[f"{EDITION}/one.html"]
     assert not [name for name in after if "waiting" in name]
+
+
+def test_on_a_full_disk_the_old_site_stands_and_with_room_again_the_next_build_is_whole(
+    source: Path, capfd
+) -> None:
+    disk = source / "build"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", disk]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a disk here")
+    try:
+        old = built(source, 1001)
+        filler = disk / "filler"
+        with filler.open("wb") as stream:
+            left = shutil.disk_usage(disk).free - 300_000
+            os.posix_fallocate(stream.fileno(), 0, left)
+        process = building(source, 1002)
+        process.join()
+        assert process.exitcode == 1 and site(source) == old
+        assert "No space left on device" in capfd.readouterr().err
+        filler.unlink()
+        assert b"1,002" in built(source, 1002)[f"{EDITION}/two.html"]
+    finally:
+        subprocess.run(["umount", disk], check=True)
 
 
 def test_a_failed_build_leaves_the_site_and_fails_again(source: Path) -> None:

@@ -12,6 +12,8 @@ from types import SimpleNamespace
 
 import nbformat
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from bnbook import cli, notebooks, paths, records
 from bnbook.config import ConfigError
@@ -140,6 +142,24 @@ def test_run_refuses_what_cannot_be(checkout, capsys, given, words):
     assert words in error
     assert error.count("\n") == 1
     assert not checkout.made
+
+
+OPTIONS = ("--stage", "--seed", "--run-id", "--part", "--data", "--force", "--jobs=0", "--no")
+VALUES = ("multiverse", "main", "digits", "mnist", "1/2", "1/60", "9/2", "-1/1", "0", "-1", "9" * 30, "", "/")
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(words=st.lists(st.sampled_from(OPTIONS + VALUES) | st.text(max_size=8), max_size=5))
+def test_whatever_the_words_are_run_runs_or_says_in_one_line_why_not(checkout, capsys, words):
+    capsys.readouterr()
+    try:
+        status = cli.main(["run", EXPERIMENT, "--stage", "multiverse", "--part", "1/60", *words])
+    except SystemExit as end:  # argparse's own
+        said = capsys.readouterr()
+        assert end.code == 0 or "bnbook run: error: " in said.err or "bnbook: error: " in said.err
+    else:
+        error = capsys.readouterr().err
+        assert (status, error.count("\n")) in ((0, 0), (1, 1)), error
 
 
 def test_run_makes_all_stages_once(checkout, capsys):

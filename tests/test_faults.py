@@ -2,23 +2,26 @@
 
 import errno
 import os
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures.process import BrokenProcessPool
+from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bnbook import cli, files, paths, records, skeleton
+from bnbook import benchmarks, claims, cli, files, paths, records, skeleton
 from bnbook.config import ConfigError
 from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.files import FileError
 from bnbook.runs import obtain as runs
-from bnbook.runs import plans
+from bnbook.runs import plans, replay
+from bnbook.train.checkpoint import Checkpoint
 from tests.records import write_finished
 
 SMOKE = protocol.dataclasses.replace(protocol.PROFILES["smoke"], multiverse_steps=20)
@@ -44,6 +47,18 @@ def full_disk(tmp_path):
 
 def left_in(folder):
     return sorted(path.name for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture
+def read_only(tmp_path):
+    """Makes the folder "read-only", with what is in it by then, one that nobody can write, not even root."""
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=4m", "tmpfs", folder]
+    if subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("no right to mount a disk here")
+    yield lambda: subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
+    subprocess.run(["umount", folder], check=True)
 
 
 # Files
@@ -88,6 +103,49 @@ def test_a_cache_that_cannot_be_written_stops_no_run(tmp_path, monkeypatch, capl
     assert runs.make(CONFIG, 0, tmp_path / "own").outcome["status"] == "done"
     assert [message for message in caplog.messages if "go on without locks" in message]
     assert len(caplog.messages) == 2 and not any("\n" in message for message in caplog.messages)
+
+
+ONE_RUN = "run mnist_activation_shift --stage multiverse --part 1/60"
+
+
+@pytest.fixture
+def short_runs(monkeypatch):
+    monkeypatch.setitem(protocol.PROFILES, "smoke", SMOKE)
+
+
+def test_in_a_read_only_folder_nothing_is_trained_and_what_is_there_is_read(
+    tmp_path, monkeypatch, capsys, read_only, short_runs
+):
+    own = tmp_path / "read-only" / "results"
+    monkeypatch.setattr(paths, "BUILD_RESULTS", own)
+    made = runs.make(CONFIG, 0, paths.runs(own))
+    read_only()
+    assert cli.main(ONE_RUN.split()) == 0
+    monkeypatch.setattr(runs, "_trained", lambda *arguments: pytest.fail("it was trained for nothing"))
+    assert cli.main(ONE_RUN.replace("1/60", "1/30").split()) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"bnbook: {own}") and "Read-only file system" in line and line.count("\n") == 1
+    assert records.read(made.path) == made and records.whole(made.path)
+
+
+def test_a_read_only_cache_stops_no_run(tmp_path, monkeypatch, caplog, read_only):
+    monkeypatch.setenv("BNBOOK_CACHE", str(tmp_path / "read-only"))
+    monkeypatch.setattr("bnbook.train.checkpoint.SECONDS_BETWEEN", 0.0)
+    read_only()
+    assert runs.make(CONFIG, 0, tmp_path / "own").outcome["status"] == "done"
+    assert len(caplog.messages) == 2 and all("Read-only file system" in line for line in caplog.messages)
+
+
+def test_a_folder_that_does_not_fit_is_one_line(full_disk, tmp_path, monkeypatch, capsys):
+    """Its copy is not given up at the first file: all that failed is told."""
+    (tmp_path / "site").mkdir()
+    for number in range(100):
+        (tmp_path / "site" / f"{number}.html").write_bytes(bytes(4096))
+    monkeypatch.setattr(cli, "book", lambda _: shutil.copytree(tmp_path / "site", full_disk / "site"))
+    assert cli.main(["book"]) == 1
+    line = capsys.readouterr().err
+    assert line.startswith(f"bnbook: {full_disk}/site") and "No space left on device" in line
+    assert line.count("\n") == 1 and len(line) < 400
 
 
 def gone() -> int:
@@ -149,11 +207,14 @@ def test_nothing_of_a_new_experiment_is_written_where_a_list_has_no_place_for_it
 
 
 @pytest.mark.parametrize("text", ['{"a": 1, "a": 2}', "{", '{"a": NaN}', "[" * 50_000])
-def test_a_damaged_file_of_the_project_is_one_line(tmp_path, monkeypatch, text):
+@pytest.mark.parametrize(
+    ("name", "read"), [("bench.json", benchmarks.read), ("rules.json", claims.registered)]
+)
+def test_a_damaged_file_of_the_project_is_one_line(tmp_path, monkeypatch, text, name, read):
     monkeypatch.setattr(paths, "RESULTS", tmp_path)
-    (tmp_path / "bench.json").write_text(text)
-    with pytest.raises(FileError, match=r"bench\.json: .*`git restore .*bench\.json` brings back") as error:
-        files.read_json(tmp_path / "bench.json")
+    (tmp_path / name).write_text(text)
+    with pytest.raises(FileError, match=rf"{name}: .*`git restore .*{name}` brings back") as error:
+        read()
     assert "\n" not in str(error.value)
 
 
@@ -208,11 +269,66 @@ def test_of_two_identical_runs_the_second_waits_and_takes_what_the_first_made(tm
     assert not [name for name in left_in(tmp_path) if name.endswith((".lock", ".tmp", ".pt"))]
 
 
+def test_what_a_process_left_that_was_killed_once_its_record_was_written_is_taken_away(tmp_path, monkeypatch):
+    monkeypatch.setenv("BNBOOK_CACHE", str(tmp_path / "cache"))
+    made = runs.make(CONFIG, 0, tmp_path / "own")
+    lock, place = made.path.with_suffix(".lock"), runs._checkpoint(CONFIG, 0)
+    with runs.alone(lock, tmp_path):  # it is still at it
+        assert runs.obtain(CONFIG, 0, [tmp_path / "own"]) == made and lock.exists()
+    for file in (
+        lock,
+        place,
+        place.with_suffix(".lock"),
+        place.with_name(f"x.{socket.gethostname()}.{gone()}.tmp"),
+    ):
+        file.touch()
+    assert runs.obtain(CONFIG, 0, [tmp_path / "own"]) == made
+    assert [name for name in left_in(tmp_path) if not name.endswith(".npz")] == ["seed-0.json"]
+
+
 def until(condition, message, seconds=60):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, message
         time.sleep(0.1)
+
+
+# Another time
+
+
+def test_a_clock_that_is_set_back_within_a_run_changes_nothing(tmp_path, monkeypatch):
+    """What was there by then lies in the future: a checkpoint, and what a killed process left."""
+    monkeypatch.setenv("BNBOOK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("bnbook.train.checkpoint.SECONDS_BETWEEN", 0.0)
+    whole = runs.make(CONFIG, 0, tmp_path / "whole")
+    save, first = Checkpoint.save, tmp_path / "own"
+
+    def stopped(self, model, optimizer, probes, progress):
+        save(self, model, optimizer, probes, progress)
+        if progress.step == 10:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as until_then, pytest.raises(KeyboardInterrupt):
+        until_then.setattr(Checkpoint, "save", stopped)
+        runs.make(CONFIG, 0, first)
+    records.path(first, CONFIG, 0).with_suffix(".lock").touch()
+    for file in (*tmp_path.rglob("*"), tmp_path):
+        os.utime(file, (2**31, 2**31))
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, zone=None):
+            return cls(1970, 1, 1, tzinfo=zone)
+
+    begun = []
+    monkeypatch.setattr(time, "time", lambda: 0.0)
+    monkeypatch.setattr(runs, "datetime", Clock)
+    monkeypatch.setattr(Checkpoint, "save", lambda self, *state: begun.append(state[-1].step))
+    again = runs.make(CONFIG, 0, first)
+    assert begun[0] == 11, "it did not go on from its checkpoint"
+    assert replay.differences(whole, again) == [] and records.whole(again.path)
+    assert again.provenance["finished"].startswith("1970")
+    assert not [name for name in left_in(first) if not name.endswith((".json", ".npz"))]
 
 
 # What code it is

@@ -11,6 +11,8 @@ import nbformat
 import numpy as np
 import papermill
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 from papermill.exceptions import PapermillExecutionError
 
 from bnbook import paths
@@ -129,6 +131,26 @@ def test_words_that_say_nothing_are_refused(words, message):
     with pytest.raises(ConfigError) as refused:
         knobs.read(TWO, words)
     assert str(refused.value).startswith(message)
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["lr=", "seeds=", "lr", ""]), st.text(max_size=12)).map("".join), max_size=3
+    )
+)
+@example(["seeds=" + "9" * 5000])
+@example(["lr=1e999"])
+@example(["lr=0x10"])
+@example(["seeds=١"])
+def test_whatever_the_words_are_they_are_values_within_bounds_or_an_error_in_one_line(words):
+    try:
+        found = knobs.read(TWO, words)
+    except ConfigError as error:
+        assert "\n" not in str(error) and len(str(error)) < 300
+    else:
+        for knob in TWO:
+            value = found.get(knob.name, 0)
+            assert value == 0 or knob.low <= value <= knob.high
 
 
 def bnbook(*arguments):

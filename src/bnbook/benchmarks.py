@@ -1,9 +1,8 @@
 """What `bnbook bench` measured (results/bench.json), by key, for the book's text."""
 
-import json
 from typing import Any
 
-from bnbook import paths
+from bnbook import files, paths
 from bnbook.paper import Number
 
 
@@ -14,7 +13,7 @@ def numbers() -> dict[str, Number]:
 
 def read() -> dict[str, Any]:
     """What the file holds."""
-    return json.loads((paths.RESULTS / "bench.json").read_text(encoding="utf-8"))
+    return files.read_json(paths.RESULTS / "bench.json")
 
 
 def flat(key: str, value: Any) -> dict[str, Number]:

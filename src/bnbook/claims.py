@@ -202,7 +202,7 @@ def registrations(hashes: Sequence[str]) -> int:
 def registered(file: Path | None = None) -> dict[str, list[str]]:
     """The hashes that `register` wrote, by claim, the one in force last; none where it never ran."""
     file = file or paths.RESULTS / "rules.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    return files.read_json(file) if file.exists() else {}
 
 
 # The board

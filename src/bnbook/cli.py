@@ -3,6 +3,7 @@
 import argparse
 import os
 import select
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -56,6 +57,11 @@ def _problem(error: Exception) -> str | None:
     goes_on = "finished runs are kept; once that is mended, the same command goes on from there"
     if isinstance(error, MemoryError):
         return f"{error or 'it'}: not enough memory, try fewer --jobs or smaller sizes; {goes_on}"
+    if isinstance(
+        error, shutil.Error
+    ):  # of a folder's copy: all that went wrong, from where to where and why
+        _, to, why = error.args[0][0]
+        return f"{to}: {why}; {goes_on}"
     if isinstance(error, OSError):
         where = f"{error.filename}: " if error.filename else ""
         return f"{where}{error.strerror or error}; {goes_on}"

@@ -71,9 +71,12 @@ def sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+UNDER_WAY = (".tmp", ".lock")  # what is being written, and the runs that are being made
+
+
 def there() -> dict[str, Path]:
     """The files below results/ by their path there, but for the manifest, and for what is being written."""
-    found = (one for one in paths.RESULTS.rglob("*") if one.is_file() and one.suffix != ".tmp")
+    found = (one for one in paths.RESULTS.rglob("*") if one.is_file() and one.suffix not in UNDER_WAY)
     by_path = {one.relative_to(paths.RESULTS).as_posix(): one for one in found}
     return {path: by_path[path] for path in sorted(by_path) if path != NAME}
 

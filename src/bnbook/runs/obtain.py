@@ -44,8 +44,36 @@ def obtain(
     earlier one there; a committed record is never replaced. One that another process is making is waited for,
     or raises Claimed without `wait`.
     """
-    found = None if force else records.usable(folders, config, seed)
+    found = None if force else there(config, seed, folders)
     return found or make(config, seed, folders[-1], force=force, report=report, wait=wait)
+
+
+def there(config: RunConfig, seed: int, folders: Sequence[Path]) -> Record | None:
+    """As `records.usable`; and where who made the record was killed before the end, what it left is taken
+    away: its locks, which nobody has, and its checkpoint."""
+    found = records.usable(folders, config, seed)
+    if found and found.path.with_suffix(".lock").exists():
+        place = _checkpoint(config, seed)
+        with contextlib.suppress(Claimed), _locked(place, found.path, found.path.parent, wait=False):
+            Checkpoint(place).remove()
+    return found
+
+
+def _checkpoint(config: RunConfig, seed: int) -> Path:
+    """Where today's code keeps the checkpoint of a run."""
+    checkpoints = paths.cache() / "checkpoints"
+    return checkpoints / code_state(code_commit()) / config.run_id / f"seed-{seed}.pt"
+
+
+@contextlib.contextmanager
+def _locked(place: Path, file: Path, runs: Path, wait: bool) -> Iterator[None]:
+    """With two locks, one for the checkpoint in `place`, one for the record in `file`: machines may share the
+    records, in the folder `runs`, and have each its own cache."""
+    with (
+        alone(place.with_suffix(".lock"), paths.cache(), wait),
+        alone(file.with_suffix(".lock"), runs, wait),
+    ):
+        yield
 
 
 def make(
@@ -69,14 +97,9 @@ def make(
     commit = code_commit()
     if committed:
         _refuse_unnamed(commit)
-    checkpoints = paths.cache() / "checkpoints"
-    place = checkpoints / code_state(commit) / config.run_id / f"seed-{seed}.pt"
+    place = _checkpoint(config, seed)
     files.make_folder(file.parent)  # where that cannot be, it is said before the training
-    # One for the checkpoint, one for the record: machines may share the records and have each its own cache.
-    with (
-        alone(place.with_suffix(".lock"), paths.cache(), wait),
-        alone(file.with_suffix(".lock"), runs, wait),
-    ):
+    with _locked(place, file, runs, wait):
         if not force and (found := records.usable([runs], config, seed)):
             return found
         checkpoint = Checkpoint(place, f"{config.run_id} seed {seed}", hardware, resume=not force)

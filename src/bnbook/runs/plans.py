@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bnbook import experiments as protocols
-from bnbook import files, records
+from bnbook import files
 from bnbook.config import NO_DATA, ConfigError, RunConfig
 from bnbook.data import sources
 from bnbook.records import Record
@@ -72,7 +72,7 @@ def make_missing(
             raise ConfigError(f"stage is {stage!r}; {experiment} has {', '.join(protocol.STAGES)}")
         plan = list(protocol.plan(stage, sizes, [folder]))
         ours = [job for job in share(plan, part) if wanted(*job)]
-        missing = [job for job in ours if force or not records.usable([folder], *job)]
+        missing = [job for job in ours if force or not runs.there(*job, [folder])]
         if missing:
             # Those of the later stages too, whose runs are not known yet: it is said now, not in an hour.
             sources.require([*(config.data for config, _ in missing), getattr(sizes, "data", NO_DATA)])

@@ -13,10 +13,12 @@ from typing import IO, Any
 from docutils import nodes
 from sphinx.application import ENV_PICKLE_FILENAME, Sphinx
 from sphinx.builders.html import StandaloneHTMLBuilder
+from sphinx.environment import BuildEnvironment
 from sphinx.search import IndexBuilder
 from sphinx.util.osutil import relative_uri
 
 from bnbook.sphinxext import search
+from bnbook.sphinxext.data import contents
 
 PREFIX = "book/"
 
@@ -105,6 +107,24 @@ def _end_writing(app: Sphinx, exception: Exception | None) -> None:
         _aside(stored).rename(stored)
 
 
+def _changed(
+    _app: Sphinx, env: BuildEnvironment, added: set[str], changed: set[str], _removed: set[str]
+) -> Any:
+    """Sphinx goes by times, which lie: of a file that was put back as it was, and once the clock was."""
+    known = getattr(env, "bn_made_from", {})
+    return [name for name in env.found_docs - added - changed if known.get(name) != _contents_of(env, name)]
+
+
+def _note_contents(_app: Sphinx, env: BuildEnvironment) -> None:
+    env.bn_made_from = {name: _contents_of(env, name) for name in env.found_docs}  # type: ignore[attr-defined]
+
+
+def _contents_of(env: BuildEnvironment, name: str) -> str:
+    """A hash over all that the page was made from: its source and whatever that rests on."""
+    files = {Path(env.srcdir, one) for one in (env.doc2path(name), *env.dependencies.get(name, ()))}
+    return contents(*sorted(one for one in files if one.is_file()))
+
+
 def _aside(stored: Path) -> Path:
     return stored.with_suffix(".writing")
 
@@ -112,6 +132,8 @@ def _aside(stored: Path) -> Path:
 def setup(app: Sphinx) -> None:
     app.add_builder(BookBuilder, override=True)
     app.connect("builder-inited", _refuse_others, priority=0)
+    app.connect("env-get-outdated", _changed)
+    app.connect("env-updated", _note_contents)
     app.connect("write-started", _begin_writing)
     app.connect("build-finished", _end_writing, priority=1000)  # after all that others have to write
     app.connect("html-page-context", _canonical)

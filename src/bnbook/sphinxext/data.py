@@ -41,8 +41,8 @@ def contents(*files: Path, begun: str = "") -> str:
 
 @functools.cache
 def _state() -> str:
-    """That of package and results, read once a build, in a quarter of a second. What is not finished (.tmp)
-    and what Python compiled does not count."""
+    """That of package and results, read once a build, in a quarter of a second. What is under way (.tmp,
+    .lock) and what Python compiled does not count."""
     folders = (paths.ROOT / "src" / "bnbook", paths.RESULTS)
     files = (path for folder in folders for path in sorted(folder.rglob("*")))
-    return contents(*(p for p in files if p.is_file() and p.suffix not in (".tmp", ".pyc")))
+    return contents(*(p for p in files if p.is_file() and p.suffix not in (".tmp", ".lock", ".pyc")))

@@ -92,6 +92,7 @@ class Checkpoint:
     def remove(self) -> None:
         with contextlib.suppress(OSError):  # left in the cache it harms nobody: its run has a record
             self.path.unlink(missing_ok=True)
+            files.sweep(self.path.parent)
 
     def _read(self) -> dict[str, Any]:
         data = self.path.read_bytes()

@@ -126,7 +126,7 @@ def _trained(
         measured = EXPERIMENTS[config.experiment].training.train_run(config, seed, checkpoint, report)
     except RuntimeError as error:
         # What torch calls it, on the GPU and on the processor.
-        if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
+        if isinstance(error, torch.cuda.OutOfMemoryError) or "can't allocate memory" in str(error):
             raise MemoryError(f"{config.variant} seed {seed}") from None
         raise
     progress = measured.progress

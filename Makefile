@@ -33,6 +33,7 @@ help:
 	@echo "make verify                  check that all that a reader sees follows from the records (three minutes)"
 	@echo "make test                    run the tests"
 	@echo "make test-fast               run those that need no browser, no notebook and no training"
+	@echo "make test-torch TORCH=2.13.0 run the tests of what trains under another release of PyTorch"
 	@echo "make lint                    check style, types and the direction of imports"
 	@echo "make bench                   measure speed and memory"
 	@echo "make lock                    write constraints.txt anew, after a change in pyproject.toml (needs uv)"
@@ -78,6 +79,18 @@ test: $(INSTALLED)
 .PHONY: test-fast
 test-fast: $(INSTALLED)
 	@$(PYTEST) -m "not slow"
+
+# Another release of PyTorch, with the torchvision that goes with it, in an environment laid over .venv: all else is
+# as pinned. What trains is tested; whether records come out to the last bit is asked of the pinned release alone.
+TORCH ?= 2.13.0
+OVER = build/torch-$(TORCH)
+TRAINS := $(addprefix tests/test_,batchnorm.py torch_inputs.py inception.py loop.py train.py augment.py data.py records.py)
+.PHONY: test-torch
+test-torch: $(INSTALLED)
+	@$(PY) venv $(OVER)
+	@$(VENV)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" > $(OVER)/lib/python3.11/site-packages/pinned.pth
+	@$(OVER)/bin/python -m pip --disable-pip-version-check install --quiet torch==$(TORCH) torchvision
+	@$(OVER)/bin/python -m pytest -n auto --no-loadscope-reorder $(TRAINS) tests/experiments
 
 .PHONY: lint
 lint: $(INSTALLED)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 import bnbook
 from bnbook import paths
@@ -61,6 +62,18 @@ def test_pyproject_and_constraints_agree(machine):
 def test_both_architectures_have_their_pair_of_torch_and_torchvision():
     pairs = [tuple(constraints(machine)[name] for name in ("torch", "torchvision")) for machine in MACHINES]
     assert pairs == [("2.14.1", "0.29.1"), ("2.9.1", "0.24.1")]
+
+
+def test_ci_tests_the_oldest_and_the_newest_torch():
+    """What is pinned for any machine that both were tested for lies between them."""
+    oldest, newest = map(Version, TOML["tool"]["bnbook"]["torch"])
+    assert oldest < Version(constraints("x86_64")["torch"]) <= newest
+    workflow = yaml.safe_load((paths.ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
+    assert list(map(Version, workflow["jobs"]["torch"]["strategy"]["matrix"]["torch"])) == [oldest, newest]
+    makefile = (paths.ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f"\nTORCH ?= {oldest}\n" in makefile
+    (files,) = re.findall(r"addprefix tests/test_,(.+)\)", makefile)
+    assert all((paths.ROOT / "tests" / f"test_{name}").exists() for name in files.split())
 
 
 def test_everything_that_is_needed_in_turn_is_pinned_and_installed_as_pinned():

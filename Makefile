@@ -42,8 +42,8 @@ help:
 
 # Exact versions and hashes from constraints.txt; how pip finds them is left to pip's own settings.
 $(INSTALLED): pyproject.toml constraints.txt
-	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null || \
-		{ echo "Python 3.11 is needed: install it, or say PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(not (3, 11, 5) <= sys.version_info < (3, 12))' 2>/dev/null || \
+		{ echo "Python 3.11, 3.11.5 or later, is needed: install it, or say PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@"$(PYTHON)" workflow/install.py
 	@touch $@
 

@@ -11,6 +11,7 @@ import tomllib
 import pytest
 import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
@@ -21,6 +22,7 @@ MACHINES = ("x86_64", "aarch64")
 LOCK = (paths.ROOT / "constraints.txt").read_text(encoding="utf-8")
 TOML = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 PROJECT = TOML["project"]
+PYTHON, PATCH = re.fullmatch(r"==(\d+\.\d+)\.\*,>=(\S+)", PROJECT["requires-python"]).groups()
 DEPENDENCIES = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]
 
 
@@ -57,6 +59,20 @@ def test_pyproject_and_constraints_agree(machine):
     direct = pins(DEPENDENCIES, machine)
     pinned = constraints(machine)
     assert direct == {name: pinned.get(name) for name in direct}
+
+
+def test_the_oldest_python_is_the_one_that_pins_are_found_for_and_make_asks_for():
+    """A package may leave out the first releases of a Python: no pin may ask for more than `make` does."""
+    lock = (paths.ROOT / "workflow" / "lock.py").read_text(encoding="utf-8")
+    makefile = (paths.ROOT / "Makefile").read_text(encoding="utf-8")
+    assert f'"--python-version", "{PATCH}"' in lock
+    assert f"({PATCH.replace('.', ', ')}) <= sys.version_info" in makefile
+    asked = {
+        name: importlib.metadata.metadata(name)["Requires-Python"] for name in needed("bnbook", {"test"})
+    }
+    assert len(asked) > 100
+    refused = {name for name, python in asked.items() if python and PATCH not in SpecifierSet(python)}
+    assert not refused
 
 
 def test_both_architectures_have_their_pair_of_torch_and_torchvision():
@@ -117,7 +133,7 @@ def test_conda_users_get_the_same_versions():
     (pip,) = [part["pip"] for part in environment["dependencies"] if isinstance(part, dict)]
     assert pip == ["--requirement constraints.txt"]
     python = next(part for part in environment["dependencies"] if str(part).startswith("python"))
-    assert f"=={python.removeprefix('python=')}.*" == PROJECT["requires-python"]
+    assert python.removeprefix("python=") == PYTHON
 
 
 def test_one_version_everywhere():
@@ -139,14 +155,13 @@ def test_containers_run_what_readme_and_ci_run():
     """Python's version, the two commands, and what .ci/run installs; Binder's packages as they are pinned."""
     docker = (paths.ROOT / "Dockerfile").read_text(encoding="utf-8")
     readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
-    python = PROJECT["requires-python"].removeprefix("==").removesuffix(".*")
-    assert f"FROM docker.io/library/python:{python}-slim" in docker
+    assert f"FROM docker.io/library/python:{PYTHON}-slim" in docker
     first, second = re.findall(r"^(make \S+) +#", readme, re.MULTILINE)[:2]
     assert f"CMD {json.dumps(first.split())}" in docker and f"docker run bnbook {second}" in docker
     installed = set(re.search(r"--no-install-recommends (.*) \\\n", docker)[1].split())
     ci = (paths.ROOT / ".ci" / "run").read_text(encoding="utf-8")
     assert installed == {"git", "make", "chromium"} and "--no-install-recommends chromium " in ci
-    assert "Python 3.11, make and git are all it takes" in readme
+    assert f"Python {PYTHON} ({PATCH} or later), make and git are all it takes" in readme
     developing = json.loads((paths.ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     assert f"AS {developing['build']['target']}\n" in docker
     assert (
@@ -154,7 +169,7 @@ def test_containers_run_what_readme_and_ci_run():
     ).resolve() == paths.ROOT / "Dockerfile"
     for command in ("RUN ", "&& "):
         assert f"{command}make .venv/installed" in docker + developing["postCreateCommand"]
-    assert (paths.ROOT / "binder" / "runtime.txt").read_text().strip() == f"python-{python}"
+    assert (paths.ROOT / "binder" / "runtime.txt").read_text().strip() == f"python-{PYTHON}"
     lines = (paths.ROOT / "binder" / "requirements.txt").read_text(encoding="utf-8").splitlines()
     binder = pins([line for line in lines if not line.startswith("#")], "x86_64")
     pinned = constraints("x86_64")

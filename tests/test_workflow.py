@@ -431,7 +431,7 @@ def test_python_that_is_missing_or_another(bare, tmp_path, answer):
     before = sorted(bare.rglob("*"))
     ended = make(bare, PATH=f"{fake.parent}:{os.environ['PATH']}")
     first, *rest = ended.stderr.splitlines()
-    assert first == "Python 3.11 is needed: install it, or say PYTHON=/path/to/python3.11"
+    assert first == "Python 3.11, 3.11.5 or later, is needed: install it, or say PYTHON=/path/to/python3.11"
     assert ended.returncode and [line[:4] for line in rest] == ["make"]
     assert sorted(bare.rglob("*")) == before
 

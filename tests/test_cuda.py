@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from bnbook.experiments.inception_second import protocol
+from bnbook.experiments.inception_speedups import protocol
 from bnbook.experiments.inception_speedups import training as experiment
 from bnbook.nn.inception import Dropout
 from bnbook.runs.replay import RECORD_STEPS, differs

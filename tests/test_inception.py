@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from bnbook import architecture
-from bnbook.experiments.inception_speedups import protocol
+from bnbook.experiments.inception_first import protocol
 from bnbook.experiments.inception_speedups import training as experiment
 from bnbook.nn.inception import Conv, Halving, Inception, LocalResponseNorm, Module, initialise
 from bnbook.train import precision

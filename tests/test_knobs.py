@@ -18,7 +18,7 @@ from papermill.exceptions import PapermillExecutionError
 from bnbook import paths
 from bnbook.config import ConfigError
 from bnbook.experiments import EXPERIMENTS, PLANNED, knobs
-from bnbook.experiments.inception_speedups.protocol import TRACED
+from bnbook.experiments.inception_first.protocol import TRACED
 from bnbook.experiments.mnist_activation_shift.protocol import VARIANTS, Choice
 from bnbook.experiments.recurrent.protocol import ARMS
 from bnbook.experiments.weight_decay.protocol import Choice as Decayed

@@ -312,13 +312,14 @@ def test_in_a_browser_pages_fit_and_are_accessible(made: Path, browser, width: i
     seen.append(of(made, config(), 0).relative_to(made).as_posix())
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page, failed = context.new_page(), []
-    # axe fetches styles again, which a page from file:// may not; and a page that is left while one is under way
-    # gives it up.
+    # axe fetches styles again, which a page from file:// may not; one that is left gives up what is under way.
     page.on(
         "requestfailed",
-        lambda request: request.resource_type != "xhr"
-        and request.failure != "net::ERR_ABORTED"
-        and failed.append(request.url),
+        lambda request: (
+            request.resource_type != "xhr"
+            and request.failure != "net::ERR_ABORTED"
+            and failed.append(request.url)
+        ),
     )
     page.on("response", lambda response: response.status >= 400 and failed.append(response.url))
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=made.parent)) as server:

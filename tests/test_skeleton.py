@@ -87,7 +87,7 @@ def test_it_is_as_tidy_as_the_rest(checkout):
     assert done.returncode == 0, done.stdout
 
 
-@pytest.mark.parametrize("name", ["Group", "group-norm", "1st", "", "scale_invariance", "inception_second"])
+@pytest.mark.parametrize("name", ["Group", "group-norm", "1st", "", "scale_invariance", "inception_first"])
 def test_a_name_that_cannot_be_is_refused(name):
     with pytest.raises(ConfigError, match="name is"):
         skeleton.create(name, "3")

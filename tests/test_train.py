@@ -17,7 +17,7 @@ from bnbook import files, paths, records
 from bnbook.config import ConfigError
 from bnbook.data.batches import Batches
 from bnbook.data.datasets import Split
-from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.inception_first import protocol as inception
 from bnbook.experiments.mnist_activation_shift import protocol
 from bnbook.experiments.mnist_activation_shift import training as experiment
 from bnbook.nn.batchnorm import population_statistics

@@ -29,9 +29,9 @@ from bnbook.bench.timing import (
 from bnbook.data import augment, datasets, sources
 from bnbook.data.augment import AugmentedBatches
 from bnbook.data.batches import Batches
-from bnbook.experiments.inception_speedups import protocol
+from bnbook.experiments.inception_first import protocol
+from bnbook.experiments.inception_first.protocol import PROFILES, Config
 from bnbook.experiments.inception_speedups import training as experiment
-from bnbook.experiments.inception_speedups.protocol import PROFILES, Config
 from bnbook.nn.inception import Conv, Inception
 from bnbook.photometric import STRENGTHS
 from bnbook.train.loop import train

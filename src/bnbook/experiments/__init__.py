@@ -60,9 +60,7 @@ class Experiment:
 
     def config(self, values: dict[str, Any]) -> RunConfig:
         """The configuration in a record of this experiment, whichever recipe it is of; raises ConfigError."""
-        again = SECOND.get(self.name)
-        newer = again and values.get("recipe", 0) >= again.protocol.Config.recipe
-        return (again if newer else self).protocol.Config.from_dict(values)
+        return room(self, values.get("recipe")).protocol.Config.from_dict(values)
 
 
 EXPERIMENTS = {
@@ -92,10 +90,19 @@ EXPERIMENTS = {
     ]
 }
 
-# Registered again, with runs that are still being made: `bnbook run` knows them, the book does not yet. By
-# the experiment among whose records theirs lie.
-SECOND = {
-    "inception_speedups": Experiment(2, "inception_second", "4.2"),
-    "accelerating_ablation": Experiment(3, "ablation_second", "4.2.1"),
-}
-PLANNED = EXPERIMENTS | {second.name: second for second in SECOND.values()}
+# What was registered twice, by the experiment among whose records both lie. FIRST: the room of the first, where
+# the second's runs are made; it stays for the page that tells what was wrong, and for what rests on its runs.
+# SECOND: that of the second, whose runs are still being made; `bnbook run` knows them, the book does not yet.
+FIRST = {"inception_speedups": Experiment(2, "inception_first", "4.2")}
+SECOND = {"accelerating_ablation": Experiment(3, "ablation_second", "4.2.1")}
+PLANNED = EXPERIMENTS | {other.name: other for other in (*FIRST.values(), *SECOND.values())}
+
+
+def room(experiment: Experiment, recipe: int | None) -> Experiment:
+    """The room whose runs have that recipe, where an experiment was registered twice."""
+    earlier, later = FIRST.get(experiment.name), SECOND.get(experiment.name)
+    if later and (recipe or 0) >= later.protocol.Config.recipe:
+        return later
+    if earlier and (recipe or 0) < experiment.protocol.Config.recipe:
+        return earlier
+    return experiment

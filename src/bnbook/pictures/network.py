@@ -11,7 +11,7 @@ from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Rectangle
 from bnbook.architecture import BLOCKS, CLASSES, STEM
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, INK, PALE, PLAIN, SMALL, WU, YELLOW
-from bnbook.experiments.inception_speedups.protocol import PROFILES
+from bnbook.experiments.inception_first.protocol import PROFILES
 
 Drawn = tuple[Canvas, pd.DataFrame]
 

@@ -34,7 +34,7 @@ from sphinx.util.docutils import SphinxRole
 
 from bnbook import experiments, files, paths, records
 from bnbook.config import RunConfig, canonical
-from bnbook.experiments import EXPERIMENTS, SECOND, Experiment
+from bnbook.experiments import EXPERIMENTS, Experiment, room
 from bnbook.paper import LANGUAGES
 from bnbook.records import Record
 from bnbook.sphinxext import assets, claims, data, metadata, policy
@@ -365,12 +365,11 @@ def environment() -> jinja2.Environment:
 def meanings(experiment: Experiment, recipe: int | None) -> dict[str, dict[str, str]]:
     """Of each field of the experiment's configurations what book/records.yml says it is, and `code`: what
     stands beside it in the code."""
-    again = SECOND.get(experiment.name)
-    room = again if again and (recipe or 0) >= again.protocol.Config.recipe else experiment
-    said = comments(room.protocol.Config)
+    config = room(experiment, recipe).protocol.Config
+    said = comments(config)
     words = data.read(MEANINGS)
     own = words["experiments"].get(experiment.name, {})
-    names = {field.name for field in dataclasses.fields(room.protocol.Config)}
+    names = {field.name for field in dataclasses.fields(config)}
     return {
         name: {"code": said.get(name, "")} | words["fields"].get(name, {}) | own.get(name, {})
         for name in names

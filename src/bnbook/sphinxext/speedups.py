@@ -8,8 +8,8 @@ from sphinx.util import logging
 from sphinx.util.docutils import SphinxDirective
 
 from bnbook import paper
-from bnbook.experiments.inception_speedups import measures as inception
-from bnbook.experiments.inception_speedups.protocol import BASELINE, EXPERIMENT, VARIANTS, Results
+from bnbook.experiments.inception_first import measures as inception
+from bnbook.experiments.inception_first.protocol import BASELINE, EXPERIMENT, VARIANTS, Results
 from bnbook.measures import Estimate
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.claims import Cell, blocks, row, table

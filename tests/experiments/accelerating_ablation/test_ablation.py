@@ -10,8 +10,8 @@ from bnbook import claims, examples, paths, stats
 from bnbook.experiments.accelerating_ablation import figures as ablation_figures
 from bnbook.experiments.accelerating_ablation import measures, protocol
 from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL
-from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import PROFILES, Choice
+from bnbook.experiments.inception_first import protocol as inception
+from bnbook.experiments.inception_first.protocol import PROFILES, Choice
 from bnbook.measures import target
 from bnbook.records import MissingRecord
 from tests.experiments.accelerating_ablation.synthetic import UNDOING

@@ -8,7 +8,7 @@ import numpy as np
 from bnbook import records
 from bnbook.experiments.bn_ensemble import protocol
 from bnbook.experiments.protocol import ChosenResults
-from tests.experiments.inception_speedups import synthetic as inception
+from tests.experiments.inception_first import synthetic as inception
 
 # Each network of the ensemble is right on an image where its own noise lets it: on average on this share.
 RIGHT = 0.7

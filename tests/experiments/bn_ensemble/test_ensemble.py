@@ -13,8 +13,8 @@ from bnbook.data import augment, datasets
 from bnbook.experiments.bn_ensemble import measures, protocol
 from bnbook.experiments.bn_ensemble import training as experiment
 from bnbook.experiments.bn_ensemble.protocol import LARGER, MEMBERS, PROFILES
-from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import Choice
+from bnbook.experiments.inception_first import protocol as inception
+from bnbook.experiments.inception_first.protocol import Choice
 from bnbook.nn.inception import PerActivationNorm
 from bnbook.runs import obtain as runs
 from tests.experiments.bn_ensemble.synthetic import RIGHT

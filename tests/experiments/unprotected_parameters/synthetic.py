@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from bnbook import records
-from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.inception_first import protocol as inception
 from bnbook.experiments.protocol import ChosenResults
 from bnbook.experiments.unprotected_parameters import protocol
 from tests.records import write_finished

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.inception_first import protocol as inception
+from bnbook.experiments.inception_first.protocol import PROFILES, Choice
 from bnbook.experiments.inception_speedups import training as inception_speedups
-from bnbook.experiments.inception_speedups.protocol import PROFILES, Choice
 from bnbook.experiments.unprotected_parameters import figures, measures, protocol
 from bnbook.experiments.unprotected_parameters import training as experiment
 from bnbook.nn.inception import Conv, Inception

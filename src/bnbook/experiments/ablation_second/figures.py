@@ -10,7 +10,7 @@ from bnbook.drawing.style import BN, GREEN, GREY, PALE
 from bnbook.drawing.tables import tidy
 from bnbook.experiments.ablation_second import measures as ablation
 from bnbook.experiments.ablation_second.protocol import CHANGES, Results
-from bnbook.experiments.inception_second.figures import beside
+from bnbook.experiments.inception_speedups.figures import beside
 
 
 def undo_one(results: Results) -> tuple[Figure, pd.DataFrame]:

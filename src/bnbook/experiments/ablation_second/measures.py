@@ -7,7 +7,7 @@ import numpy as np
 
 from bnbook import paper, stats
 from bnbook.experiments.ablation_second.protocol import CHANGES, FULL, RATE, Profile, Results
-from bnbook.experiments.inception_second.measures import times_the_steps
+from bnbook.experiments.inception_speedups.measures import times_the_steps
 from bnbook.measures import Crossing, Estimate, accuracies, crossing, one_image
 from bnbook.paper import Number
 from bnbook.stats import Compared

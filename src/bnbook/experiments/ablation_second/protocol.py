@@ -1,10 +1,10 @@
 """Section 4.2.1, registered a second time: each of the seven changes undone in BN-x5, with the instrument,
-the choices and the seeds of `inception_second`.
+the choices and the seeds of `inception_speedups`.
 
 The first registration (`accelerating_ablation.protocol`) judged maxima by moving averages, which
 turned the sign of the decay's share, and put back a local response normalization that changed no output. Here
 the end point decides, by Algorithm 2, and what is put back is strong enough to do something. The network with
-its learning rate undone is the arm "bn_x1_changed" of `inception_second`.
+its learning rate undone is the arm "bn_x1_changed" of `inception_speedups`.
 """
 
 import dataclasses
@@ -14,8 +14,16 @@ from typing import Any
 
 from bnbook import records
 from bnbook.experiments.accelerating_ablation import protocol as first
-from bnbook.experiments.inception_second import protocol as inception
-from bnbook.experiments.inception_second.protocol import ARMS, DATA, KNOBS, PROFILES, Choice, Profile, choose
+from bnbook.experiments.inception_speedups import protocol as inception
+from bnbook.experiments.inception_speedups.protocol import (
+    ARMS,
+    DATA,
+    KNOBS,
+    PROFILES,
+    Choice,
+    Profile,
+    choose,
+)
 from bnbook.records import Record
 
 __all__ = ["CHANGES", "DATA", "KNOBS", "PROFILES", "STAGES", "choose", "jobs", "main", "plan", "results"]

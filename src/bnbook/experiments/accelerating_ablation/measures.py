@@ -8,8 +8,8 @@ import numpy as np
 
 from bnbook import stats
 from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL, Config, Profile
-from bnbook.experiments.inception_speedups.measures import accuracy_at_chosen_step, best, learned
-from bnbook.experiments.inception_speedups.protocol import BASELINE
+from bnbook.experiments.inception_first.measures import accuracy_at_chosen_step, best, learned
+from bnbook.experiments.inception_first.protocol import BASELINE
 from bnbook.experiments.protocol import ChosenResults as Results
 from bnbook.measures import (
     Crossing,

@@ -2,7 +2,7 @@
 
 The paper makes all seven at once and measures none alone. Here each is undone in BN-x5, all else equal and
 paired by seed with BN-x5 itself. BN-x5, the baseline that sets the target, and what was tuned for it are
-those of `inception_speedups`.
+those of `inception_first`.
 
 A network whose decay is undone ends its run at a high learning rate, since all are trained equally long: that
 is what the faster decay is for.
@@ -11,8 +11,8 @@ is what the faster decay is for.
 import dataclasses
 from typing import Any
 
-from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import BASELINE, DATA, KNOBS, PROFILES, Choice, Profile
+from bnbook.experiments.inception_first import protocol as inception
+from bnbook.experiments.inception_first.protocol import BASELINE, DATA, KNOBS, PROFILES, Choice, Profile
 from bnbook.experiments.protocol import BuiltOn
 
 __all__ = [
@@ -72,7 +72,7 @@ def undone(choice: Choice) -> dict[str, dict[str, Any]]:
 
 
 def main(profile: Profile, choice: Choice) -> dict[str, inception.Config]:
-    """The configurations by name; BN-x5 and the baseline are runs of `inception_speedups`."""
+    """The configurations by name; BN-x5 and the baseline are runs of `inception_first`."""
     known = inception.main(profile, choice)
     full = {field: value for field, value in known[FULL].to_dict().items() if field != "experiment"}
     back = undone(choice.but_for(profile))

@@ -12,7 +12,7 @@ import numpy as np
 from bnbook import stats
 from bnbook.config import ConfigError
 from bnbook.experiments.bn_ensemble.protocol import MEMBERS, Profile
-from bnbook.experiments.inception_speedups.measures import best
+from bnbook.experiments.inception_first.measures import best
 from bnbook.experiments.protocol import ChosenResults as Results
 from bnbook.measures import Estimate, data_name, interval, prefixed
 from bnbook.paper import Number, effect

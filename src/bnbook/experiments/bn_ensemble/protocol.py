@@ -14,8 +14,8 @@ times it. That was decided before any run of this experiment.
 import dataclasses
 from typing import Any
 
-from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import DATA, Choice
+from bnbook.experiments.inception_first import protocol as inception
+from bnbook.experiments.inception_first.protocol import DATA, Choice
 from bnbook.experiments.protocol import BuiltOn
 from bnbook.experiments.unprotected_parameters import protocol as unprotected
 

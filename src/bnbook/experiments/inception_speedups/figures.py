@@ -1,6 +1,5 @@
-"""The figures of Section 4.2: what was measured, beside the paper's Figures 2 and 3."""
-
-from collections.abc import Sequence
+"""The figures of Section 4.2: beside the paper's Figures 2 and 3 the ratio of steps at every accuracy, and
+where all arms end."""
 
 import numpy as np
 import pandas as pd
@@ -8,256 +7,226 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
 from matplotlib.ticker import LogLocator
 
-from bnbook import measures, paper
+from bnbook import measures, paper, stats
 from bnbook.drawing import Figure, style
-from bnbook.drawing.style import BN, COLOURS, GREEN, GREY, NAMES, PALE, PLAIN, SMALL, WU, YELLOW
-from bnbook.drawing.tables import Rows, averaged, tidy
-from bnbook.experiments.inception_speedups import measures as inception
-from bnbook.experiments.inception_speedups.protocol import FIGURE_VARIANTS, VARIANTS, Results
-from bnbook.records import Record
+from bnbook.drawing.style import BN, GREEN, GREY, PALE, PLAIN, SMALL, WU, YELLOW
+from bnbook.drawing.tables import tidy
+from bnbook.experiments.inception_speedups import first_epochs
+from bnbook.experiments.inception_speedups import measures as second
+from bnbook.experiments.inception_speedups.protocol import ARMS, Results
 
 Drawn = tuple[Canvas, pd.DataFrame]
 
-PAPER = paper.numbers()
-# The paper's keys, where they differ from ours.
-PAPER_NAMES = {"inception": "baseline"}
-VARIANT_COLOURS = dict(zip(FIGURE_VARIANTS, (PLAIN, BN, GREEN, WU, YELLOW), strict=True))
-DASHES = dict(zip(FIGURE_VARIANTS, ((0, (4, 2)), "-", "-", "-", (0, (1.5, 1.2))), strict=True))
+# The five networks of the paper's Figure 2, in its order.
+FIVE = ("inception", "bn_baseline", "bn_x5", "bn_x30", "bn_x5_sigmoid")
+COLOURS = dict(zip(FIVE, (PLAIN, BN, GREEN, WU, YELLOW), strict=True))
+DASHES = dict(zip(FIVE, ((0, (4, 2)), "-", "-", "-", (0, (1.5, 1.2))), strict=True))
+# Slow and fast network of a ratio of steps, its colour, and the paper's steps by the keys of paper.yml.
+RATIOS = (
+    ("inception", "bn_baseline", BN, ("baseline", "bn_baseline")),
+    ("inception", "bn_x5", GREEN, ("baseline", "bn_x5")),
+    ("bn_baseline", "bn_x5", WU, ("bn_baseline", "bn_x5")),
+)
+# Where networks end, by what they are there to tell apart.
+ENDS = (
+    *FIVE,
+    "bn_x1_changed",
+    "bn_x30_slow",
+    "bn_x5_long",
+    "bn_x5_long_r2",
+    "bn_x5_long_r",
+    "inception_x5",
+)
 
 
 def test_accuracy(results: Results) -> Drawn:
-    """Figure 2: accuracy against training steps."""
+    """Figure 2: accuracy by Algorithm 2 against training steps, every seed and the median."""
     figure = style.figure(4.1)
     ax = figure.subplots()
-    curves = _curves(ax, results)
-    style.heading(
-        ax,
-        "Test accuracy",
-        f"dashed line: the baseline's best, {inception.goal(results):.1f}%; dots: the first step above it",
-    )
-    target = _goal(ax, results)
-    crossings = [row for variant in FIGURE_VARIANTS for row in _mark_crossings(ax, results, variant)]
-    style.thousands(ax.xaxis)
-    ax.set(xlabel="training steps", ylabel="test accuracy (%)")
-    _names(ax)
-    return figure, tidy(**curves, crossing=crossings, target=target)
-
-
-def wall_clock(results: Results) -> Drawn:
-    """The same against training time: batch normalization makes a step dearer."""
-    cost = {row.variant: row.seconds_per_step for row in inception.table(results)}
-    figure = style.figure(4.1)
-    ax = figure.subplots()
-    curves = _curves(ax, results, {variant: seconds / 60 for variant, seconds in cost.items()})
-    style.heading(
-        ax,
-        "Test accuracy by the clock",
-        f"steps times what a step takes; dashed line: the baseline's best, {inception.goal(results):.1f}%",
-    )
-    target = _goal(ax, results)
-    ax.set(xlabel="minutes of training on one core", ylabel="test accuracy (%)")
-    _names(ax)
-    return figure, tidy(**curves, target=target)
-
-
-def steps_to_target(results: Results) -> Drawn:
-    """Figure 3 and its table: steps to the baseline's maximum, and the maximum itself."""
-    rows = [row for row in inception.table(results) if row.variant in FIGURE_VARIANTS]
-    figure, (left, right) = style.panels(3.4, 1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
-    drawn, medians = [], []
-    for index, row in enumerate(rows):
-        colour = VARIANT_COLOURS[row.variant]
-        steps = np.array([c.step for c in row.crossings])
-        reached = np.array([c.reached for c in row.crossings])
-        offsets = index + np.linspace(-0.18, 0.18, len(steps))
-        left.scatter(steps[reached], offsets[reached], color=colour, s=26, zorder=3)
-        left.scatter(
-            steps[~reached],
-            offsets[~reached],
-            facecolors="none",
-            edgecolors=colour,
-            marker=">",
-            s=32,
-            zorder=3,
-        )
-        right.scatter(row.best, offsets, color=colour, s=26, zorder=3)
-        right.plot([np.median(row.best)] * 2, [index - 0.3, index + 0.3], color=colour, lw=2)
-        drawn += [
-            {
-                "network": VARIANTS[row.variant].name,
-                "seed": seed,
-                "steps_to_target": crossing.step,
-                "reached": crossing.reached,
-                "max_test_accuracy_percent": row.best[seed],
-            }
-            for seed, crossing in enumerate(row.crossings)
+    rows, medians = [], []
+    for arm in FIVE:
+        curves = [measures.curve(record) for record in results.stages["main"][arm]]
+        for record, (steps, values) in zip(results.stages["main"][arm], curves, strict=True):
+            ax.plot(steps, values, color=COLOURS[arm], lw=0.5, alpha=0.45)
+            rows += [
+                {"network": ARMS[arm].name, "seed": record.seed, "step": step, "test_accuracy_percent": value}
+                for step, value in zip(steps, values, strict=True)
+            ]
+        length = min(len(steps) for steps, _ in curves)
+        median = np.median([values[:length] for _, values in curves], axis=0)
+        line = {"color": COLOURS[arm], "ls": DASHES[arm], "lw": 1.8, "label": ARMS[arm].name}
+        ax.plot(curves[0][0][:length], median, **line)
+        medians += [
+            {"network": ARMS[arm].name, "step": step, "test_accuracy_percent": value}
+            for step, value in zip(curves[0][0][:length], median, strict=True)
         ]
-        medians.append({"network": VARIANTS[row.variant].name})
-        medians[-1]["max_test_accuracy_percent"] = np.median(row.best)
-    goal = inception.goal(results)
-    left.set_xscale("log")
-    left.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    style.thousands(left.xaxis)
-    left.xaxis.set_minor_formatter(lambda *_: "")
-    left.set(xlabel=f"steps to {goal:.2f}%", yticks=range(len(rows)))
-    left.set_yticklabels([VARIANTS[row.variant].name for row in rows])
-    left.invert_yaxis()
-    style.heading(left, "Steps to the baseline's best", "hollow: not reached, all its steps")
-    right.axvline(goal, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
-    right.set(xlabel="maximum test accuracy (%)")
-    style.heading(right, "Best accuracy", "bar: median over seeds")
-    for ax in (left, right):
-        ax.grid(axis="x", color=PALE, lw=0.6)
-        ax.set_axisbelow(True)
-        ax.tick_params(axis="y", length=0)
-    target = [{"max_test_accuracy_percent": goal}]
-    return figure, tidy(run=drawn, median=medians, target=target)
-
-
-def matched_rates(results: Results) -> Drawn:
-    """Both networks at equal learning rates, all else equal."""
-    lrs = sorted({lr for _, lr in results.rates})
-    figure = style.figure(3.6)
-    ax = figure.subplots()
-    drawn = []
-    for norm, name in ((False, "plain"), (True, "bn")):
-        values = np.array([[inception.end_validation(r) for r in results.rates[norm, lr]] for lr in lrs])
-        colour = COLOURS[name]
-        ax.plot(lrs, values.mean(axis=1), color=colour, lw=2, label=NAMES[name])
-        for seed in range(values.shape[1]):
-            ax.scatter(lrs, values[:, seed], color=colour, s=16, alpha=0.6, lw=0)
-        drawn += [
-            {
-                "network": NAMES[name],
-                "learning_rate": lr,
-                "seed": seed,
-                "validation_accuracy_percent": values[i, seed],
-            }
-            for i, lr in enumerate(lrs)
-            for seed in range(values.shape[1])
-        ]
-    floor = inception.chance(results.rates[False, lrs[0]])
-    ax.axhline(floor, color=GREY, lw=0.8, ls=(0, (2, 2)))
-    ax.annotate(
-        "chance", (lrs[0], floor), xytext=(0, 3), textcoords="offset points", color=GREY, fontsize=SMALL
-    )
-    ax.set_xscale("log", base=2)
-    ax.set_xticks(lrs, [f"{lr:g}" for lr in lrs], rotation=45 if style.is_narrow() else 0)
-    ax.set(xlabel="learning rate", ylabel="validation accuracy (%)")
-    style.heading(
-        ax,
-        "Equal learning rates",
-        f"after {results.profile.rates_epochs} epochs, all else equal; dots: seeds",
-    )
-    ax.legend(
-        frameon=False,
-        labelcolor="linecolor",
-        handlelength=0,
-        loc="center left",
-        bbox_to_anchor=(0.0, 0.33),
-        fontsize=SMALL + 0.5,
-    )
-    means = averaged("mean", drawn, ["network", "learning_rate"], ["validation_accuracy_percent"])
-    return figure, tidy(run=drawn, mean=means, chance=[{"validation_accuracy_percent": floor}])
-
-
-def tuning(results: Results) -> Drawn:
-    """How the baseline was tuned: validation accuracy along the runs of every (r, lambda)."""
-    figure = style.figure(3.4)
-    ax = figure.subplots()
-    drawn, ends = [], []
-    decays = sorted({r.config["lr_decay"] for r in results.tuning})
-    weights = sorted({r.config["weight_decay"] for r in results.tuning})
-    for record in results.tuning:
-        config = record.config
-        steps, values = inception.validation_curve(record)
-        epochs = steps / results.profile.steps_per_epoch
-        chosen = (config["lr_decay"], config["weight_decay"]) == (
-            results.choice.lr_decay,
-            results.choice.weight_decay,
-        )
-        colour = (PLAIN, BN, GREEN)[decays.index(config["lr_decay"])]
-        ax.plot(
-            epochs,
-            values,
-            color=colour,
-            lw=2.4 if chosen else 1.2,
-            ls=("-", (0, (4, 2)), (0, (1.5, 1.2)))[weights.index(config["weight_decay"])],
-            label=f"r = {config['lr_decay']:g}, λ = {config['weight_decay']:g}: "
-            f"{inception.end_validation(record):.2f}%" + (" (chosen)" if chosen else ""),
-        )
-        own = {"learning_rate_decay": config["lr_decay"], "weight_decay": config["weight_decay"]}
-        drawn += [
-            own | {"step": step, "epoch": epoch, "validation_accuracy_percent": value}
-            for step, epoch, value in zip(steps, epochs, values, strict=True)
-        ]
-        ends.append(own | {"validation_accuracy_percent": inception.end_validation(record), "chosen": chosen})
-    style.heading(
-        ax, "Tuning the baseline", f"Inception at learning rate {results.choice.lr:g}; one seed each"
-    )
-    ax.set(xlabel="epochs", ylabel="validation accuracy (%)")
-    ax.legend(frameon=False, fontsize=SMALL, loc="lower right")
-    return figure, tidy(run=drawn, end=ends)
-
-
-def _curves(ax: Axes, results: Results, minutes: dict[str, float] | None = None) -> dict[str, Rows]:
-    """Every seed and the median of the five variants over steps, or over time, a step of a variant taking so
-    many `minutes`. The rows of the table, by kind.
-
-    Not the mean: where some seeds learn and others do not, it is where none is.
-    """
-    table: dict[str, Rows] = {"run": [], "median": []}
-    for variant in FIGURE_VARIANTS:
-        colour, found = VARIANT_COLOURS[variant], results.main[variant]
-        lines = [("run", {"seed": record.seed}, *measures.curve(record)) for record in found]
-        for kind, own, steps, values in [*lines, ("median", {}, *_median(found))]:
-            look = {"lw": 0.5, "alpha": 0.45} if kind == "run" else {"lw": 1.8, "ls": DASHES[variant]}
-            x = steps * minutes[variant] if minutes else steps
-            ax.plot(x, values, color=colour, **look)
-            rows = pd.DataFrame({"network": VARIANTS[variant].name, **own, "step": steps})
-            rows = rows.assign(minutes=x) if minutes else rows
-            table[kind] += rows.assign(test_accuracy_percent=values).to_dict("records")
-    ax.set_ylim(bottom=0, top=100)
+    ax.axhline(results.choice.target, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
+    style.heading(ax, "Test accuracy", f"dashed line: the target, {results.choice.target:.1f}%")
+    ax.set(xlabel="training steps", ylabel="test accuracy (%)", ylim=(0, 100))
     ax.set_xlim(left=0)
     ax.grid(axis="y", color=PALE, lw=0.6)
-    return table
-
-
-def _median(records: Sequence[Record]) -> tuple[np.ndarray, np.ndarray]:
-    """The median curve over the steps that all seeds have."""
-    curves = [measures.curve(record) for record in records]
-    length = min(len(steps) for steps, _ in curves)
-    return curves[0][0][:length], np.median([values[:length] for _, values in curves], axis=0)
-
-
-def _goal(ax: Axes, results: Results) -> Rows:
-    goal = inception.goal(results)
-    ax.axhline(goal, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
-    return [{"test_accuracy_percent": goal}]
-
-
-def _mark_crossings(ax: Axes, results: Results, variant: str) -> Rows:
-    goal = inception.goal(results)
-    steps = {seed: c.step for seed, c in enumerate(inception.crossings(results, variant)) if c.reached}
-    ax.scatter(list(steps.values()), [goal] * len(steps), color=VARIANT_COLOURS[variant], s=14, zorder=4)
-    return [
-        {"network": VARIANTS[variant].name, "seed": seed, "step": step, "test_accuracy_percent": goal}
-        for seed, step in steps.items()
-    ]
-
-
-def _names(ax: Axes) -> None:
-    for variant in FIGURE_VARIANTS:
-        ax.plot(
-            [], [], color=VARIANT_COLOURS[variant], ls=DASHES[variant], lw=1.8, label=VARIANTS[variant].name
-        )
+    style.thousands(ax.xaxis)
     ax.legend(frameon=False, loc="lower right", fontsize=SMALL + 0.5)
+    target = [{"test_accuracy_percent": results.choice.target}]
+    return figure, tidy(run=rows, median=medians, target=target)
+
+
+def reached(results: Results) -> Drawn:
+    """Figure 3: the share of seeds that have reached the target by each step (Kaplan and Meier)."""
+    figure = style.figure(3.6)
+    ax = figure.subplots()
+    table, curves = [], []
+    for arm in FIVE:
+        found = second.crossings(results, arm)
+        steps, shares = stats.kaplan_meier(second.arrivals(found))
+        last = max(one.step for one in found)
+        x, y = np.append(np.maximum(steps, 1), last), 100 * np.append(shares, shares[-1])
+        line = {"color": COLOURS[arm], "ls": DASHES[arm], "lw": 1.8, "label": ARMS[arm].name}
+        ax.step(x, y, where="post", **line)
+        cut = [one.step for one in found if not one.reached]
+        ax.plot(cut, [y[-1]] * len(cut), "|", color=COLOURS[arm], ms=9)
+        table += [
+            {"network": ARMS[arm].name, "seed": record.seed}
+            | {"steps_to_target": one.step, "reached": one.reached}
+            for record, one in zip(results.stages["main"][arm], found, strict=True)
+        ]
+        curves += [
+            {"network": ARMS[arm].name, "step": step, "reached_percent": share}
+            for step, share in zip(x, y, strict=True)
+        ]
+    first = min(row["steps_to_target"] for row in table)
+    ax.set_xscale("log")
+    _steps_axis(ax)
+    ax.set_xlim(left=first / 2)
+    ax.set(xlabel="training steps", ylabel="seeds there (%)", ylim=(-4, 104))
+    ax.grid(axis="y", color=PALE, lw=0.6)
+    goal = results.choice.target
+    style.heading(ax, f"Which seeds have reached {goal:.1f}%", "a stroke: training ended short of it")
+    ax.legend(frameon=False, loc="best", fontsize=SMALL)
+    return figure, tidy(run=table, share=curves, target=[{"target_percent": goal}])
+
+
+def times_the_steps(results: Results) -> Drawn:
+    """S(T): the ratio of steps at every accuracy, with its band; the paper's ratio at its own target."""
+    figure = style.figure(3.6)
+    ax = figure.subplots()
+    table, papers = [], []
+    for slow, fast, colour, keys in RATIOS:
+        found = second.profile(results, slow, fast)
+        if not found:
+            continue
+        x = [one.accuracy for one in found]
+        middle, low, high = np.transpose([_ends(one.ratio) for one in found])
+        ax.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
+        ax.plot(x, middle, color=colour, lw=1.8, label=f"{ARMS[slow].name} / {ARMS[fast].name}")
+        printed = printed_steps(keys[0]) / printed_steps(keys[1])
+        ax.annotate(
+            f"paper {printed:.1f}",
+            (1, printed),
+            xycoords=("axes fraction", "data"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            color=colour,
+            fontsize=SMALL,
+            va="center",
+            annotation_clip=False,
+        )
+        ax.axhline(printed, color=colour, lw=0.8, ls=(0, (2, 2)), zorder=1)
+        own = {"slow_network": ARMS[slow].name, "fast_network": ARMS[fast].name}
+        table += [
+            own
+            | {"test_accuracy_percent": at, "seeds": one.ratio.n}
+            | {"steps_ratio": a, "low_ratio": b, "high_ratio": c}
+            for at, one, a, b, c in zip(x, found, middle, low, high, strict=True)
+        ]
+        papers.append(own | {"steps_ratio": printed})
+    ax.axvline(results.choice.target, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
+    ax.set_yscale("log", base=2)
+    style.plain_log(ax.yaxis)
+    ax.grid(axis="y", color=PALE, lw=0.6)
+    ax.set(xlabel="test accuracy to be reached (%)", ylabel="times the steps")
+    style.heading(
+        ax,
+        "How many times the steps, at every accuracy",
+        "bands: 95% intervals; vertical line: the target; horizontal lines: the paper's, at its own",
+    )
+    ax.legend(frameon=False, loc="upper left", fontsize=SMALL)
+    target = [{"test_accuracy_percent": results.choice.target}]
+    return figure, tidy(mean=table, paper=papers, target=target)
+
+
+def ends(results: Results) -> Drawn:
+    """Test accuracy at the end of training, every arm and seed; seeds that never learned are counted."""
+    figure = style.figure(0.9 + 0.34 * len(ENDS))
+    ax = figure.subplots()
+    table, means = [], []
+    for index, arm in enumerate(ENDS):
+        records = results.stages["main"][arm]
+        colour = COLOURS.get(arm, PLAIN if not ARMS[arm].norm else BN)
+        values, learned = measures.accuracies(records), second.ends_learned(records)
+        ax.plot(values[learned], beside(index, learned.sum()), "o", color=colour, ms=4.5, alpha=0.75, mew=0)
+        if learned.any():
+            ax.plot([values[learned].mean()] * 2, [index - 0.3, index + 0.3], color=colour, lw=2)
+        note = f"{values[learned].mean():.1f}%" if learned.any() else ""
+        if not learned.all():
+            note = f"{note}; " * bool(note) + f"{(~learned).sum()} of {len(records)} at chance"
+        _beside_the_axes(ax, index, note)
+        table += [
+            {"network": ARMS[arm].name, "seed": record.seed, "steps": record.config["steps"]}
+            | {"test_accuracy_percent": value, "learned": bool(ok)}
+            for record, value, ok in zip(records, values, learned, strict=True)
+        ]
+        if learned.any():
+            means.append({"network": ARMS[arm].name, "test_accuracy_percent": values[learned].mean()})
+    ax.axhline(len(FIVE) - 0.5, color=PALE, lw=0.8)
+    ax.set(xlabel="test accuracy at the end (%)", ylim=(len(ENDS) - 0.5, -0.5))
+    ax.set_yticks(range(len(ENDS)), [ARMS[arm].name for arm in ENDS])
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x", color=PALE, lw=0.6)
+    ax.set_axisbelow(True)
+    style.heading(ax, "Where the networks end", "dots: seeds that learn; bar and number: their mean")
+    return figure, tidy(run=table, mean=means)
+
+
+def printed_steps(network: str) -> float:
+    """The paper's steps to 72.2%, from its Figure 3."""
+    return paper.numbers()[f"inception.{network}.steps_to_72_2"]
+
+
+def _ends(found: stats.Interval) -> tuple[float, float, float]:
+    return found.estimate, found.low, found.high
+
+
+def beside(place: int, count: int) -> np.ndarray:
+    """Heights about `place` that part dots which would lie on one another."""
+    return place + np.linspace(-0.18, 0.18, count)
+
+
+def _beside_the_axes(ax: Axes, place: int, text: str) -> None:
+    ax.annotate(
+        text,
+        (1, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=SMALL,
+        annotation_clip=False,
+    )
+
+
+def _steps_axis(ax: Axes) -> None:
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    style.thousands(ax.xaxis)
+    ax.xaxis.set_minor_formatter(lambda *_: "")
 
 
 FIGURES = [
     Figure("fig2-test-accuracy", test_accuracy),
-    Figure("fig2-wall-clock", wall_clock),
-    Figure("fig2-matched-rates", matched_rates, "control"),
-    Figure("fig2-tuning", tuning, "tuning"),
-    Figure("fig3-steps-to-target", steps_to_target),
+    Figure("fig3-steps-to-target", reached),
+    Figure("fig2-speedup-profile", times_the_steps),
+    Figure("fig2-ends", ends),
+    Figure("first-epoch-precision", first_epochs.precision, "precision"),
+    Figure("first-epoch-initial", first_epochs.initial, "initial"),
+    Figure("first-epoch-survival", first_epochs.survival, "survival"),
 ]

@@ -1,17 +1,20 @@
 """Section 4.2: what is measured in the records of the Inception networks."""
 
 import dataclasses
+import functools
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy import stats as distributions
 
 from bnbook import architecture, stats
 from bnbook.experiments.inception_speedups import protocol
 from bnbook.experiments.inception_speedups.protocol import (
-    BASELINE,
-    FIGURE_VARIANTS,
+    INITIALS,
+    LEARNS,
+    PRECISION_DECAYS,
+    PRECISION_LR,
     TRAINING_IMAGES,
-    VARIANTS,
     Profile,
     Results,
 )
@@ -19,364 +22,491 @@ from bnbook.measures import (
     Crossing,
     Estimate,
     crossing,
-    curve,
     data_name,
+    grid_factor,
     interval,
     one_image,
     prefixed,
-    steps_ratio,
-    target,
 )
-from bnbook.paper import Number, effect
+from bnbook.paper import Number
 from bnbook.photometric import STRENGTHS
 from bnbook.records import MissingRecord, Record
+from bnbook.stats import Arrivals, Interval
 
-LEARNS = 2.0  # times chance: what counts as learning at all
+SEED = 2  # the one that stayed at chance in the first registration
+ALIVE = 2.0  # times chance: what a network has to end above to count as one that learns
+GRID_STEP = 2.0  # between the learning rates of the survival runs
+LONG = ("bn_x5_long", "bn_x5_long_r2", "bn_x5_long_r")  # as long as the baseline, with r^6, r^2 and r
+# Slow and fast arm of the ratios of steps, and higher and lower one of the gaps at the end, that pages tell.
+RATIOS = (("inception", "bn_baseline"), ("inception", "bn_x5"), ("bn_baseline", "bn_x5"), ("bn_x30", "bn_x5"))
+GAPS = (
+    ("bn_baseline", "inception"),
+    ("bn_x5", "inception"),
+    *((arm, "bn_baseline") for arm in ("bn_x5", *LONG, "bn_x1_changed")),
+    ("bn_x30", "bn_x5"),
+    ("bn_x30_slow", "bn_x5"),
+)
+PROFILE_FROM = 40  # percent: from where on steps are compared at every accuracy
+
+
+def accuracies(records: Sequence[Record]) -> np.ndarray:
+    """Validation accuracy in percent at the end, by seed; chance where the run diverged."""
+    return 100 * np.array([protocol.validation(record) for record in records])
+
+
+def learned(records: Sequence[Record]) -> int:
+    """How many seeds learn."""
+    return sum(map(protocol.learns, records))
+
+
+def survivors(records: Sequence[Record]) -> Interval:
+    """The share of seeds that learn (0 to 1), with Clopper and Pearson's exact interval."""
+    found = distributions.binomtest(learned(records), len(records))
+    within = found.proportion_ci(stats.CONFIDENCE, method="exact")
+    return Interval(found.statistic, float(within.low), float(within.high), len(records))
+
+
+def same_survival(one: Sequence[Record], other: Sequence[Record]) -> float:
+    """Two-sided p-value of the exact test (Fisher's) that both learn with the same share of seeds."""
+    table = [[learned(found), len(found) - learned(found)] for found in (one, other)]
+    return float(distributions.fisher_exact(table).pvalue)
+
+
+# The main stage
+
+
+def chance(record: Record) -> float:
+    return 100 * record.final["chance_accuracy"]
+
+
+def ends_learned(records: Sequence[Record]) -> np.ndarray:
+    """By seed, whether the network ends above ALIVE times chance."""
+    return np.array([100 * record.accuracy > ALIVE * chance(record) for record in records])
+
+
+def crossings(results: Results, arm: str, goal: float | None = None) -> list[Crossing]:
+    """When each seed of the arm reached `goal` percent; by default the registered target."""
+    goal = results.choice.target if goal is None else goal
+    return [crossing(record, goal) for record in results.stages["main"][arm]]
+
+
+def arrivals(found: Sequence[Crossing]) -> Arrivals:
+    return Arrivals([one.step for one in found], [one.reached for one in found])
 
 
 @dataclasses.dataclass(frozen=True)
-class Row:
-    """One network in the table of Section 4.2.2, beside the paper's row. `crossings` are by seed."""
+class Profiled:
+    """The ratio of steps, slow over fast, at one accuracy in percent."""
 
-    variant: str
-    lr: float
-    crossings: list[Crossing]  # of the baseline's maximum
-    best: np.ndarray  # maximum test accuracy in percent, by seed
-    best_steps: np.ndarray  # the steps to it
-    chosen: np.ndarray  # test accuracy in percent at the step with the best validation accuracy
-    seconds_per_step: float  # see `undisturbed`
-    diverged: int
-    at_chance: int  # seeds that never learned anything to speak of
+    accuracy: float
+    ratio: Interval
 
 
-def chance(records: Sequence[Record]) -> float:
-    return 100 * records[0].final["chance_accuracy"]
+def profile(results: Results, slow: str, fast: str) -> list[Profiled]:
+    """S(T): the ratio of steps at every accuracy from PROFILE_FROM percent on that all seeds of both networks
+    reach which learn at all. Geometric means, paired by seed."""
+    pairs = paired(results, slow, fast)
+    found = []
+    for goal in range(PROFILE_FROM, 100):
+        both = [(crossing(a, goal), crossing(b, goal)) for a, b in pairs]
+        if not both or not all(a.reached and b.reached for a, b in both):
+            break
+        steps = [[one.step for one in side] for side in zip(*both, strict=True)]
+        factor = grid_factor([one for pair in both for one in pair])
+        found.append(Profiled(goal, stats.paired_ratio(*steps, resolution=factor)))
+    return found
+
+
+def paired(results: Results, one: str, other: str) -> list[tuple[Record, Record]]:
+    """The records of two arms, of the seeds that both have and that learn in both."""
+    by_seed = {record.seed: record for record in results.stages["main"][other]}
+    pairs = [
+        (record, by_seed[record.seed]) for record in results.stages["main"][one] if record.seed in by_seed
+    ]
+    return [pair for pair in pairs if ends_learned(pair).all()]
 
 
 def best(record: Record) -> float:
-    """The highest test accuracy in percent during training: the paper's measure; chance at least."""
-    return float(curve(record)[1].max(initial=chance([record])))
+    """The highest test accuracy in percent over the epochs' ends, on all images: the paper's own measure."""
+    curve = record.curves["epochs"]
+    name = "test_accuracy_population" if "test_accuracy_population" in curve else "test_accuracy"
+    return 100 * max(curve.get(name, []), default=record.final["chance_accuracy"])
 
 
-def best_step(record: Record) -> int:
-    """The first step at which the highest test accuracy was measured; 0 where none was."""
-    steps, values = curve(record)
-    return int(steps[values.argmax()]) if len(values) else 0
-
-
-def validation_curve(record: Record) -> tuple[np.ndarray, np.ndarray]:
-    """(steps, validation accuracy in percent), an evaluation an epoch."""
-    columns = record.curves["validation"]
-    return np.array(columns["step"], dtype=int), 100 * np.array(columns.get("validation_accuracy", []))
-
-
-def accuracy_at_chosen_step(record: Record) -> float:
-    """Test accuracy in percent at the evaluation nearest to the step with the best validation accuracy.
-
-    The maximum over the test curve is the paper's measure, but picks its step by the test set.
-    """
-    steps, values = validation_curve(record)
-    if not len(values):
-        return chance([record])
-    tested, accuracy = curve(record)
-    return float(accuracy[np.abs(tested - steps[values.argmax()]).argmin()])
-
-
-def goal(results: Results) -> float:
-    """The accuracy in percent to be reached: the baseline's maximum, averaged over seeds."""
-    return target(results.main[BASELINE])
-
-
-def crossings(results: Results, variant: str) -> list[Crossing]:
-    """When each seed of `variant` reached the goal."""
-    return [crossing(record, goal(results)) for record in results.main[variant]]
-
-
-def table(results: Results) -> list[Row]:
-    """The table of Section 4.2.2 and the two networks that the paper mentions beside it."""
-    return [_row(results, variant) for variant in VARIANTS]
-
-
-def _row(results: Results, variant: str) -> Row:
-    found = results.main[variant]
-    return Row(
-        variant=variant,
-        lr=found[0].config["lr"],
-        crossings=crossings(results, variant),
-        best=np.array([best(r) for r in found]),
-        best_steps=np.array([best_step(r) for r in found]),
-        chosen=np.array([accuracy_at_chosen_step(r) for r in found]),
-        seconds_per_step=undisturbed(found),
-        diverged=sum(r.diverged for r in found),
-        at_chance=sum(best(r) <= LEARNS * chance([r]) for r in found),
-    )
-
-
-def undisturbed(records: Sequence[Record]) -> float:
-    """Seconds of a step: the tenth percentile over the stretches between evaluations, of all seeds; NaN where
-    there is none. Other work on the same cores only ever makes a stretch longer, so the quick ones tell what
-    a step takes. Of each run the longer half of the stretches, since a few steps are too short to tell."""
-    found: list[float] = []
-    for record in records:
-        columns = record.curves["evaluation"]
-        steps, seconds = (np.diff(columns.get(name, [])) for name in ("step", "train_seconds"))
-        if len(seconds):
-            long = steps >= np.median(steps)
-            found += list(seconds[long] / steps[long])
-    return float(np.quantile(found, 0.1)) if found else float("nan")
-
-
-def end_validation(record: Record) -> float:
-    """Validation accuracy in percent at the end of a run; chance where it diverged."""
-    return 100 * protocol.validation(record)
-
-
-def highest_usable(results: Results, norm: bool) -> np.ndarray:
-    """By seed, the highest learning rate of the grid at which the network learns; 0 where it never does."""
-    lrs = sorted({lr for kind, lr in results.rates if kind == norm})
-    seeds = range(len(results.rates[norm, lrs[0]]))
-    learns = {lr: [_learns(record) for record in results.rates[norm, lr]] for lr in lrs}
-    return np.array([max((lr for lr in lrs if learns[lr][seed]), default=0.0) for seed in seeds])
-
-
-def _learns(record: Record) -> bool:
-    return end_validation(record) > LEARNS * chance([record])
-
-
-def matched_gaps(results: Results) -> dict[float, np.ndarray]:
-    """By learning rate: validation accuracy with BN minus without, in points, by seed, all else equal."""
-    return {
-        lr: np.array([end_validation(r) for r in results.rates[True, lr]])
-        - np.array([end_validation(r) for r in results.rates[False, lr]])
-        for lr in sorted({lr for _, lr in results.rates})
-    }
-
-
-def best_rate(results: Results, norm: bool) -> float:
-    """The learning rate of the grid with the best mean validation accuracy; ties go to the smaller."""
-    lrs = sorted({lr for kind, lr in results.rates if kind == norm})
-    return max(lrs, key=lambda lr: np.mean([end_validation(r) for r in results.rates[norm, lr]]))
-
-
-def float32_pair(results: Results) -> dict[str, tuple[float, float]]:
-    """By variant of the float32 pair: its highest test accuracy in percent, and that of the main run of the
-    same seed."""
-    return {
-        name: (best(record), best(results.main[name][record.seed]))
-        for name, record in results.float32.items()
-    }
-
-
-def learned(records: Sequence[Record]) -> list[Record]:
-    """Those whose network got anywhere."""
-    return [record for record in records if best(record) > LEARNS * chance([record])]
-
-
-def where_the_baseline_learned(results: Results) -> Results:
-    """Only the seeds with which the baseline got anywhere. A seed at chance pulls the goal down; this shows
-    by how much. Not part of any claim's rule, and looked at only after such a seed was seen."""
-    seeds = {record.seed for record in learned(results.main[BASELINE])}
-    kept = {name: [r for r in found if r.seed in seeds] for name, found in results.main.items()}
-    return dataclasses.replace(results, main=kept)
+def sigmoid_rate(results: Results) -> str:
+    """The arm of Inception-Sigmoid at the one of its rates with the best mean validation accuracy."""
+    arms = [name for name in protocol.ARMS if name.startswith("inception_sigmoid")]
+    return max(arms, key=lambda name: accuracies(results.stages["main"][name]).mean())
 
 
 # Statistics: each takes the results and says how large the paper's claim turns out here
 
 
 def speedup(results: Results, slow: str, fast: str) -> Estimate:
-    """Steps to the baseline's maximum, of `slow` over `fast`."""
-    names = tuple({"ko": VARIANTS[v].name, "en": f"of {VARIANTS[v].name}"} for v in (slow, fast))
-    ratio = steps_ratio(crossings(results, slow), crossings(results, fast), names)
-    reached = goal(results)
-    goals = {"ko": f"목표 {reached:.2f}%.", "en": f"Target {reached:.2f}%."}
-    return Estimate(ratio.interval, {lang: goals[lang] + ratio.detail[lang] for lang in goals}, ratio.bound)
+    """Restricted mean steps to the target, of `slow` over `fast`."""
+    names = (protocol.ARMS[slow].name, protocol.ARMS[fast].name)
+    return times_the_steps(crossings(results, slow), crossings(results, fast), names, results.choice.target)
 
 
-def gain(results: Results, higher: str, lower: str) -> Estimate:
-    """Maximum test accuracy of `higher` minus that of `lower`, in points."""
-    pair = [np.array([best(r) for r in results.main[variant]]) for variant in (higher, lower)]
-    chosen = [
-        np.mean([accuracy_at_chosen_step(r) for r in results.main[variant]]) for variant in (higher, lower)
-    ]
-    top, bottom = (float(x.mean()) for x in pair)
+def times_the_steps(
+    slow: Sequence[Crossing], fast: Sequence[Crossing], names: tuple[str, str], goal: float
+) -> Estimate:
+    """Restricted mean steps to `goal` percent, slow over fast, up to the most steps that all runs had."""
+    pair = (arrivals(slow), arrivals(fast))
+    budget = stats.common_budget(*pair)
+    shares = [f"{sum(one.reached)}/{len(one.reached)}" for one in pair]
+    p = stats.permutation_p(*pair, budget)
     return Estimate(
-        stats.paired_difference(*pair, resolution=one_image(results.main[higher])),
+        stats.restricted_mean_ratio(*pair, budget, resolution=grid_factor([*slow, *fast])),
         {
-            "ko": f"{top:.2f}% 대 {bottom:.2f}%. 검증 정확도로 고른 스텝에서는 "
-            f"{chosen[0]:.2f}% 대 {chosen[1]:.2f}%.",
-            "en": f"{top:.2f}% against {bottom:.2f}%; at the steps chosen on validation accuracy "
-            f"{chosen[0]:.2f}% against {chosen[1]:.2f}%.",
+            "ko": f"목표 {goal:.2f}%. 이른 시드: {names[0]} {shares[0]}, {names[1]} {shares[1]}. "
+            f"{budget:,}스텝까지의 제한 평균, 순열 검정 p = {p:.4f}.",
+            "en": f"Target {goal:.2f}%. Seeds that get there: {shares[0]} of {names[0]}, {shares[1]} of "
+            f"{names[1]}. Restricted means up to {budget:,} steps, permutation test p = {p:.4f}.",
         },
     )
 
 
-def sigmoid_gain(results: Results) -> Estimate:
-    """Maximum test accuracy of the sigmoids with BN minus that without, in points."""
-    found = gain(results, "bn_x5_sigmoid", "inception_sigmoid")
-    bn, plain = (results.main[name][0].config["lr"] for name in ("bn_x5_sigmoid", "inception_sigmoid"))
-    return dataclasses.replace(
-        found,
-        caveat={
-            "ko": f"두 네트워크 모두 학습률 하나로만 돌렸고(배치 정규화 {bn:g}, 기준 모델 {plain:g}), "
-            "시그모이드에 맞추어 튜닝하지 않았다.",
-            "en": f"Both at a single learning rate ({bn:g} with, {plain:g} without), not tuned for sigmoids.",
+def instrument_shift(results: Results) -> float:
+    """How far a finer instrument moves a crossing: over the runs that were measured twice and all accuracies
+    from PROFILE_FROM percent on that both curves reach, the largest ratio of the two steps, less 1."""
+    largest = 1.0
+    for name, finer in results.stages["instrument"].items():
+        by_seed = {record.seed: record for record in results.stages["main"][name]}
+        for record in finer:
+            for goal in range(PROFILE_FROM, 100):
+                pair = crossing(by_seed[record.seed], goal), crossing(record, goal)
+                if all(one.reached for one in pair):
+                    steps = [one.step for one in pair]
+                    largest = max(largest, max(steps) / min(steps))
+    return largest - 1
+
+
+def end_gaps(results: Results, higher: str, lower: str) -> np.ndarray:
+    """Test accuracy of `higher` at the end minus that of `lower`, in points, by the seeds that learn in
+    both."""
+    return np.array([100 * (one.accuracy - other.accuracy) for one, other in paired(results, higher, lower)])
+
+
+def gain(results: Results, higher: str, lower: str, beside: Sequence[str] = ()) -> Estimate:
+    """The mean of `end_gaps`, and beside it that of other arms over the same `lower`; raises MissingRecord
+    where fewer than two seeds learn in both."""
+    pairs = paired(results, higher, lower)
+    if len(pairs) < 2:
+        raise MissingRecord(f"fewer than two seeds learn in {higher} and in {lower}")
+    tops = [np.array([100 * record.accuracy for record in side]) for side in zip(*pairs, strict=True)]
+    highest = [np.mean([best(record) for record in side]) for side in zip(*pairs, strict=True)]
+    shares = [_share(results, arm) for arm in (higher, lower)]
+    names = [protocol.ARMS[arm].name for arm in (higher, lower)]
+    means = [float(values.mean()) for values in tops]
+    return Estimate(
+        stats.paired_difference(*tops, resolution=2 * one_image(pairs[0])),
+        {
+            "ko": f"{names[0]} {means[0]:.2f}%, {names[1]} {means[1]:.2f}%. 학습된 시드는 {shares[0]}, "
+            f"{shares[1]}. 학습하는 동안의 최고 정확도로는 {highest[0]:.2f}%와 {highest[1]:.2f}%."
+            + "".join(f" {name}: {value:+.2f}%p." for name, value in _beside(results, beside, lower)),
+            "en": f"{names[0]} {means[0]:.2f}%, {names[1]} {means[1]:.2f}%; {shares[0]} and {shares[1]} of "
+            f"the seeds learn. By the highest accuracy in training {highest[0]:.2f}% and {highest[1]:.2f}%."
+            + "".join(f" {name}: {value:+.2f} points." for name, value in _beside(results, beside, lower)),
         },
+    )
+
+
+def _beside(results: Results, arms: Sequence[str], lower: str) -> list[tuple[str, float]]:
+    """Each arm's name and its mean gap to `lower`."""
+    return [(protocol.ARMS[arm].name, float(end_gaps(results, arm, lower).mean())) for arm in arms]
+
+
+def _share(results: Results, arm: str) -> str:
+    learned = ends_learned(results.stages["main"][arm])
+    return f"{learned.sum()}/{learned.size}"
+
+
+def sigmoid_gain(results: Results) -> Estimate:
+    """BN-x5-Sigmoid minus Inception-Sigmoid at its best rate, at the end; here chance is an answer too."""
+    lower = sigmoid_rate(results)
+    seeds = {record.seed: record for record in results.stages["main"]["bn_x5_sigmoid"]}
+    plain = [record for record in results.stages["main"][lower] if record.seed in seeds]
+    tops = [[100 * found.accuracy for found in side] for side in ([seeds[r.seed] for r in plain], plain)]
+    name = protocol.ARMS[lower].name
+    return Estimate(
+        stats.paired_difference(*tops, resolution=2 * one_image(plain)),
+        {
+            "ko": f"BN-x5-Sigmoid {np.mean(tops[0]):.2f}%, {name} {np.mean(tops[1]):.2f}%.",
+            "en": f"BN-x5-Sigmoid {np.mean(tops[0]):.2f}%, {name} {np.mean(tops[1]):.2f}%.",
+        },
+    )
+
+
+def usable(results: Results, norm: bool) -> np.ndarray:
+    """By seed, the highest rate of the grid at which the network learns in its epoch; half the lowest where
+    it never does. Raises MissingRecord where the survival runs have not been made."""
+    if "survival" not in results.stages:
+        raise MissingRecord("the survival runs of Section 4.2 have not been made yet")
+    cells = {lr: found for (with_norm, lr), found in results.stages["survival"].items() if with_norm == norm}
+    learns = {lr: [protocol.learns(record) for record in found] for lr, found in cells.items()}
+    seeds = range(len(next(iter(learns.values()))))
+    return np.array(
+        [max((lr for lr in learns if learns[lr][seed]), default=min(learns) / 2) for seed in seeds]
     )
 
 
 def usable_rates(results: Results) -> Estimate:
-    """Highest learning rate at which the network learns, with BN over without, known to a step of the grid;
-    raises MissingRecord where the control has not been made."""
-    if not results.controlled:
-        raise MissingRecord("the control of Section 4.2 has not been made yet")
-    lrs = np.unique([lr for _, lr in results.rates])
-    top, step = lrs[-1], float(np.max(lrs[1:] / lrs[:-1]))
-    plain, bn = (highest_usable(results, norm) for norm in (False, True))
-    bounds = {(0, 0): None, (0, 1): "lower", (1, 0): "upper", (1, 1): "both"}
-    # A network that learns nowhere counts with half of the lowest rate.
-    floor = lrs[0] / 2
-    diverged = sum(r.diverged for r in results.main["inception_x5"])
-    at_chance = _row(results, "inception_x5").at_chance
-    n = len(results.main["inception_x5"])
+    """Highest rate at which the network learns, with batch normalization over without, by seed."""
+    bn, plain = usable(results, True), usable(results, False)
+    tops = [max(lr for with_norm, lr in results.stages["survival"] if with_norm == norm) for norm in (1, 0)]
+    bounds = {(0, 0): None, (1, 0): "lower", (0, 1): "upper", (1, 1): "both"}
     return Estimate(
-        stats.paired_ratio(np.maximum(bn, floor), np.maximum(plain, floor), resolution=step),
+        stats.paired_ratio(bn, plain, resolution=GRID_STEP),
         {
-            "ko": f"학습된 시드가 있는 가장 높은 학습률은 배치 정규화 {bn.max():g}, 기준 모델 {plain.max():g}"
-            f"(격자의 끝 {top:g}). "
-            f"Inception-x5: 시드 {n}개 가운데 {at_chance}개가 무작위 수준에서 끝나고, "
-            f"그 가운데 {diverged}개는 발산했다.",
-            "en": f"The highest rate at which any seed learns is {bn.max():g} with, {plain.max():g} without "
-            f"(the grid ends at {top:g}). "
-            f"Inception-x5: {at_chance} of {n} seeds end at chance, {diverged} of them by diverging.",
+            "ko": f"시드의 중앙값: 배치 정규화 {np.median(bn):g}, 기준 모델 {np.median(plain):g}.",
+            "en": f"Median over seeds: {np.median(bn):g} with, {np.median(plain):g} without.",
         },
-        bounds[bool((plain == top).any()), bool((bn == top).any())],
+        bounds[bool((bn == tops[0]).any()), bool((plain == tops[1]).any())],
     )
 
 
 # By the name that paper.yml gives.
 STATISTICS: dict[str, Callable[[Results], Estimate]] = {
-    "usable_rates": usable_rates,
-    "same_rate_speedup": lambda results: speedup(results, BASELINE, "bn_baseline"),
-    "bundle_speedup": lambda results: speedup(results, BASELINE, "bn_x5"),
-    "changes_speedup": lambda results: speedup(results, "bn_baseline", "bn_x5"),
-    "higher_rate_gain": lambda results: gain(results, "bn_x30", "bn_x5"),
+    "same_rate_speedup": functools.partial(speedup, slow="inception", fast="bn_baseline"),
+    "bundle_speedup": functools.partial(speedup, slow="inception", fast="bn_x5"),
+    "changes_speedup": functools.partial(speedup, slow="bn_baseline", fast="bn_x5"),
+    "bundle_gain": functools.partial(gain, higher="bn_x5", lower="inception"),
+    "changes_gain": functools.partial(gain, higher="bn_x5", lower="bn_baseline", beside=LONG),
+    "higher_rate_gain": functools.partial(gain, higher="bn_x30", lower="bn_x5", beside=["bn_x30_slow"]),
+    "higher_rate_slowdown": functools.partial(speedup, slow="bn_x30", fast="bn_x5"),
     "sigmoid_gain": sigmoid_gain,
-    "bundle_gain": lambda results: gain(results, "bn_x5", BASELINE),
+    "usable_rates": usable_rates,
 }
-
-
-# Every number a chapter may want
 
 
 def sizes(profile: Profile) -> dict[str, Number]:
     """What is known before any run."""
     found: dict[str, Number] = {
         "width": profile.width,
-        "seeds": profile.seeds,
-        "epochs": profile.epochs,
-        "changed_epochs": profile.changed_epochs,
-        "steps_per_epoch": profile.steps_per_epoch,
         "batch_size": profile.batch_size,
+        "steps_per_epoch": profile.steps_per_epoch,
         "training_images": TRAINING_IMAGES[profile.data],
+        "weight_decay": profile.weight_decay,
     }
     for name, strength in STRENGTHS.items():
         found[f"photometric.{name}"] = round(100 * strength.brightness)  # in percent
     for name, width in (("parameters", profile.width), ("full_parameters", 1.0)):
         for kind, norm in (("plain", False), ("bn", True)):
             found[f"{name}.{kind}"] = architecture.parameters(width, norm)
-    return found
+    return found | {
+        "learns": 100 * LEARNS,
+        "lr": PRECISION_LR,
+        "decays": list(PRECISION_DECAYS),
+        "below": protocol.BELOW,
+        "plateau": protocol.PLATEAU,
+        "statistics_batches": profile.statistics_batches,
+        "curve_images": profile.curve_images,
+        "seeds": max(arm.seeds for arm in protocol.ARMS.values()),
+        "survival_seeds": profile.survival_seeds,
+        "epochs": profile.epochs,
+        "norm_momentum": protocol.Config.norm_momentum,
+        "pixel_spread": protocol.PIXEL_SPREAD,
+        "lrn_alpha": protocol.LRN_ALPHA,
+        "evaluate_from": protocol.Config.evaluate_from,
+        "evaluate_growth": round(100 * (protocol.Config.evaluate_growth - 1)),  # in percent
+    }
 
 
 def numbers(results: Results) -> dict[str, Number]:
-    """Our numbers by key; accuracies in percent, gaps in points."""
-    choice = results.choice
-    made = [r for stage in ("main", "rates", "tuning") for r in results.records(stage)]
-    everything = {(r.run_id, r.seed): r for r in [*made, *results.float32.values()]}.values()
-    first = results.main[BASELINE][0]
+    """Our numbers by key; accuracies in percent."""
+    found: dict[str, Number] = {}
+    for stage, measure in (("precision", _precision), ("initial", _initial), ("survival", _survival)):
+        if stage in results.stages:
+            found |= {"data": data_name(results.records(stage))} | prefixed(stage, measure(results))
+    if results.choice:
+        found |= _choice(results)
+    if results.main:
+        found |= _main(results)
+    if "instrument" in results.stages:
+        found["instrument.shift"] = 100 * instrument_shift(results)  # in percent
+    return found
+
+
+def _main(results: Results) -> dict[str, Number]:
+    """What the arms come to: of each when it reaches the target and where it ends, then ratios and gaps."""
+    everything = results.records("main")
     found: dict[str, Number] = {
-        "data": data_name([first]),
         "runs": len(everything),
-        "hardware": first.provenance["hardware"],
-        "precision": first.provenance["precision"],
-        "lr": choice.lr,
-        "lr_decay": choice.lr_decay,
-        "weight_decay": choice.weight_decay,
-        "goal": goal(results),
+        "on_a_gpu": sum("thread" not in record.provenance["hardware"] for record in everything),
+        "moved": sum(" and " in record.provenance["hardware"] for record in everything),
+        "long_epochs": results.choice.epochs,
+        "short_epochs": max(1, results.choice.epochs // 3),
+        "lr_decay": results.choice.lr_decay,
+        "sigmoid_rate": results.main[sigmoid_rate(results)][0].config["lr"],
     }
-    for row in table(results):
-        found |= prefixed(row.variant, _row_numbers(row))
-    for variant in FIGURE_VARIANTS[1:]:
+    for arm, records in results.main.items():
+        found |= prefixed(arm, _arm(results, arm, records))
+    for slow, fast in RATIOS:
+        name = f"ratio.{fast}" if slow == "inception" else f"ratio.{slow}_over_{fast}"
+        found |= prefixed(name, interval("steps", speedup(results, slow, fast).interval))
+        if along := profile(results, slow, fast):
+            found |= prefixed(name, _profiled(along))
+    for higher, lower in GAPS:
+        if len(gaps := end_gaps(results, higher, lower)) > 1:
+            found |= prefixed(f"gap.{higher}_{lower}", interval("end", stats.mean_interval(gaps)))
+    return found
+
+
+def _arm(results: Results, arm: str, records: Sequence[Record]) -> dict[str, Number]:
+    ends = 100 * np.array([record.accuracy for record in records])
+    learned = ends[ends_learned(records)]
+    arrived = [one.step for one in crossings(results, arm) if one.reached]
+    found: dict[str, Number] = {
+        "seeds": len(records),
+        "lr": records[0].config["lr"],
+        "steps": records[0].config["steps"],
+        "learned": len(learned),
+        "diverged": sum(record.diverged for record in records),
+        "reached": len(arrived),
+        "end": float(learned.mean() if learned.size else ends.mean()),
+        "end_min": float(ends.min()),
+        "end_max": float(ends.max()),
+        "best": float(np.mean([best(record) for record in records])),
+    }
+    return found | ({"arrived": int(np.median(arrived))} if arrived else {})
+
+
+def _profiled(along: Sequence[Profiled]) -> dict[str, Number]:
+    """The ratio at the lowest and the highest accuracy that is compared, and its smallest and largest."""
+    ratios = [one.ratio.estimate for one in along]
+    return {
+        "lowest_accuracy": along[0].accuracy,
+        "highest_accuracy": along[-1].accuracy,
+        "at_lowest": ratios[0],
+        "at_highest": ratios[-1],
+        "smallest": min(ratios),
+        "largest": max(ratios),
+    }
+
+
+def _precision(results: Results) -> dict[str, Number]:
+    cells = results.stages["precision"]
+    found: dict[str, Number] = {}
+    for (name, decay), records in cells.items():
+        values = accuracies(records)
         found |= prefixed(
-            f"speedup.{variant}", interval("ratio", speedup(results, BASELINE, variant).interval)
+            f"{name}_{decay:g}",
+            {
+                "seeds": len(records),
+                "learned": learned(records),
+                "stopped": len(records) - learned(records),
+                "mean": float(values.mean()),
+            }
+            | ({"seed": float(values[SEED])} if len(values) > SEED else {}),
         )
-    found |= prefixed("learned", _learned_numbers(where_the_baseline_learned(results)))
-    found |= prefixed("rates", _rate_sizes(results) | (_rate_numbers(results) if results.controlled else {}))
-    for name, (float32, main) in float32_pair(results).items():
-        found |= prefixed(f"float32.{name}", {"best": float32, "main": main, "gap": main - float32})
-    claimed = ("same-rate", "changes", "accuracy")
-    return found | {f"effect.{name}": float(effect(f"c-4.2-{name}")) for name in claimed}
-
-
-def _row_numbers(row: Row) -> dict[str, Number]:
-    numbers = {
-        "lr": row.lr,
-        "diverged": row.diverged,
-        "at_chance": row.at_chance,
-        "reached": sum(c.reached for c in row.crossings),
-        "steps": int(np.median([c.step for c in row.crossings])),
-        "best_steps": int(np.median(row.best_steps)),
-        "milliseconds": 1000 * row.seconds_per_step,
+    runs = sum(map(len, cells.values()))
+    stopped = runs - sum(map(learned, cells.values()))
+    narrow = [cells["bfloat16", decay] for decay in PRECISION_DECAYS]
+    return found | {
+        "runs": runs,
+        "stopped": stopped,
+        "stopped_in_both": sum(not any(map(protocol.learns, pair)) for pair in zip(*narrow, strict=False)),
+        # How likely one of three seeds or more stop, if each does with the share seen here; in percent.
+        "one_of_three": 100 * (1 - (1 - stopped / runs) ** 3),
+        "p": min(same_survival(cells["float32", d], cells["bfloat16", d]) for d in PRECISION_DECAYS),
     }
-    for name, values in (("best", row.best), ("chosen", row.chosen)):
-        numbers |= interval(name, stats.mean_interval(values))
-    return numbers | {"best_min": float(row.best.min()), "best_max": float(row.best.max())}
 
 
-def _learned_numbers(learned: Results) -> dict[str, Number]:
-    found: dict[str, Number] = {"seeds": len(learned.main[BASELINE])}
-    if not found["seeds"]:
-        return found
-    found["goal"] = goal(learned)
-    slow = [c.step for c in crossings(learned, BASELINE)]
-    found["baseline_reached"] = sum(c.reached for c in crossings(learned, BASELINE))
-    for variant in FIGURE_VARIANTS[1:]:
-        fast = crossings(learned, variant)
-        ratios = np.divide(slow, [c.step for c in fast])
+def _initial(results: Results) -> dict[str, Number]:
+    cells = results.stages["initial"]
+    found: dict[str, Number] = {"seeds": len(cells[INITIALS[0]])}
+    for (name, scale), records in cells.items():
+        found |= prefixed(
+            f"{name}_{scale:g}",
+            {
+                "learned": learned(records),
+                "mean": float(accuracies(records).mean()),
+                "first_loss": float(np.mean([record.first_losses[0] for record in records])),
+            },
+        )
+    if wide := results.full_width.get("initial"):
+        found["full_width.seeds"] = len(wide[INITIALS[0]])
         found |= {
-            f"{variant}.reached": sum(c.reached for c in fast),
-            f"{variant}.ratio": float(np.exp(np.log(ratios).mean())),
-            f"{variant}.ratio_min": float(ratios.min()),
-            f"{variant}.ratio_max": float(ratios.max()),
+            f"full_width.{name}_{scale:g}.learned": learned(records)
+            for (name, scale), records in wide.items()
         }
     return found
 
 
-def _rate_sizes(results: Results) -> dict[str, Number]:
-    lrs = [lr for _, lr in results.rates]
+def _survival(results: Results) -> dict[str, Number]:
+    cells = results.stages["survival"]
+    found: dict[str, Number] = _reach(cells)
+    for (norm, lr), records in cells.items():
+        found[f"{_side(norm)}_{lr:g}.mean"] = float(accuracies(records).mean())
+    if wide := results.full_width.get("survival"):
+        found |= prefixed("full_width", _reach(wide))
+    return found
+
+
+def _reach(cells: dict[tuple[bool, float], list[Record]]) -> dict[str, Number]:
+    """How high the learning rate may be for all seeds to learn, and for any; 0 where none will do."""
+    found: dict[str, Number] = {}
+    for norm in (False, True):
+        shares = {
+            lr: learned(records) / len(records) for (side, lr), records in cells.items() if side == norm
+        }
+        found |= prefixed(
+            _side(norm),
+            {
+                "seeds": len(cells[norm, min(shares)]),
+                "all": max((lr for lr, share in shares.items() if share == 1), default=0),
+                "any": max((lr for lr, share in shares.items() if share > 0), default=0),
+            },
+        )
+    for key in ("all", "any"):
+        if found[f"plain.{key}"]:
+            found[f"ratio.{key}"] = found[f"bn.{key}"] / found[f"plain.{key}"]
+    return found
+
+
+def _side(norm: bool) -> str:
+    return "bn" if norm else "plain"
+
+
+def _choice(results: Results) -> dict[str, Number]:
+    """What was chosen, the pilot that it came from, and how BN fares at the grid's rate nearest to 30 x1."""
+    choice, pilot, cells = results.choice, results.stages["pilot"], results.stages["survival"]
+    at_x1 = pilot[choice.lr]
+    rise = accuracies(at_x1).mean() - np.mean([protocol.earlier(record) for record in at_x1])
+    x30 = 30 * choice.lr
+    nearest = min((lr for norm, lr in cells if norm), key=lambda lr: abs(np.log(lr / x30)))
+    there = accuracies(cells[True, nearest])
+    return (
+        prefixed("pilot", {"seeds": len(at_x1), "rise": float(rise)})
+        | {f"pilot.mean_{lr:g}": float(accuracies(records).mean()) for lr, records in pilot.items()}
+        | prefixed("choice", {"lr": choice.lr, "epochs": choice.epochs, "target": choice.target})
+        | prefixed(
+            "x30",
+            {
+                "lr": round(x30, 6),
+                "nearest": nearest,
+                "learned": learned(cells[True, nearest]),
+                "lowest": float(there.min()),
+                "highest": float(there.max()),
+            },
+        )
+        | prefixed("again", _again(results))
+    )
+
+
+def _again(results: Results) -> dict[str, Number]:
+    """The chosen initial weights at PRECISION_LR were trained in two stages, alike but for the name and, for
+    some seeds, the machine."""
+    chosen = results.stages["initial"][results.choice.initial, results.choice.output_scale]
+    pairs = list(zip(chosen, results.stages["survival"][False, PRECISION_LR], strict=False))
+    moved = [pair for pair in pairs if len({record.provenance["hardware"] for record in pair}) > 1]
+    values = np.array([accuracies(pair) for pair in pairs])
+    apart = np.abs(values[:, 0] - values[:, 1])
+    first, second = values[apart.argmax()]
     return {
-        "lowest": min(lrs),
-        "highest": max(lrs),
-        "seeds": len(results.rates[False, min(lrs)]),
-        "epochs": results.profile.rates_epochs,
+        "elsewhere": len(moved),  # on another machine
+        "equal": int((apart == 0).sum()),
+        "first": float(first),
+        "second": float(second),
     }
-
-
-def _rate_numbers(results: Results) -> dict[str, Number]:
-    gaps = matched_gaps(results)
-    plain, bn = best_rate(results, False), best_rate(results, True)
-    return {
-        "plain.best_lr": plain,
-        "bn.best_lr": bn,
-        "plain.best": _mean_end(results, False, plain),
-        "bn.best": _mean_end(results, True, bn),
-        "gap_at_lowest": float(gaps[min(gaps)].mean()),
-        "gap_at_plain_best": float(gaps[plain].mean()),
-        # What batch normalization gains when it may leave the rate that is best for the baseline.
-        "gain_of_own_rate": _mean_end(results, True, bn) - _mean_end(results, True, plain),
-        "plain.usable": float(np.median(highest_usable(results, False))),
-        "bn.usable": float(np.median(highest_usable(results, True))),
-    }
-
-
-def _mean_end(results: Results, norm: bool, lr: float) -> float:
-    return float(np.mean([end_validation(r) for r in results.rates[norm, lr]]))

@@ -11,8 +11,8 @@ it.
 
 import dataclasses
 
-from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import DATA, PROFILES, Choice, Profile
+from bnbook.experiments.inception_first import protocol as inception
+from bnbook.experiments.inception_first.protocol import DATA, PROFILES, Choice, Profile
 from bnbook.experiments.protocol import BuiltOn
 
 __all__ = [

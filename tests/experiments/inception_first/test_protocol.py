@@ -6,8 +6,8 @@ import itertools
 import pytest
 
 from bnbook.data import datasets
-from bnbook.experiments.inception_speedups import protocol
-from bnbook.experiments.inception_speedups.protocol import PROFILES, TRAINING_IMAGES, VARIANTS, Choice
+from bnbook.experiments.inception_first import protocol
+from bnbook.experiments.inception_first.protocol import PROFILES, TRAINING_IMAGES, VARIANTS, Choice
 from bnbook.records import MissingRecord
 
 CPU = PROFILES["cpu"]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from bnbook import claims, figures
-from bnbook.experiments.inception_speedups import measures, protocol
+from bnbook.experiments.inception_first import measures, protocol
 from tests.experiments.inception_speedups.synthetic import FLOAT32_LOSS, HIGHEST_USABLE, SPEEDS, write_record
 
 SMOKE = protocol.PROFILES["smoke"]
@@ -183,7 +183,7 @@ def test_sizes_are_known_before_any_run():
         sizes["full_parameters.plain"] == 1_649_402 and sizes["parameters.bn"] < sizes["full_parameters.bn"]
     )
     assert sizes["epochs"] == 3 * sizes["changed_epochs"]
-    assert claims.numbers({})["inception_speedups.epochs"] == sizes["epochs"]
+    assert claims.numbers({})["inception_first.epochs"] == sizes["epochs"]
 
 
 def test_a_verdict_waits_for_the_second_registration(results):

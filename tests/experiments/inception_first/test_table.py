@@ -6,8 +6,8 @@ import re
 import pytest
 
 from bnbook import paper
-from bnbook.experiments.inception_speedups import measures
-from bnbook.experiments.inception_speedups.protocol import VARIANTS
+from bnbook.experiments.inception_first import measures
+from bnbook.experiments.inception_first.protocol import VARIANTS
 from bnbook.sphinxext import speedups
 
 

@@ -14,12 +14,12 @@ from bnbook.config import ConfigError
 from bnbook.experiments.ablation_second import figures as figures_of_changes
 from bnbook.experiments.ablation_second import measures as worth
 from bnbook.experiments.ablation_second import protocol as ablation
-from bnbook.experiments.inception_second import figures, first_epochs, measures, protocol
-from bnbook.experiments.inception_second.protocol import ARMS, INITIALS, LEARNS, PROFILES, Choice
+from bnbook.experiments.inception_speedups import figures, first_epochs, measures, protocol
 from bnbook.experiments.inception_speedups import training as experiment
+from bnbook.experiments.inception_speedups.protocol import ARMS, INITIALS, LEARNS, PROFILES, Choice
 from bnbook.nn.inception import GAUSSIAN_STD, Inception, LocalResponseNorm, initialise
 from bnbook.records import MissingRecord, Record
-from tests.experiments.inception_second.synthetic import write_record
+from tests.experiments.inception_speedups.synthetic import write_record
 
 CPU, SMOKE = PROFILES["cpu"], PROFILES["smoke"]
 CHOICE = Choice(initial="xavier", output_scale=0.1, lr=0.1, epochs=24, target=70.0)

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from bnbook.drawing import style
 from bnbook.drawing.style import BN, GREY, PALE, PLAIN, SMALL
 from bnbook.drawing.tables import Rows, tidy
-from bnbook.experiments.inception_second import measures as second
-from bnbook.experiments.inception_second.protocol import INITIALS, LEARNS, Results
+from bnbook.experiments.inception_speedups import measures as second
+from bnbook.experiments.inception_speedups.protocol import INITIALS, LEARNS, Results
 from bnbook.records import Record
 
 Cells = dict[Any, list[Record]]  # of a stage, by the key of its configurations

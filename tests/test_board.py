@@ -207,6 +207,16 @@ def test_a_verdict_in_a_sentence_leads_to_the_claims_row_in_its_chapter(tmp_path
     assert links["#claim-3-1-y"] == "재현되지 않음 · not reproduced"
 
 
+def test_a_verdict_of_an_earlier_day_is_a_result_by_its_key(tmp_path, four, made_up):  # noqa: F811
+    """It has no row of its own to lead to."""
+    made_up["first.verdict"] = "inconclusive"
+    page = "\nOnce {verdict}`first.verdict`, {verdict}`steps`.\n"
+    book = Book(tmp_path, {"book/index.md": PAGE + page}, "ko-en")
+    (earlier,) = BeautifulSoup(book.page(), "html.parser").select("p .bn-verdict-inconclusive")
+    assert earlier.get_text() == "결론 없음 · inconclusive" and not earlier.select("a")
+    assert "no claim 'steps'" in book.warnings
+
+
 def test_a_claim_says_on_how_many_machines_it_was_computed_again(tmp_path, four, monkeypatch):
     said = {"c-4.1-x": Machines(1, 0), "c-3.1-y": Machines(3, 1)}
     monkeypatch.setattr(certificates, "machines", lambda claim: said.get(claim, Machines(0, 0)))

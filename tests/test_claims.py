@@ -77,7 +77,7 @@ def test_numbers_are_plain_values(all_synthetic):
     assert {type(value) for value in found.values()} <= {int, float, str, list}
     json.dumps(found)
     names = {key.split(".")[0] for key in found}
-    assert names == {"board", *all_synthetic}
+    assert names == {"board", "claim", *all_synthetic}
 
 
 def test_runs_shared_by_two_settings_count_once(numbers, synthetic):

@@ -18,10 +18,19 @@ import numpy as np
 from bnbook import benchmarks, costs, durations, files, josa, mutants, paper, paths, stats
 from bnbook.config import digest
 from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
-from bnbook.measures import UNITS, Estimate, amount, excluded, in_korean, prefixed, quantity
+from bnbook.measures import (
+    UNITS,
+    Estimate,
+    amount,
+    excluded,
+    in_korean,
+    interval,
+    prefixed,
+    quantity,
+    verdict,
+)
 from bnbook.paper import LANGUAGES, Number, Text
 from bnbook.records import MissingRecord
-from bnbook.stats import CONFIDENCE
 
 RULE_FIELDS = ("experiment", "statistic", "effect", "unit", "type", "rule")
 # What kind of claim it is: of the paper, or of a later one. What holds by definition is no finding: our
@@ -118,9 +127,13 @@ def numbers(results: AllResults) -> dict[str, Number]:
 
     An experiment without results has only its sizes: those of the profile that is to be committed. The name
     of its data set is "data", and "data_ko" in Korean sentences. How many claims got which verdict has the
-    name "board".
+    name "board"; a claim's estimate and interval as the board has them, "claim.<id>", "_low" and "_high".
     """
-    found: dict[str, Number] = prefixed("board", tally(board(results)))
+    judged = board(results)
+    found: dict[str, Number] = prefixed("board", tally(judged))
+    for claim in judged:
+        if claim.found:
+            found |= interval(f"claim.{claim.id}", claim.found.interval)
     for name, experiment in known_by_records().items():
         own, module = results.get(name), experiment.measures
         profile = own.profile if own else experiment.protocol.PROFILES["cpu"]
@@ -206,23 +219,6 @@ def registered(file: Path | None = None) -> dict[str, list[str]]:
 
 
 # The board
-
-
-def verdict(estimate: Estimate, effect: float, confidence: float = CONFIDENCE) -> str:
-    """reproduced: the truth lies beyond `effect`; not reproduced: it lies short of it; else inconclusive.
-
-    The interval says so, being wholly on one side, or, for one of a family, Holm's p-values do, at the same
-    level. A bound decides only what it implies: "at least" can reproduce, but not refute.
-    """
-    above, below = estimate.interval.low > effect, estimate.interval.high < effect
-    if estimate.family:
-        doubt = (1 - confidence) / 2
-        above, below = estimate.family.p_above < doubt, estimate.family.p_below < doubt
-    if above and estimate.bound in (None, "lower"):
-        return "reproduced"
-    if below and estimate.bound in (None, "upper"):
-        return "not reproduced"
-    return "inconclusive"
 
 
 def board(results: AllResults) -> list[ClaimResult]:

@@ -72,6 +72,23 @@ class Estimate:
     family: Compared | None = None
 
 
+def verdict(estimate: Estimate, effect: float, confidence: float = stats.CONFIDENCE) -> str:
+    """reproduced: the truth lies beyond `effect`; not reproduced: it lies short of it; else inconclusive.
+
+    The interval says so, being wholly on one side, or, for one of a family, Holm's p-values do, at the same
+    level. A bound decides only what it implies: "at least" can reproduce, but not refute.
+    """
+    above, below = estimate.interval.low > effect, estimate.interval.high < effect
+    if estimate.family:
+        doubt = (1 - confidence) / 2
+        above, below = estimate.family.p_above < doubt, estimate.family.p_below < doubt
+    if above and estimate.bound in (None, "lower"):
+        return "reproduced"
+    if below and estimate.bound in (None, "upper"):
+        return "not reproduced"
+    return "inconclusive"
+
+
 @dataclasses.dataclass(frozen=True)
 class Crossing:
     """When a run reached a target: at `step`, or, `reached` being false, not within its `step` steps.

@@ -202,10 +202,13 @@ class ClaimsDirective(SphinxDirective):
 
 class VerdictRole(SphinxRole):
     """``{verdict}`c-4.1-speed` ``: the claim's verdict as it stands today, in its colour, with a link to its
-    row."""
+    row. ``{verdict}`inception_first.verdict.c-4.2-changes` ``: one of an earlier day, a result by its key."""
 
     def run(self) -> tuple[list[nodes.Node], list[nodes.system_message]]:
         numbers.note_dependency(self.env)
+        earlier = numbers.sources()["result"].get(self.text)
+        if isinstance(earlier, str) and earlier in VERDICTS:
+            return [pill(earlier)], []
         claim = next((one for one in board() if one.id == self.text), None)
         if claim is None:
             log.warning("no claim %r", self.text, location=self.get_location())

@@ -38,13 +38,22 @@ ALIVE = 2.0  # times chance: what a network has to end above to count as one tha
 GRID_STEP = 2.0  # between the learning rates of the survival runs
 LONG = ("bn_x5_long", "bn_x5_long_r2", "bn_x5_long_r")  # as long as the baseline, with r^6, r^2 and r
 # Slow and fast arm of the ratios of steps, and higher and lower one of the gaps at the end, that pages tell.
-RATIOS = (("inception", "bn_baseline"), ("inception", "bn_x5"), ("bn_baseline", "bn_x5"), ("bn_x30", "bn_x5"))
+RATIOS = (
+    ("inception", "bn_baseline"),
+    ("inception", "bn_x5"),
+    ("bn_baseline", "bn_x5"),
+    ("bn_baseline", "bn_x1_changed"),
+    ("bn_x1_changed", "bn_x5"),
+    ("bn_x30", "bn_x5"),
+)
 GAPS = (
     ("bn_baseline", "inception"),
     ("bn_x5", "inception"),
     *((arm, "bn_baseline") for arm in ("bn_x5", *LONG, "bn_x1_changed")),
+    ("bn_x5_long", "bn_x5"),
     ("bn_x30", "bn_x5"),
     ("bn_x30_slow", "bn_x5"),
+    ("bn_x30_slow", "bn_x30"),
 )
 PROFILE_FROM = 40  # percent: from where on steps are compared at every accuracy
 
@@ -87,7 +96,7 @@ def ends_learned(records: Sequence[Record]) -> np.ndarray:
 def crossings(results: Results, arm: str, goal: float | None = None) -> list[Crossing]:
     """When each seed of the arm reached `goal` percent; by default the registered target."""
     goal = results.choice.target if goal is None else goal
-    return [crossing(record, goal) for record in results.stages["main"][arm]]
+    return [crossing(record, goal) for record in results.arm(arm)]
 
 
 def arrivals(found: Sequence[Crossing]) -> Arrivals:
@@ -119,10 +128,8 @@ def profile(results: Results, slow: str, fast: str) -> list[Profiled]:
 
 def paired(results: Results, one: str, other: str) -> list[tuple[Record, Record]]:
     """The records of two arms, of the seeds that both have and that learn in both."""
-    by_seed = {record.seed: record for record in results.stages["main"][other]}
-    pairs = [
-        (record, by_seed[record.seed]) for record in results.stages["main"][one] if record.seed in by_seed
-    ]
+    by_seed = {record.seed: record for record in results.arm(other)}
+    pairs = [(record, by_seed[record.seed]) for record in results.arm(one) if record.seed in by_seed]
     return [pair for pair in pairs if ends_learned(pair).all()]
 
 
@@ -136,7 +143,7 @@ def best(record: Record) -> float:
 def sigmoid_rate(results: Results) -> str:
     """The arm of Inception-Sigmoid at the one of its rates with the best mean validation accuracy."""
     arms = [name for name in protocol.ARMS if name.startswith("inception_sigmoid")]
-    return max(arms, key=lambda name: accuracies(results.stages["main"][name]).mean())
+    return max(arms, key=lambda name: accuracies(results.arm(name)).mean())
 
 
 # Statistics: each takes the results and says how large the paper's claim turns out here
@@ -172,7 +179,7 @@ def instrument_shift(results: Results) -> float:
     from PROFILE_FROM percent on that both curves reach, the largest ratio of the two steps, less 1."""
     largest = 1.0
     for name, finer in results.stages["instrument"].items():
-        by_seed = {record.seed: record for record in results.stages["main"][name]}
+        by_seed = {record.seed: record for record in results.arm(name)}
         for record in finer:
             for goal in range(PROFILE_FROM, 100):
                 pair = crossing(by_seed[record.seed], goal), crossing(record, goal)
@@ -218,15 +225,15 @@ def _beside(results: Results, arms: Sequence[str], lower: str) -> list[tuple[str
 
 
 def _share(results: Results, arm: str) -> str:
-    learned = ends_learned(results.stages["main"][arm])
+    learned = ends_learned(results.arm(arm))
     return f"{learned.sum()}/{learned.size}"
 
 
 def sigmoid_gain(results: Results) -> Estimate:
     """BN-x5-Sigmoid minus Inception-Sigmoid at its best rate, at the end; here chance is an answer too."""
     lower = sigmoid_rate(results)
-    seeds = {record.seed: record for record in results.stages["main"]["bn_x5_sigmoid"]}
-    plain = [record for record in results.stages["main"][lower] if record.seed in seeds]
+    seeds = {record.seed: record for record in results.arm("bn_x5_sigmoid")}
+    plain = [record for record in results.arm(lower) if record.seed in seeds]
     tops = [[100 * found.accuracy for found in side] for side in ([seeds[r.seed] for r in plain], plain)]
     name = protocol.ARMS[lower].name
     return Estimate(
@@ -338,7 +345,7 @@ def _main(results: Results) -> dict[str, Number]:
         "long_epochs": results.choice.epochs,
         "short_epochs": max(1, results.choice.epochs // 3),
         "lr_decay": results.choice.lr_decay,
-        "sigmoid_rate": results.main[sigmoid_rate(results)][0].config["lr"],
+        "sigmoid_rate": results.arm(sigmoid_rate(results))[0].config["lr"],
     }
     for arm, records in results.main.items():
         found |= prefixed(arm, _arm(results, arm, records))

@@ -1,5 +1,5 @@
 # tuned for the baseline
-lr, decay, l2 = 0.1, 0.94, 1e-4
+lr, decay, l2 = 0.05, 0.94, 1e-4
 
 bn_baseline = {
     "learning rate": lr,

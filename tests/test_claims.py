@@ -274,7 +274,7 @@ def test_what_is_registered_again_is_not_decided_by_its_first_measurement(all_sy
     """Its value is shown, its verdict counts nowhere; every rule of a second registration is whole."""
     board = {claim.id: claim for claim in claims.board(all_synthetic)}
     again = [name for name, claim in board.items() if claim.verdict == "measured again"]
-    assert "c-4.2-same-rate" in again and "c-4.2.1-lrn" in again
+    assert {"c-4.2.1-dropout", "c-4.2.1-lrn"} <= set(again)
     assert set(again) <= set(paper.registered_again())
     assert all(board[name].estimate is not None for name in again)
     assert claims.tally(list(board.values()))["measured_again"] == len(again)
@@ -393,7 +393,7 @@ def test_a_constant_changed_in_code_is_a_changed_rule(tmp_path, results, monkeyp
         patch.setattr(EXPERIMENTS["scale_invariance"].measures, "WORKS", 80.0)
         assert changed() == ["c-3.3-usable-rates"]  # not those of another experiment's WORKS
     with monkeypatch.context() as patch:
-        patch.setattr(EXPERIMENTS["inception_speedups"].measures, "LEARNS", 3.0)
+        patch.setattr(EXPERIMENTS["inception_speedups"].measures, "GRID_STEP", 4.0)
         assert changed() == ["c-3.3-learning-rate"]
     with monkeypatch.context() as patch:
         patch.setattr(claims.stats, "IN_A_ROW", 1)
@@ -416,6 +416,7 @@ UNDECIDING = {
     "bn_ensemble": {"BINS", "LEAST"},  # of the calibration's figure
     "bn_regularizer": {"SMALLEST_OF_LAW", "TENTH"},  # numbers of the chapter
     "careless_initialization": {"OTHER_THRESHOLDS"},  # shown beside the verdict
+    "inception_speedups": {"SEED", "PROFILE_FROM"},  # of a table and of a figure
     "jacobian_conjecture": {"TINY", "EARLY", "MANY_LAYERS", "MATCHED"},  # numbers of the chapter
     "mnist_activation_shift": {"PROFILE_FROM", "PROFILE_SHOWN"},  # of a figure
     "only_gamma_beta": {"OTHER_THRESHOLDS"},  # shown beside the verdict

@@ -17,8 +17,9 @@ from papermill.exceptions import PapermillExecutionError
 
 from bnbook import paths
 from bnbook.config import ConfigError
-from bnbook.experiments import EXPERIMENTS, PLANNED, knobs
+from bnbook.experiments import EXPERIMENTS, SECOND, knobs
 from bnbook.experiments.inception_first.protocol import TRACED
+from bnbook.experiments.inception_speedups import protocol as inception
 from bnbook.experiments.mnist_activation_shift.protocol import VARIANTS, Choice
 from bnbook.experiments.recurrent.protocol import ARMS
 from bnbook.experiments.weight_decay.protocol import Choice as Decayed
@@ -50,6 +51,7 @@ def choice(experiment):
             },
             "weight_decay": dict.fromkeys(("plain", "bn"), Decayed(0.1, 0.04, np.ones((3, 21)))),
             "recurrent": dict.fromkeys(ARMS, 0.01),
+            "inception_speedups": inception.TRACED,
         }
         | {name: collections.defaultdict(lambda: 0.1) for name in ONE_RATE}
     ).get(experiment.name, TRACED)
@@ -103,7 +105,7 @@ def test_names_are_no_one_elses(experiment):
 
 
 def test_what_is_registered_again_has_none_yet():
-    assert all(not one.protocol.KNOBS for name, one in PLANNED.items() if name not in EXPERIMENTS)
+    assert all(not one.protocol.KNOBS for one in SECOND.values())
 
 
 TWO = (knobs.learning_rate("rate"), knobs.seeds("runs"))

@@ -312,7 +312,7 @@ def test_in_a_browser_pages_fit_and_are_accessible(made: Path, browser, width: i
     seen.append(of(made, config(), 0).relative_to(made).as_posix())
     context = browser.new_context(viewport={"width": width, "height": 800}, color_scheme=scheme)
     page, failed = context.new_page(), []
-    # axe fetches styles again, which a page from file:// may not; one that is left gives up what is under way.
+    # axe fetches styles again, which a page from file:// may not; one that is left gives up the rest.
     page.on(
         "requestfailed",
         lambda request: (

@@ -90,7 +90,7 @@ EXPERIMENTS = {
     ]
 }
 
-# What was registered twice, by the experiment among whose records both lie. FIRST: the room of the first, where
+# What was registered twice, by the experiment whose records both are. FIRST: the room of the first, where
 # the second's runs are made; it stays for the page that tells what was wrong, and for what rests on its runs.
 # SECOND: that of the second, whose runs are still being made; `bnbook run` knows them, the book does not yet.
 FIRST = {"inception_speedups": Experiment(2, "inception_first", "4.2")}

@@ -7,7 +7,7 @@ from bnbook import records
 from bnbook.experiments.accelerating_ablation import protocol
 from bnbook.experiments.protocol import ChosenResults
 from tests.experiments.inception_first import synthetic as inception
-from tests.experiments.inception_speedups.synthetic import SPEEDS
+from tests.experiments.inception_first.synthetic import SPEEDS
 
 # The ablation's: BN-x5 is SPEEDS["bn_x5"], and undoing a change costs this much accuracy, or this many times
 # the steps halfway.

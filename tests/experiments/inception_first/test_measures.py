@@ -7,7 +7,7 @@ import pytest
 
 from bnbook import claims, figures
 from bnbook.experiments.inception_first import measures, protocol
-from tests.experiments.inception_speedups.synthetic import FLOAT32_LOSS, HIGHEST_USABLE, SPEEDS, write_record
+from tests.experiments.inception_first.synthetic import FLOAT32_LOSS, HIGHEST_USABLE, SPEEDS, write_record
 
 SMOKE = protocol.PROFILES["smoke"]
 STEPS = {name: config.steps for name, config in protocol.main(SMOKE, protocol.Choice(0.1, 0.5, 1e-4)).items()}
@@ -104,15 +104,13 @@ def test_matched_rates(results):
 
 
 def test_what_needs_the_control_waits_for_it(results):
-    """All else is judged and drawn without it."""
+    """All else is drawn without it."""
     rates = {(norm, lr): found for (norm, lr), found in results.rates.items() if not norm}
-    found = {"inception_speedups": dataclasses.replace(results, rates=rates)}
-    verdicts = {claim.id: claim.verdict for claim in claims.board(found)}
-    assert verdicts["c-3.3-learning-rate"] == "not run yet" != verdicts["c-4.2-same-rate"]
-    assert "fig2-matched-rates" in figures.available({"inception_speedups": results})
+    found = {"inception_first": dataclasses.replace(results, rates=rates)}
+    assert "fig2-matched-rates" in figures.available({"inception_first": results})
     available = figures.available(found)
-    assert "fig2-matched-rates" not in available and "fig2-test-accuracy" in available
-    numbers = measures.numbers(found["inception_speedups"])
+    assert "fig2-matched-rates" not in available and "first-test-accuracy" in available
+    numbers = measures.numbers(found["inception_first"])
     assert "rates.bn.best" not in numbers and numbers["rates.seeds"] == SMOKE.rates_seeds
 
 
@@ -184,35 +182,3 @@ def test_sizes_are_known_before_any_run():
     )
     assert sizes["epochs"] == 3 * sizes["changed_epochs"]
     assert claims.numbers({})["inception_first.epochs"] == sizes["epochs"]
-
-
-def test_a_verdict_waits_for_the_second_registration(results):
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: results})}
-    assert board["c-4.2-changes"].verdict == "measured again"
-    assert board["c-4.2-speedup"].verdict == "not judged"
-
-
-def test_board(results, decided):
-    """Orders are judged by their rules, the magnitude is shown without a verdict."""
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: results})}
-    verdicts = {name: claim.verdict for name, claim in board.items() if "c-4.2-" in name or "c-3.3" in name}
-    assert verdicts["c-4.2-changes"] == "reproduced"
-    # BN-Baseline is there between the second and the third step: known to half as much again.
-    assert verdicts["c-4.2-same-rate"] == "inconclusive"
-    assert verdicts["c-4.2-ends-higher"] == verdicts["c-4.2-accuracy"] == "reproduced"
-    assert verdicts["c-4.2-speedup"] == "not judged"
-    assert board["c-4.1-accuracy"].verdict == "not run yet"
-
-
-def test_the_row_on_sigmoids_says_that_they_were_not_tuned(results):
-    text = {claim.id: claim.text for claim in claims.board({protocol.EXPERIMENT: results})}["c-4.2-sigmoid"]
-    rates = [results.main[name][0].config["lr"] for name in ("bn_x5_sigmoid", "inception_sigmoid")]
-    assert f"a single learning rate ({rates[0]:g} with, {rates[1]:g} without), not tuned" in text["en"]
-    assert "튜닝하지 않았다" in text["ko"]
-
-
-def test_a_baseline_that_is_as_quick_is_not_reproduced(results, decided):
-    """The rules can refute."""
-    swapped = dataclasses.replace(results, main=results.main | {"bn_x30": results.main["bn_x5"]})
-    board = {claim.id: claim for claim in claims.board({protocol.EXPERIMENT: swapped})}
-    assert board["c-4.2-accuracy"].verdict == "not reproduced"

@@ -7,7 +7,7 @@ import pytest
 
 from bnbook.data import datasets
 from bnbook.experiments.inception_first import protocol
-from bnbook.experiments.inception_first.protocol import PROFILES, TRAINING_IMAGES, VARIANTS, Choice
+from bnbook.experiments.inception_first.protocol import PROFILES, TRAINING_IMAGES, Choice
 from bnbook.records import MissingRecord
 
 CPU = PROFILES["cpu"]
@@ -141,9 +141,3 @@ def test_rules_of_choice(monkeypatch):
 
     monkeypatch.setattr(protocol.records, "load", load)
     assert protocol.choose(CPU, []) == Choice(lr=0.05, lr_decay=0.88, weight_decay=1e-4)
-
-
-def test_every_variant_has_a_trace():
-    """For replay: what is committed is held against today's code."""
-    traced = {config.variant for config in protocol.traces(60)}
-    assert traced == {*VARIANTS, "rate_plain", "rate_bn", "tuning"}

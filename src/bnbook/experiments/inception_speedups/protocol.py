@@ -273,6 +273,12 @@ class Results:
         """The arms' records by seed; none where they are not whole."""
         return self.stages.get("main", {})
 
+    def arm(self, name: str) -> list[Record]:
+        """An arm's records by seed; raises MissingRecord where the main stage is not whole."""
+        if name not in self.main:
+            raise MissingRecord("the main runs of Section 4.2 have not all been made yet")
+        return self.main[name]
+
     def records(self, stage: str) -> list[Record]:
         """All of a stage, those at the full width too."""
         cells = [*self.stages.get(stage, {}).values(), *self.full_width.get(stage, {}).values()]

@@ -34,6 +34,9 @@ def test_the_numbers_add_up():
     hours = sum(numbers[f"durations.{name}.hours"] for name in EXPERIMENTS)
     assert numbers["durations.hours"] == pytest.approx(hours)
     assert numbers["durations.hours_on_two_cores"] == pytest.approx(hours / 2)
+    # Of Section 4.2 alone, and not all of it.
+    assert 0 < numbers["durations.gpu.runs"] < numbers["durations.inception_speedups.runs"]
+    assert 0 < numbers["durations.gpu.hours"] < numbers["durations.inception_speedups.hours"]
 
 
 @pytest.mark.parametrize(

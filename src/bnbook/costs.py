@@ -57,7 +57,7 @@ def throughputs() -> dict[str, Throughput]:
     for file in (paths.runs(paths.RESULTS) / "inception_speedups").rglob("seed-*.json"):
         record = records.read(file)
         device = record.provenance["hardware"]
-        if "thread" not in device and record.config.get("width") == FULL_WIDTH:
+        if durations.on_a_gpu(record) and record.config.get("width") == FULL_WIDTH:
             found[device].append(record)
     return {device: _throughput(device, made) for device, made in found.items()}
 

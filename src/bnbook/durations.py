@@ -33,12 +33,16 @@ def spent() -> dict[str, Spent]:
 
 def numbers() -> dict[str, Number]:
     """ "durations.<experiment>.runs" and ".hours"; of all "durations.runs", "durations.hours", and with
-    two cores at work "durations.hours_on_two_cores"."""
+    two cores at work "durations.hours_on_two_cores"; "durations.gpu.runs" and ".hours" of those made on
+    a GPU, many at a time, whose hours are no core's."""
     known: dict[str, Number] = {}
     for name, one in spent().items():
         known |= {f"durations.{name}.runs": one.runs, f"durations.{name}.hours": one.seconds / 3600}
     hours = sum(one.seconds for one in spent().values()) / 3600
+    shared = [one for experiment in EXPERIMENTS.values() for one in records_of(experiment) if on_a_gpu(one)]
     return known | {
+        "durations.gpu.runs": len(shared),
+        "durations.gpu.hours": sum(one.provenance["seconds"] for one in shared) / 3600,
         "durations.runs": sum(one.runs for one in spent().values()),
         "durations.hours": hours,
         "durations.hours_on_two_cores": hours / CORES,
@@ -54,6 +58,11 @@ def passes() -> list[list[float]]:
             found += [[]] * (number + 1 - len(found))
             found[number] = found[number] + [record.provenance["seconds"] for record in runs]
     return found
+
+
+def on_a_gpu(record: Record) -> bool:
+    """Whether the whole run was made on one: of a processor provenance says the threads."""
+    return "thread" not in record.provenance["hardware"]
 
 
 def records_of(experiment: Experiment) -> list[Record]:

@@ -358,8 +358,8 @@ def headline(board: Sequence[ClaimResult]) -> Text:
     waiting = {"ko": "", "en": ""}
     if n["measured_again"]:
         waiting = {
-            "ko": f" 4.2절의 {n['measured_again']}개는 측정 방법이 잘못되어 다시 재고 있습니다.",
-            "en": f" {n['measured_again']}, of Section 4.2, were measured wrongly and are measured again.",
+            "ko": f" 4.2.1절의 {n['measured_again']}개는 측정 방법이 잘못되어 다시 재고 있습니다.",
+            "en": f" {n['measured_again']}, of Section 4.2.1, were measured wrongly and are measured again.",
         }
     if n["not_run_yet"]:
         waiting["ko"] += f" {n['not_run_yet']}개는 아직 실행하지 않았습니다."

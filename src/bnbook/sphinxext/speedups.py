@@ -90,7 +90,7 @@ def our_cells(results: Results, arm: str) -> list[Text]:
     if diverged := sum(record.diverged for record in records):
         steps = _formatted(DIVERGED, k=diverged, n=len(records))
     elif there:
-        steps = _same(f"{np.median(there):,.0f} ({len(there)}/{len(found)})")
+        steps = _same(f"{int(np.median(there)):,} ({len(there)}/{len(found)})")
     else:
         steps = NEVER
     ratio = "1" if arm == BASELINE else "–"

@@ -69,7 +69,7 @@ KNOBS = (
         "epochs",
         1,
         300,
-        "of the baseline; the arms whose rate falls six times as fast train a third of them",
+        "of the baseline; a third of them where the rate falls faster",
         knobs.AS_CHOSEN,
         knobs.at_once("main_epochs"),
     ),

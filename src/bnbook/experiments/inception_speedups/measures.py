@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -174,19 +175,17 @@ def times_the_steps(
     )
 
 
-def instrument_shift(results: Results) -> float:
-    """How far a finer instrument moves a crossing: over the runs that were measured twice and all accuracies
-    from PROFILE_FROM percent on that both curves reach, the largest ratio of the two steps, less 1."""
-    largest = 1.0
+def instrument_shifts(results: Results) -> np.ndarray:
+    """How far a finer instrument moves crossings: of each run that was measured twice, at every accuracy from
+    PROFILE_FROM percent on that both of its curves reach, the later step over the one used here."""
+    found = []
     for name, finer in results.stages["instrument"].items():
         by_seed = {record.seed: record for record in results.arm(name)}
-        for record in finer:
-            for goal in range(PROFILE_FROM, 100):
-                pair = crossing(by_seed[record.seed], goal), crossing(record, goal)
-                if all(one.reached for one in pair):
-                    steps = [one.step for one in pair]
-                    largest = max(largest, max(steps) / min(steps))
-    return largest - 1
+        for record, goal in itertools.product(finer, range(PROFILE_FROM, 100)):
+            here, there = crossing(by_seed[record.seed], goal), crossing(record, goal)
+            if here.reached and there.reached:
+                found.append(there.step / here.step)
+    return np.array(found)
 
 
 def end_gaps(results: Results, higher: str, lower: str) -> np.ndarray:
@@ -331,7 +330,7 @@ def numbers(results: Results) -> dict[str, Number]:
     if results.main:
         found |= _main(results)
     if "instrument" in results.stages:
-        found["instrument.shift"] = 100 * instrument_shift(results)  # in percent
+        found |= prefixed("instrument", _instrument(results))
     return found
 
 
@@ -358,6 +357,14 @@ def _main(results: Results) -> dict[str, Number]:
         if len(gaps := end_gaps(results, higher, lower)) > 1:
             found |= prefixed(f"gap.{higher}_{lower}", interval("end", stats.mean_interval(gaps)))
     return found
+
+
+def _instrument(results: Results) -> dict[str, Number]:
+    """In percent: how far crossings move, by median, nine in ten and at most, and how far on average later."""
+    moved = np.log(instrument_shifts(results))
+    median, nine_in_ten, most = np.quantile(np.abs(moved), (0.5, 0.9, 1))
+    found = {"median": median, "nine_in_ten": nine_in_ten, "most": most, "later": moved.mean()}
+    return {"crossings": len(moved)} | {name: 100 * float(np.expm1(value)) for name, value in found.items()}
 
 
 def _arm(results: Results, arm: str, records: Sequence[Record]) -> dict[str, Number]:

@@ -360,7 +360,7 @@ def _main(results: Results) -> dict[str, Number]:
 
 
 def _instrument(results: Results) -> dict[str, Number]:
-    """In percent: how far crossings move, by median, nine in ten and at most, and how far on average later."""
+    """In percent: how far crossings move, by median, nine in ten and at most; how much later they are."""
     moved = np.log(instrument_shifts(results))
     median, nine_in_ten, most = np.quantile(np.abs(moved), (0.5, 0.9, 1))
     found = {"median": median, "nine_in_ten": nine_in_ten, "most": most, "later": moved.mean()}

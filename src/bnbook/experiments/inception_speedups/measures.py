@@ -310,6 +310,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "curve_images": profile.curve_images,
         "seeds": max(arm.seeds for arm in protocol.ARMS.values()),
         "survival_seeds": profile.survival_seeds,
+        "again_seeds": protocol.AGAIN_SEEDS,
         "epochs": profile.epochs,
         "norm_momentum": protocol.Config.norm_momentum,
         "pixel_spread": protocol.PIXEL_SPREAD,

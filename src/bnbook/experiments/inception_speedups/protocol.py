@@ -200,7 +200,8 @@ PROFILES = {
         pilot_seeds=1,
         most_seeds=2,
         population_batches=10,
-        curve_images=360,
+        statistics_batches=2,
+        curve_images=120,
     ),
     "cpu": Profile(
         data="cifar10-jpeg",

@@ -39,7 +39,9 @@ OWN_RUN = "your own run"
 # Their live form would be a part of them: they have images, or panels without axes.
 UNREAD = {"convolutional-shift", "fig1-all-units"}
 # How what figures say is written in their tables.
-SIGNS = str.maketrans({"×": "x", "±": "+/-", "−": "-", "⁶": "^6", "γ": "gamma", "β": "beta", "η": "eta"})
+SIGNS = str.maketrans(
+    {"×": "x", "±": "+/-", "−": "-", "²": "^2", "⁶": "^6", "γ": "gamma", "β": "beta", "η": "eta"}
+)
 
 
 def _gathered() -> dict[str, Figure]:

@@ -343,7 +343,8 @@ def test_seeds_that_learn_are_counted(synthetic):
     assert numbers["precision.float32_0.94.learned"] == 4 and numbers["precision.bfloat16_0.94.learned"] == 3
     assert numbers["precision.bfloat16_0.5.seed"] == pytest.approx(10)
     assert numbers["precision.float32_0.5.mean"] == pytest.approx(31.5)
-    assert numbers["precision.stopped"] == 2 and numbers["precision.stopped_in_both"] == 1
+    assert numbers["precision.stopped"] == 2 and numbers["precision.stopped_in_any"] == 1
+    assert numbers["precision.stopped_in_all"] == 0
     assert numbers["precision.one_of_three"] == pytest.approx(100 * (1 - (14 / 16) ** 3))
     assert numbers["initial.gaussian_1.learned"] == 2 and numbers["initial.he_0.1.learned"] == 4
     assert numbers["initial.he_0.1.first_loss"] == pytest.approx(2.4)

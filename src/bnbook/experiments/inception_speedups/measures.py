@@ -417,11 +417,12 @@ def _precision(results: Results) -> dict[str, Number]:
         )
     runs = sum(map(len, cells.values()))
     stopped = runs - sum(map(learned, cells.values()))
-    narrow = [cells["bfloat16", decay] for decay in PRECISION_DECAYS]
+    by_seed = list(zip(*cells.values(), strict=False))  # of the seeds that all cases have
     return found | {
         "runs": runs,
         "stopped": stopped,
-        "stopped_in_both": sum(not any(map(protocol.learns, pair)) for pair in zip(*narrow, strict=False)),
+        "stopped_in_any": sum(not all(map(protocol.learns, of)) for of in by_seed),
+        "stopped_in_all": sum(not any(map(protocol.learns, of)) for of in by_seed),
         # How likely one of three seeds or more stop, if each does with the share seen here; in percent.
         "one_of_three": 100 * (1 - (1 - stopped / runs) ** 3),
         "p": min(same_survival(cells["float32", d], cells["bfloat16", d]) for d in PRECISION_DECAYS),

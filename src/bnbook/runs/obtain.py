@@ -67,11 +67,12 @@ def _checkpoint(config: RunConfig, seed: int) -> Path:
 
 @contextlib.contextmanager
 def _locked(place: Path, file: Path, runs: Path, wait: bool) -> Iterator[None]:
-    """With two locks, one for the checkpoint in `place`, one for the record in `file`: machines may share the
-    records, in the folder `runs`, and have each its own cache."""
+    """With two locks, one for the record in `file`, one for the checkpoint in `place`: machines may share the
+    records, in the folder `runs`, and have each its own cache. That of the record goes last: while it is not
+    there, nothing is left."""
     with (
-        alone(place.with_suffix(".lock"), paths.cache(), wait),
         alone(file.with_suffix(".lock"), runs, wait),
+        alone(place.with_suffix(".lock"), paths.cache(), wait),
     ):
         yield
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
+from bnbook import claims, paper
 from bnbook import experiments as protocols
-from bnbook import paper
 from bnbook.config import ConfigError
 from bnbook.experiments.ablation_second import figures as figures_of_changes
 from bnbook.experiments.ablation_second import measures as worth
@@ -20,6 +20,7 @@ from bnbook.experiments.inception_speedups import training as experiment
 from bnbook.experiments.inception_speedups.protocol import ARMS, INITIALS, LEARNS, PROFILES, Choice
 from bnbook.nn.inception import GAUSSIAN_STD, Inception, LocalResponseNorm, initialise
 from bnbook.records import MissingRecord, Record
+from tests.experiments.inception_speedups import synthetic as synthetic_records
 from tests.experiments.inception_speedups.synthetic import write_record
 
 CPU, SMOKE = PROFILES["cpu"], PROFILES["smoke"]
@@ -213,6 +214,25 @@ def test_a_reader_may_have_other_main_runs():
     assert configs["inception"].lr_decay == protocol.decay(6)
     assert {seed for _, seed in protocol.jobs(own, CHOICE)} == {20, 21}
     assert len(protocol.jobs(own, CHOICE)) == 2 * len(ARMS)
+
+
+@pytest.mark.parametrize("learns", [True, False])
+def test_a_reader_with_one_seed_of_each_sees_everything(tmp_path, monkeypatch, learns):
+    """Numbers, figures and verdicts; also where nothing learns."""
+    chosen = synthetic_records.results(tmp_path)
+    if not learns:
+        monkeypatch.setattr(synthetic_records, "MAIN", dict.fromkeys(ARMS, synthetic_records.DEAD))
+    own = dataclasses.replace(chosen.profile, lr=0.02, seeds=1, main_epochs=1)
+    for config, seed in protocol.jobs(own, chosen.choice):
+        synthetic_records.write_curve(tmp_path, config, seed)
+    found = protocol.results(chosen.profile, [tmp_path], main_sizes=own)
+    assert {len(records) for records in found.main.values()} == {1} and found.choice == chosen.choice
+    numbers = measures.numbers(found)
+    assert (numbers["long_epochs"], numbers["inception.lr"]) == (1, 0.02)
+    for figure in figures.FIGURES:
+        figure.draw(found)
+    claimed = {claim.id for claim in claims.board({protocol.EXPERIMENT: found}) if claim.estimate is not None}
+    assert {"c-4.2-same-rate", "c-4.2-sigmoid"} <= claimed
 
 
 # The records of two recipes beside one another

@@ -163,7 +163,8 @@ def times_the_steps(
     pair = (arrivals(slow), arrivals(fast))
     budget = stats.common_budget(*pair)
     shares = [f"{sum(one.reached)}/{len(one.reached)}" for one in pair]
-    p = stats.permutation_p(*pair, budget)
+    # A reader may have a single seed: then there is nothing to permute.
+    p = stats.permutation_p(*pair, budget) if min(len(slow), len(fast)) > 1 else 1.0
     return Estimate(
         stats.restricted_mean_ratio(*pair, budget, resolution=grid_factor([*slow, *fast])),
         {
@@ -337,14 +338,14 @@ def numbers(results: Results) -> dict[str, Number]:
 
 def _main(results: Results) -> dict[str, Number]:
     """What the arms come to: of each when it reaches the target and where it ends, then ratios and gaps."""
-    everything = results.records("main")
+    everything, choice = results.records("main"), results.choice.but_for(results.profile)
     found: dict[str, Number] = {
         "runs": len(everything),
         "on_a_gpu": sum("thread" not in record.provenance["hardware"] for record in everything),
         "moved": sum(" and " in record.provenance["hardware"] for record in everything),
-        "long_epochs": results.choice.epochs,
-        "short_epochs": max(1, results.choice.epochs // 3),
-        "lr_decay": results.choice.lr_decay,
+        "long_epochs": choice.epochs,
+        "short_epochs": max(1, choice.epochs // 3),
+        "lr_decay": choice.lr_decay,
         "sigmoid_rate": results.arm(sigmoid_rate(results))[0].config["lr"],
     }
     for arm, records in results.main.items():

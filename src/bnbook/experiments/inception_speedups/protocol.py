@@ -575,7 +575,7 @@ def results(profile: Profile, folders: Sequence[Path], main_sizes: Profile | Non
             stages[stage] = whole(folders, runs)
         except MissingRecord:
             break
-    return Results(sizes, stages, choice.but_for(sizes), full_width)
+    return Results(sizes, stages, choice, full_width)
 
 
 def choosing(

@@ -1,7 +1,6 @@
 """Killed by the system at 20 random moments each: a run, a build. The moments are drawn from a seed,
 half of them by the clock, half by what is done to files, where harm could be done."""
 
-import datetime
 import itertools
 import multiprocessing
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from bnbook import records
+from tests.doomed import run
 from tests.processes import alive, children, wait_until
 from tests.test_build import building, built, site, source  # noqa: F401 - a fixture
 
@@ -37,50 +37,8 @@ NURSERY.set_forkserver_preload(
         "sklearn.datasets",
     ]
 )
-FORK = multiprocessing.get_context("fork")
 # One run of 20 steps.
 WORDS = {"a run": "--part 1/60"}
-
-
-class Still(datetime.datetime):
-    @classmethod
-    def now(cls, zone=None):
-        return cls(2026, 1, 1, tzinfo=zone)
-
-
-def run(words: str, room: Path, doomed: int = 0) -> None:
-    """`bnbook run`, all of whose files are in `room`. Its clock stands still, so that the same work gives the
-    same bytes; checkpoints are written at every step. A process is killed before it does something to a file
-    for the `doomed`-th time; "changes" in `room` says how many there were."""
-    from bnbook import cli, paths
-    from bnbook.experiments.mnist_activation_shift import protocol
-    from bnbook.runs import obtain, plans
-    from bnbook.train import checkpoint
-
-    os.environ["BNBOOK_CACHE"] = str(room / "cache")
-    paths.BUILD_RESULTS = room / "results"
-    protocol.PROFILES["smoke"] = protocol.dataclasses.replace(protocol.PROFILES["smoke"], multiverse_steps=20)
-    checkpoint.SECONDS_BETWEEN = 0.0
-    time.perf_counter = lambda: 0.0
-    obtain.datetime = Still
-    obtain.code_commit = lambda: "0" * 40  # whatever is edited meanwhile
-    # A server of its own would import everything again.
-    plans.multiprocessing.get_context = lambda kind: FORK
-    changes = 0
-
-    def hear(event: str, arguments: tuple) -> None:
-        nonlocal changes
-        writes = event == "open" and (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR)
-        if writes or event in ("os.rename", "os.remove", "os.mkdir"):
-            changes += str(arguments[0]).startswith(str(room))
-            if changes == doomed:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.stdout = sys.stderr = (room / "said").open("a")
-    sys.addaudithook(hear)
-    status = cli.main(f"run mnist_activation_shift --stage multiverse {words}".split())
-    (room / "changes").write_text(str(changes))
-    sys.exit(status)
 
 
 def begun(words: str, room: Path, doomed: int = 0) -> multiprocessing.Process:

@@ -22,6 +22,7 @@ from bnbook.files import FileError
 from bnbook.runs import obtain as runs
 from bnbook.runs import plans, replay
 from bnbook.train.checkpoint import Checkpoint
+from tests.processes import alive
 from tests.records import write_finished
 
 SMOKE = protocol.dataclasses.replace(protocol.PROFILES["smoke"], multiverse_steps=20)
@@ -176,6 +177,16 @@ def test_what_killed_processes_left_is_swept_at_the_next_write(tmp_path):
     (fetched / "part").write_text("")
     files.write(tmp_path / "other.json", "")
     assert left_in(tmp_path) == sorted([*kept, "kept.json", "other.json"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells it from one that lives")
+def test_what_a_process_left_is_swept_that_ended_and_that_nobody_has_asked_how(tmp_path):
+    ended = subprocess.Popen(["true"])
+    until(lambda: not alive(ended.pid), "it does not end")
+    (tmp_path / f"a.{socket.gethostname()}.{ended.pid}.tmp").touch()
+    files.write(tmp_path / "other.json", "")
+    assert left_in(tmp_path) == ["other.json"]
+    ended.wait()
 
 
 def test_bytes_are_on_the_disk_before_they_are_in_place(tmp_path, monkeypatch):

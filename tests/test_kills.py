@@ -1,4 +1,4 @@
-"""Killed by the system at 20 random moments each: a run, a build. The moments are drawn from a seed,
+"""Killed by the system at 20 random moments each: a run, a sweep, a build. The moments are drawn from a seed,
 half of them by the clock, half by what is done to files, where harm could be done."""
 
 import itertools
@@ -37,8 +37,8 @@ NURSERY.set_forkserver_preload(
         "sklearn.datasets",
     ]
 )
-# One run of 20 steps.
-WORDS = {"a run": "--part 1/60"}
+# One run of 20 steps, and four of them by two workers.
+WORDS = {"a run": "--part 1/60", "a sweep": "--part 1/15 --jobs 2"}
 
 
 def begun(words: str, room: Path, doomed: int = 0) -> multiprocessing.Process:

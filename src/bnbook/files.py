@@ -136,6 +136,8 @@ def _alive(process: str) -> bool:
         return False
     except (PermissionError, ValueError):  # somebody else's; a name that only looks like ours
         return True
+    with contextlib.suppress(OSError):  # one that has ended keeps its number until somebody asks how
+        return "\nState:\tZ" not in Path(f"/proc/{process}/status").read_text()
     return True
 
 

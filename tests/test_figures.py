@@ -167,7 +167,7 @@ def test_the_hash_is_over_what_the_figure_is_drawn_from():
     package = paths.ROOT / "src" / "bnbook"
     files = {str(file.relative_to(package)) for file in figures.imported(figures.source("fig4-calibration"))}
     rooms = {file.split("/")[1] for file in files if file.startswith("experiments/") and file.count("/") == 2}
-    assert rooms == {"bn_ensemble", "inception_speedups", "unprotected_parameters"}
+    assert rooms == {"bn_ensemble", "inception_first", "unprotected_parameters"}
     assert {"drawing/style.py", "stats.py", "measures.py", "architecture.py"} <= files
     assert {"experiments/bn_ensemble/protocol.py", "experiments/bn_ensemble/measures.py"} <= files
     assert not any(file.endswith(("training.py", "networks.py", "__main__.py")) for file in files)

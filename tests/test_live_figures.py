@@ -95,8 +95,8 @@ def test_a_map_has_all_values_of_its_csv(drawn, panels) -> None:
 
 def test_a_run_says_its_seed(drawn, panels) -> None:
     """Each curve of a seed is that seed's rows in the CSV."""
-    _, table = drawn["fig2-test-accuracy"]
-    [panel] = panels["fig2-test-accuracy"]
+    _, table = drawn["first-test-accuracy"]
+    [panel] = panels["first-test-accuracy"]
     runs = [mark for mark in panel["marks"] if mark["kind"] == "line" and mark.get("seed") is not None]
     assert len(runs) >= 5 * table["seed"].nunique()
     for run in runs:
@@ -181,7 +181,7 @@ def test_nothing_is_asked_for_before_the_click(open_page, html: Path, edition: s
         route.fulfill(path=html / urlsplit(route.request.url).path.removeprefix("/deep/bn/"))
 
     page.route("http*://**/*", answer)
-    page.goto(f"{site}/{edition}/figures/fig2-test-accuracy.html")
+    page.goto(f"{site}/{edition}/figures/first-test-accuracy.html")
     assert not [url for url in asked if PARTS.search(url)]
     page.click(OPEN)
     page.wait_for_selector(".bn-plot canvas")
@@ -193,7 +193,9 @@ def test_nothing_is_asked_for_before_the_click(open_page, html: Path, edition: s
     assert all(url.startswith(f"{site}/") for url in asked)
 
 
-@pytest.mark.parametrize("name", ["fig2-test-accuracy", "algorithm2-lag", "fig4-disagreement", "scale-rates"])
+@pytest.mark.parametrize(
+    "name", ["first-test-accuracy", "algorithm2-lag", "fig4-disagreement", "scale-rates"]
+)
 @pytest.mark.parametrize("size", ["desk", "phone"])
 def test_from_a_file_values_are_read_with_the_keyboard(open_page, name: str, size: str) -> None:
     page = opened(open_page, f"ko/figures/{name}.html", **({"viewport": PHONE} if size == "phone" else {}))
@@ -206,12 +208,12 @@ def test_from_a_file_values_are_read_with_the_keyboard(open_page, name: str, siz
 
 
 def test_what_is_read_is_in_the_csv(open_page, html: Path) -> None:
-    page = opened(open_page, "en/figures/fig2-test-accuracy.html")
+    page = opened(open_page, "en/figures/first-test-accuracy.html")
     page.locator(".bn-plot-frame").focus()
     for _ in range(4):
         page.keyboard.press("ArrowRight")
     found = re.search(r"seed (\d).*training steps: ([\d,.]+) · test accuracy \(%\): ([\d.]+)", read(page))
-    table = pd.read_csv(html / "en" / "figures" / "fig2-test-accuracy.csv")
+    table = pd.read_csv(html / "en" / "figures" / "first-test-accuracy.csv")
     rows = table[(table["seed"].astype(str).str.startswith(found[1]))].select_dtypes("number").to_numpy()
     step, accuracy = float(found[2].replace(",", "")), float(found[3])
     assert any(np.isclose(row, step).any() and np.isclose(row, accuracy, rtol=1e-5).any() for row in rows)
@@ -225,7 +227,7 @@ def rows(page: Page) -> list[list[str]]:
 
 
 def test_choices_and_zoom_decide_the_rows(open_page) -> None:
-    page = opened(open_page, "en/figures/fig2-test-accuracy.html")
+    page = opened(open_page, "en/figures/first-test-accuracy.html")
     head, *all_rows = rows(page)
     assert head == ["Series", "seed", "training steps", "test accuracy (%)"]
     assert {row[1] for row in all_rows} == {"", "0", "1", "2"}
@@ -259,7 +261,7 @@ def test_the_mouse_reads_what_it_is_at(open_page) -> None:
 
 
 def test_a_finger_reads_and_two_zoom(open_page) -> None:
-    page = opened(open_page, "ko/figures/fig2-test-accuracy.html", viewport=PHONE)
+    page = opened(open_page, "ko/figures/first-test-accuracy.html", viewport=PHONE)
     over = page.locator(".u-over")
     over.scroll_into_view_if_needed()
     send = """(over, [kind, id, x, y]) => {

@@ -317,7 +317,7 @@ def test_in_a_browser_pages_fit_and_are_accessible(made: Path, browser, width: i
         "requestfailed",
         lambda request: (
             request.resource_type != "xhr"
-            and request.failure != "net::ERR_ABORTED"
+            and request.failure not in (None, "net::ERR_ABORTED")
             and failed.append(request.url)
         ),
     )
@@ -332,7 +332,9 @@ def test_in_a_browser_pages_fit_and_are_accessible(made: Path, browser, width: i
                 found = axe.run(page).response["violations"]
                 assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], address
             page.get_by_role("link", name="기록 Records").click()
+            page.wait_for_load_state("networkidle")
             page.get_by_role("link", name="mnist_activation_shift").click()
+            page.wait_for_load_state("networkidle")
             page.get_by_role("link", name="10 80.00%").click()
             assert page.url.endswith("seed-10.html")
         server.shutdown()

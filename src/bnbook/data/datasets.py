@@ -220,8 +220,9 @@ def _cifar10_parquet(files: Files) -> Splits:
 
 def _decoded(encoded: bytes) -> np.ndarray:
     """The pixels (32, 32, 3) of a JPEG or PNG; its size is looked at before it is unpacked."""
-    from PIL import Image
+    from PIL import Image, ImageFile
 
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # half a picture is none, whatever others take
     picture = Image.open(io.BytesIO(encoded), formats=("JPEG", "PNG"))
     if (picture.size, picture.mode) != ((32, 32), "RGB"):
         raise ValueError(f"a picture of {picture.size} {picture.mode}")

@@ -12,6 +12,7 @@ from bnbook.experiments.accelerating_ablation import measures, protocol
 from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL
 from bnbook.experiments.inception_first import protocol as inception
 from bnbook.experiments.inception_first.protocol import PROFILES, Choice
+from bnbook.experiments.inception_speedups import protocol as second
 from bnbook.measures import target
 from bnbook.records import MissingRecord
 from tests.experiments.accelerating_ablation.synthetic import UNDOING
@@ -140,11 +141,11 @@ def test_numbers(synthetic):
 
 def test_the_chapters_code_has_what_was_tuned():
     """Its settings are plain numbers, for a reader to paste; the records have the last word."""
-    profile = PROFILES["cpu"]
-    choice = inception.choose(profile, [paths.runs(paths.RESULTS)])
+    profile = second.PROFILES["cpu"]
+    choice = second.choose(profile, [paths.runs(paths.RESULTS)])
     shown = runpy.run_path(str(examples.source("accelerating_config")))
-    assert (shown["lr"], shown["decay"], shown["l2"]) == dataclasses.astuple(choice)
-    configs = inception.main(profile, choice)
+    assert (shown["lr"], shown["decay"], shown["l2"]) == (choice.lr, choice.lr_decay, profile.weight_decay)
+    configs = second.main(profile, choice)
     for name, config in (("bn_baseline", configs["bn_baseline"]), ("bn_x5", configs["bn_x5"])):
         settings = shown[name]
         assert settings["learning rate"] == config.lr and settings["dropout"] == config.dropout
@@ -156,4 +157,4 @@ def test_the_chapters_code_has_what_was_tuned():
     rates = runpy.run_path(str(examples.source("accelerating_rates")))
     assert rates["r"] == choice.lr_decay
     assert rates["total"].__defaults__ == (profile.steps_per_epoch,)
-    assert f"epochs={profile.changed_epochs})" in examples.source("accelerating_rates").read_text()
+    assert f"epochs={choice.epochs // 3})" in examples.source("accelerating_rates").read_text()

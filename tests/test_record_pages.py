@@ -336,6 +336,7 @@ def test_in_a_browser_pages_fit_and_are_accessible(made: Path, browser, width: i
             page.get_by_role("link", name="mnist_activation_shift").click()
             page.wait_for_load_state("networkidle")
             page.get_by_role("link", name="10 80.00%").click()
+            page.wait_for_load_state("networkidle")  # before the server goes
             assert page.url.endswith("seed-10.html")
         server.shutdown()
     context.close()

@@ -12,7 +12,7 @@ from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE, PLAIN, SMALL, WU, YELLOW
 from bnbook.drawing.tables import tidy
 from bnbook.experiments.inception_speedups import first_epochs
-from bnbook.experiments.inception_speedups import measures as second
+from bnbook.experiments.inception_speedups import measures as inception
 from bnbook.experiments.inception_speedups.protocol import ARMS, Results
 
 Drawn = tuple[Canvas, pd.DataFrame]
@@ -84,8 +84,8 @@ def reached(results: Results) -> Drawn:
     ax = figure.subplots()
     table, curves = [], []
     for arm in FIVE:
-        found = second.crossings(results, arm)
-        steps, shares = stats.kaplan_meier(second.arrivals(found))
+        found = inception.crossings(results, arm)
+        steps, shares = stats.kaplan_meier(inception.arrivals(found))
         last = max(one.step for one in found)
         x, y = np.append(np.maximum(steps, 1), last), 100 * np.append(shares, shares[-1])
         line = {"color": COLOURS[arm], "ls": DASHES[arm], "lw": 1.8, "label": ARMS[arm].name}
@@ -119,7 +119,7 @@ def times_the_steps(results: Results) -> Drawn:
     ax = figure.subplots()
     table, papers = [], []
     for slow, fast, colour, keys in RATIOS:
-        found = second.profile(results, slow, fast)
+        found = inception.profile(results, slow, fast)
         if not found:
             continue
         x = [one.accuracy for one in found]
@@ -170,14 +170,14 @@ def ends(results: Results) -> Drawn:
     for index, arm in enumerate(ENDS):
         records = results.arm(arm)
         colour = COLOURS.get(arm, PLAIN if not ARMS[arm].norm else BN)
-        values, learned = measures.accuracies(records), second.ends_learned(records)
+        values, learned = measures.accuracies(records), inception.ends_learned(records)
         ax.plot(values[learned], beside(index, learned.sum()), "o", color=colour, ms=4.5, alpha=0.75, mew=0)
         if learned.any():
             ax.plot([values[learned].mean()] * 2, [index - 0.3, index + 0.3], color=colour, lw=2)
         note = f"{values[learned].mean():.1f}%" if learned.any() else ""
         if not learned.all():
             note = f"{note}; " * bool(note) + f"{(~learned).sum()} of {len(records)} at chance"
-        _beside_the_axes(ax, index, note)
+        first_epochs.beside_the_axes(ax, index, note)
         table += [
             {"network": ARMS[arm].name, "seed": record.seed, "steps": record.config["steps"]}
             | {"test_accuracy_percent": value, "learned": bool(ok)}
@@ -207,19 +207,6 @@ def _ends(found: stats.Interval) -> tuple[float, float, float]:
 def beside(place: int, count: int) -> np.ndarray:
     """Heights about `place` that part dots which would lie on one another."""
     return place + np.linspace(-0.18, 0.18, count)
-
-
-def _beside_the_axes(ax: Axes, place: int, text: str) -> None:
-    ax.annotate(
-        text,
-        (1, place),
-        xycoords=("axes fraction", "data"),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-        fontsize=SMALL,
-        annotation_clip=False,
-    )
 
 
 def _steps_axis(ax: Axes) -> None:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from bnbook.drawing import style
 from bnbook.drawing.style import BN, GREY, PALE, PLAIN, SMALL
 from bnbook.drawing.tables import Rows, tidy
-from bnbook.experiments.inception_speedups import measures as second
+from bnbook.experiments.inception_speedups import measures as inception
 from bnbook.experiments.inception_speedups.protocol import INITIALS, LEARNS, Results
 from bnbook.records import Record
 
@@ -30,7 +30,7 @@ def precision(results: Results) -> tuple[Figure, pd.DataFrame]:
     rows = [(f"{name}, decay {decay:g}", records) for (name, decay), records in cells.items()]
     figure = style.figure(1.2 + ROW * len(rows))
     ax = figure.subplots()
-    runs, counts = _strips(ax, rows, ringed=second.SEED)
+    runs, counts = _strips(ax, rows, ringed=inception.SEED)
     style.heading(ax, "One rate, one network, one epoch", STRIPS)
     ax.set(xlabel=ACCURACY, xlim=(5, None))
     return figure, tidy(run=runs, count=counts, threshold=THRESHOLD)
@@ -88,7 +88,7 @@ def _shares(ax: Axes, cells: Cells) -> pd.DataFrame:
     table = []
     for norm, name, colour in ((False, "without BN", PLAIN), (True, "with BN", BN)):
         lrs = sorted(lr for with_norm, lr in cells if with_norm == norm)
-        shares = [second.survivors(cells[norm, lr]) for lr in lrs]
+        shares = [inception.survivors(cells[norm, lr]) for lr in lrs]
         middle, low, high = np.transpose([(100 * s.estimate, 100 * s.low, 100 * s.high) for s in shares])
         ax.fill_between(lrs, low, high, color=colour, alpha=0.15, lw=0)
         ax.plot(lrs, middle, "o-", color=colour, ms=4.5, lw=1.6, label=name)
@@ -128,26 +128,17 @@ def _strips(
     table's rows of the runs, and of how many learn."""
     runs, counts = [], []
     for index, (name, records) in enumerate(rows):
-        values = second.accuracies(records)
+        values = inception.accuracies(records)
         heights = index + _beside(len(values))
         ax.plot(values, heights, "o", color=PLAIN, ms=4.5, alpha=0.75, mew=0)
         if ringed is not None and ringed < len(values):
             ax.plot(values[ringed], heights[ringed], "o", color="none", mec=GREY, ms=9)
-        ax.annotate(
-            f"{second.learned(records)} of {len(records)} learn",
-            (1, index),
-            xycoords=("axes fraction", "data"),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            fontsize=SMALL,
-            annotation_clip=False,
-        )
+        beside_the_axes(ax, index, f"{inception.learned(records)} of {len(records)} learn")
         runs += [
             {"setting": name, "seed": record.seed, "validation_accuracy_percent": value}
             for record, value in zip(records, values, strict=True)
         ]
-        counts.append({"setting": name, "seeds": len(records), "learned_seeds": second.learned(records)})
+        counts.append({"setting": name, "seeds": len(records), "learned_seeds": inception.learned(records)})
     ax.axvline(100 * LEARNS, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
     ax.set(ylim=(len(rows) - 0.5, -0.5))
     ax.set_yticks(range(len(rows)), [name for name, *_ in rows])
@@ -160,3 +151,17 @@ def _strips(
 def _beside(count: int) -> np.ndarray:
     """Heights that part dots which would lie on one another, in the order of the seeds."""
     return 0.48 * ((np.arange(count) * 0.618) % 1 - 0.5)
+
+
+def beside_the_axes(ax: Axes, place: int, text: str) -> None:
+    """Words to the right of the row at `place`."""
+    ax.annotate(
+        text,
+        (1, place),
+        xycoords=("axes fraction", "data"),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        fontsize=SMALL,
+        annotation_clip=False,
+    )

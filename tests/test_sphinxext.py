@@ -15,8 +15,9 @@ from bs4 import BeautifulSoup
 from pybtex.database import parse_string
 from sphinx.testing.util import SphinxTestApp
 
-from bnbook import claims, costs, figures, mutants, paper, paths, sphinxext
+from bnbook import claims, costs, durations, figures, mutants, paper, paths, sphinxext
 from bnbook.book import summary
+from bnbook.experiments import EXPERIMENTS
 from bnbook.experiments.mnist_activation_shift.protocol import PROFILES, Results
 from bnbook.notebooks import NotebookRunError
 from bnbook.sphinxext import data, glossary, notebooks, numbers
@@ -36,6 +37,7 @@ MODULES = (
     "claims",
     "board",
     "mutants",
+    "durations",
 )
 EXTENSIONS = ["myst_nb", "sphinxcontrib.bibtex", *(f"bnbook.sphinxext.{module}" for module in MODULES)]
 GLOSSARY = """
@@ -325,6 +327,19 @@ def test_a_changed_number_rebuilds_the_page(tmp_path, made_up):
     book = Book(tmp_path, {})
     assert page.stat().st_mtime_ns == before
     assert "0.9834" not in book.page() and ">0.5<" in book.page()
+
+
+def test_what_has_run_links_to_its_notebook_only_when_that_is_in_the_book(tmp_path, monkeypatch):
+    """A notebook is left out until the last run of its experiment is there."""
+    monkeypatch.setattr(durations, "spent", lambda: dict.fromkeys(EXPERIMENTS, durations.Spent(2, 60.0)))
+    ready = "notebooks/01_mnist_activation_shift"
+    page = f"# {{ko}}`하나` {{en}}`One`\n\n:::{{toctree}}\n:hidden:\n/{ready}\n:::\n\n```{{durations}}\n```\n"
+    book = Book(tmp_path, {"book/index.md": page, f"{ready}.md": "# {ko}`공책` {en}`Notebook`\n"})
+    assert "unknown document" not in book.warnings
+    table = BeautifulSoup(book.page(), "html.parser").table
+    assert len(table.find_all("tr")) == 1 + len(EXPERIMENTS)
+    links = [link["href"] for link in table.find_all("a") if "notebooks" in link["href"]]
+    assert links == [f"{ready}.html"]
 
 
 # Figures

@@ -21,7 +21,8 @@ COLUMNS = {
 
 
 class DurationsDirective(SphinxDirective):
-    """```` ```{durations} ``` ````: a row an experiment that has been run, with a link to its notebook."""
+    """```` ```{durations} ``` ````: a row an experiment that has been run, with a link to its notebook once
+    that is in the book: not before the last of its runs."""
 
     def run(self) -> list[nodes.Node]:
         numbers.note_dependency(self.env)
@@ -31,9 +32,11 @@ class DurationsDirective(SphinxDirective):
 
     def cells(self, experiment: Experiment) -> list[Cell]:
         spent = durations.spent()[experiment.name]
-        name = nodes.literal("", experiment.name)
+        name: nodes.Node = nodes.literal("", experiment.name)
+        if (page := f"notebooks/{experiment.notebook}") in self.env.found_docs:
+            name = reference("doc", f"/{page}", [name], "notebook")
         return [
-            [reference("doc", f"/notebooks/{experiment.notebook}", [name], "notebook")],
+            [name],
             pair(place(experiment.section)),
             [nodes.Text(f"{spent.runs:,}")],
             blocks(self, in_words(spent.seconds)),

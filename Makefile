@@ -61,6 +61,7 @@ book-files: book
 
 .PHONY: figures
 figures: $(INSTALLED)
+	@$(BNBOOK) probes
 	@$(BNBOOK) figures --out results/figures
 	@$(BNBOOK) claims --readme
 	@$(BNBOOK) manifest

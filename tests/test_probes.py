@@ -4,13 +4,14 @@ import re
 
 import pytest
 
-from bnbook import examples, paths, probes
+from bnbook import examples, files, paths, probes
 from bnbook.examples import ExampleError
 from bnbook.probes import Probe
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.examples import IN_TORCH, pill
 
 PAGE = (paths.BOOK / "pitfalls.md").read_text(encoding="utf-8")
+CONSTRAINTS = paths.ROOT / "constraints.txt"
 LISTED = re.compile(r"^\| \{ref\}`pitfalls-([\w-]+)`: .+ \((\[.+\))\) \| \{status\}`(\w+)` \|$", re.MULTILINE)
 THREAD = re.compile(r"\[[\w.-]+#(\d+)\]\(https://github\.com/[\w.-]+/[\w.-]+/(?:issues|pull)/(\d+)\)")
 
@@ -79,6 +80,32 @@ def test_the_numbers_are_those_of_probes_that_have_run(tmp_path):
     assert set(probes.numbers(tmp_path)) == {"torch"}
     examples.run(tmp_path)
     assert probes.numbers(tmp_path)["one.found"] == "2"
+
+
+def test_what_is_recorded_counts_until_the_code_changes(tmp_path):
+    """Another processor may print other digits; figures and texts keep those of the record."""
+    (tmp_path / "results").mkdir()
+    write(tmp_path, "one", "expected: 1\nfound: 2\nmended: 1")
+    write(tmp_path, "two", "expected: 1\nfound: 3\nmended: 1")
+    assert probes.record(tmp_path) == ["one", "two"] and probes.record(tmp_path) == []
+    text = (tmp_path / probes.RECORD).read_text()
+    (tmp_path / probes.RECORD).write_text(text.replace('"found": "2"', '"found": "2.5"'))
+    assert probes.recorded("one", tmp_path).facts["found"] == "2.5"
+    assert (
+        probes.numbers(tmp_path)["one.found"] == "2.5" and probes.read("one", tmp_path).facts["found"] == "2"
+    )
+    write(tmp_path, "one", "expected: 1\nfound: 4\nmended: 1")
+    assert probes.recorded("one", tmp_path).facts["found"] == "4"
+    assert probes.record(tmp_path) == ["one"] and probes.numbers(tmp_path)["two.found"] == "3"
+
+
+def test_all_are_recorded_as_they_stand_and_by_the_pinned_torch():
+    kept = files.read_json(paths.ROOT / probes.RECORD)
+    assert sorted(kept) == probes.names()
+    pinned = re.search(r"^torch==([\d.]+) .*x86_64", CONSTRAINTS.read_text(), re.MULTILINE)[1]
+    for name, one in kept.items():
+        assert one["code"] == probes._code(name, paths.ROOT) and one["torch"] == pinned, name
+        assert Probe(name, one["facts"]).as_expected("mended")
 
 
 def test_the_book_fills_them_in(monkeypatch):

@@ -119,6 +119,7 @@ def parser() -> argparse.ArgumentParser:
     _publish(commands)
     _replay(commands)
     _mutants(commands)
+    _probes(commands)
     _manifest(commands)
     _verify(commands)
     _certify(commands)
@@ -554,6 +555,17 @@ def mutants(arguments: argparse.Namespace) -> int:
         f"mutants: written to {mutants.FOUND}; " + (f"unnoticed: {', '.join(holes)}" if holes else "no hole")
     )
     return min(len(holes), 1)
+
+
+def _probes(commands) -> None:
+    _command(commands, "probes", probes, "run the probes of the chapter on pitfalls that have changed")
+
+
+def probes(_: argparse.Namespace) -> None:
+    from bnbook import probes
+
+    made = probes.record()
+    print(f"probes: {len(made)} of {len(probes.names())} run, the others as recorded in {probes.RECORD}")
 
 
 def _manifest(commands) -> None:

@@ -106,7 +106,7 @@ def content_hash(name: str, results: AllResults) -> str:
     for file in sorted(imported(figure.code)):
         digest.update(file.read_bytes())
     for name in probed(figure.code):
-        digest.update(canonical(probes.read(name).facts).encode())
+        digest.update(canonical(probes.recorded(name).facts).encode())
     rules = [claim for claim in paper.claims().values() if claim.get("experiment") == figure.experiment]
     for value in (paper.numbers(), rules):
         digest.update(canonical(value).encode())
@@ -133,7 +133,7 @@ def probed(file: Path) -> tuple[str, ...]:
     calls = [
         node for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, ast.Call)
     ]
-    return tuple(call.args[0].value for call in calls if ast.unparse(call.func) == "probes.read")
+    return tuple(call.args[0].value for call in calls if ast.unparse(call.func) == "probes.recorded")
 
 
 def _imports(file: Path) -> set[Path]:

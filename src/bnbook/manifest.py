@@ -31,6 +31,7 @@ OTHERS = {
     "figures/csv-metadata.json": FIGURES,
     "figures/manifest.json": FIGURES,
     "mutants.json": "bnbook mutants",
+    "probes.json": FIGURES,
     "published.json": "bnbook publish",
     "replay.json": "bnbook replay store",
     "rules-second.json": 'python -c "from bnbook import claims; print(claims.next_rules())"',

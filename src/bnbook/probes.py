@@ -8,15 +8,19 @@ prints the lines "<fact>: <values>" are read here, and three of these make it a 
     mended:   1.00 1.00 1.00       what there is with the mend applied
 
 So it is the code that says whether the surprise is still there, by the same measurement that shows the mend
-to help.
+to help. That is asked of the torch at hand whenever the book is built. The numbers in texts and figures are
+those of results/probes.json: processors round differently, which a few steps of training make visible.
 """
 
 import dataclasses
+import hashlib
+import json
 import re
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
-from bnbook import examples, paths, stats
+from bnbook import examples, files, paths, stats
 from bnbook.examples import ExampleError
 from bnbook.stats import Interval
 
@@ -24,6 +28,7 @@ PREFIX = "pitfalls_"
 FACT = re.compile(r"^([^:\n]+): +(.+)$", re.MULTILINE)
 NEEDED = ("expected", "found", "mended")
 TOLERANCE = " +- "
+RECORD = Path("results") / "probes.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,15 +98,55 @@ def torch_version() -> str:
     return version("torch").partition("+")[0]
 
 
+# What they printed once, for good
+
+
+def recorded(name: str, root: Path = paths.ROOT) -> Probe:
+    """The probe `name` with what results/probes.json says that it printed; run here where it has changed
+    since, or is new. Raises ExampleError as `read` does."""
+    return _recorded(name, root) or read(name, root)
+
+
+def record(root: Path = paths.ROOT) -> list[str]:
+    """Bring results/probes.json up to date, and return the names of the probes that were run for it: those
+    that have changed. Raises ExampleError as `read` does."""
+    outdated = [name for name in names(root) if not _recorded(name, root)]
+    kept = {
+        name: {"code": _code(name, root), "torch": torch_version(), "facts": read(name, root).facts}
+        if name in outdated
+        else _records(root)[name]
+        for name in names(root)
+    }
+    if kept != _records(root):
+        files.write(root / RECORD, json.dumps(kept, indent=1, ensure_ascii=False) + "\n")
+    return outdated
+
+
+def _recorded(name: str, root: Path) -> Probe | None:
+    """The probe `name` by the record; None where that is of other code."""
+    known = _records(root).get(name, {})
+    return Probe(name, known["facts"]) if known and known["code"] == _code(name, root) else None
+
+
+def _records(root: Path) -> dict[str, dict[str, Any]]:
+    return files.read_json(root / RECORD) if (root / RECORD).exists() else {}
+
+
+def _code(name: str, root: Path) -> str:
+    """A digest of the code of the probe `name`."""
+    return hashlib.sha256(examples.source(PREFIX + name, root).read_bytes()).hexdigest()[:12]
+
+
 def numbers(root: Path = paths.ROOT) -> dict[str, str | float | int]:
-    """What the probes that have run printed, for the book's text: "<name>.<fact>" as it stands there; of
-    several seeds its ".mean", ".low" and ".high" (the 95% interval) and the number of ".seeds". And
-    "torch", the version."""
+    """What the probes printed, as recorded or run here, for the book's text: "<name>.<fact>" as it stands
+    there; of several seeds its ".mean", ".low" and ".high" (the 95% interval) and the number of ".seeds".
+    And "torch", the version of the one at hand."""
     known: dict[str, str | float | int] = {"torch": torch_version()}
     for name in names(root):
-        if not examples.has_run(PREFIX + name, root):
+        probe = _recorded(name, root)
+        if not probe and not examples.has_run(PREFIX + name, root):
             continue
-        probe = _read(name, root)
+        probe = probe or _read(name, root)
         for fact, text in probe.facts.items():
             known[f"{name}.{fact}"] = text
             if interval := probe.interval(fact):

@@ -20,7 +20,7 @@ SIZES = (WHOLE, 16, 8, 4, 2)  # of a micro-batch
 
 def leak(_: None = None) -> Drawn:
     """Accuracy as training shows it and as use does, trained on batches of one class and on mixed ones."""
-    probe, column = probes.read("leak"), "test_accuracy_percent"
+    probe, column = probes.recorded("leak"), "test_accuracy_percent"
     figure = style.figure(3.4)
     ax = figure.subplots()
     runs, means = [], []
@@ -43,7 +43,7 @@ def leak(_: None = None) -> Drawn:
 def accumulation(_: None = None) -> Drawn:
     """How the accumulated gradient lies to that of the whole batch, and the accuracy that it trains to."""
     figure, (left, right) = style.panels(3.2, 1, 2)
-    cosines, accuracies = probes.read("accumulation"), probes.read("micro_batches")
+    cosines, accuracies = probes.recorded("accumulation"), probes.recorded("micro_batches")
     drawn = [
         (left, cosines, f"{WHOLE // size} x {size}", "cosine_ratio", size, "BatchNorm", BN)
         for size in SIZES[1:]

@@ -155,6 +155,27 @@ def test_growth_ends_where_numbers_do(synthetic):
     assert measures.decades_grown(broken, "gradient") == 0
 
 
+def test_a_share_is_given_only_where_both_parts_are_gains(synthetic):
+    key = ("net", "bn", "0.01", "")
+    lower = [
+        dataclasses.replace(one, final=one.final | {"test_accuracy": 0.1}) for one in synthetic.main[key]
+    ]
+    found = measures.rate_share(dataclasses.replace(synthetic, main=synthetic.main | {key: lower}))
+    assert "of all" not in found.detail["en"] and "전체의" not in found.detail["ko"]
+
+
+def test_an_output_that_is_gone_has_died_and_one_without_a_number_has_not(synthetic):
+    record = dataclasses.replace(measures.started(synthetic, "plain")[0], arrays_sha256=None)
+    for last, ended in ((0.5, False), (0.009, True), (0.0, True)):
+        sizes = np.ones((3, LAYERS))
+        sizes[2, -1] = last
+        object.__setattr__(record, "arrays", {"activation": sizes, "gradient": sizes})
+        assert measures.died(record) is ended
+    exploded = dataclasses.replace(record, outcome=record.outcome | {"status": "diverged"})
+    object.__setattr__(exploded, "arrays", {"activation": sizes, "gradient": sizes})
+    assert measures.lost(exploded) and not measures.died(exploded)
+
+
 def test_numbers(synthetic):
     numbers = measures.numbers(synthetic)
     assert numbers["plain.0.01.accuracy"] == pytest.approx(100 * PLAIN + 0.5)
@@ -187,4 +208,21 @@ def test_figures_show_every_seed_and_layer(synthetic):
     _, table = figures.accuracy(synthetic)
     assert (table["kind"] == "run").sum() == 5 * SMOKE.new_seeds
     _, table = figures.first_steps(synthetic)
-    assert table["layer"].max() == LAYERS and set(table["quantity"]) == {"activation", "gradient"}
+    runs = table[table["kind"] == "run"]
+    assert len(runs) == 2 * SMOKE.new_seeds * (SMOKE.start_steps + 1) and set(runs["ending"]) == {"kept"}
+    assert not (table["kind"] == "layer").any()  # none has exploded or died
+
+
+def test_a_seed_that_explodes_and_one_that_dies_are_shown_layer_by_layer(synthetic):
+    key = next(key for key in synthetic.main if key[0] == "start" and key[1] == "plain" and key[3] == "own")
+    first, second = (dataclasses.replace(one, arrays_sha256=None) for one in synthetic.main[key])
+    sizes, steps = np.ones((SMOKE.start_steps + 1, LAYERS)), np.arange(SMOKE.start_steps + 1)
+    exploded = dataclasses.replace(first, outcome={"status": "diverged", "step": 4})
+    object.__setattr__(exploded, "arrays", {"activation": np.cumprod(1e12 * sizes, 0), "size_step": steps})
+    object.__setattr__(second, "arrays", {"activation": np.cumprod(1e-4 * sizes, 0), "size_step": steps})
+    found = dataclasses.replace(synthetic, main=synthetic.main | {key: [exploded, second]})
+    _, table = figures.first_steps(found)
+    layers = table[table["kind"] == "layer"]
+    assert set(layers["ending"]) == {"exploded", "died"} and layers["layer"].max() == LAYERS
+    at_the_end = layers[layers["ending"] == "exploded"]["step"]
+    assert sorted(set(at_the_end)) == [1, 2, 3, 4]

@@ -14,6 +14,8 @@ from bnbook.measures import Estimate, accuracies, data_name, interval, one_image
 from bnbook.paper import Number, Text
 from bnbook.records import Record
 
+DIED = 0.01  # of the last layer's first output; looked into after the results were seen, and decides nothing
+
 
 def at(results: Results, network: str, lr: float) -> list[Record]:
     """The records of new seeds at a matched rate."""
@@ -71,6 +73,18 @@ def lost(record: Record) -> bool:
     return record.diverged
 
 
+def died(record: Record) -> bool:
+    """Whether hardly anything is left of the last layer's output after the first steps, though the loss is a
+    number: the other way in which a step can be too large."""
+    output = record.arrays["activation"][:, -1]
+    return not lost(record) and bool(output[-1] < DIED * output[0])
+
+
+def fate(record: Record) -> str:
+    """ "exploded", "died" or "kept" (its size, about): what became of the last layer's output."""
+    return "exploded" if lost(record) else "died" if died(record) else "kept"
+
+
 # Statistics
 
 
@@ -102,17 +116,16 @@ def matched_gap(results: Results) -> Estimate:
 def rate_share(results: Results) -> Estimate:
     plain, bn, best = matched(results, "plain"), matched(results, "bn"), accuracies(own(results, "bn"))
     by_rate, by_bn = best - bn, bn - plain
-    whole, lr = (best - plain).mean(), own(results, "bn")[0].config["lr"]
-    share = 100 * by_rate.mean() / whole if whole > 0 else float("nan")
+    gained, lr = by_bn.mean() >= 0 and by_rate.mean() > 0, own(results, "bn")[0].config["lr"]
+    share = 100 * by_rate.mean() / (best - plain).mean()  # a share only where both parts are gains
     return Estimate(
         stats.paired_difference(by_rate, by_bn, resolution=2 * _resolution(results)),
         {
-            "ko": f"같은 학습률에서 배치 정규화가 {by_bn.mean():+.1f}%p, "
-            f"학습률 {lr:g}까지 올려서 {by_rate.mean():+.1f}%p를 더한다"
-            + (f"(전체의 {share:.0f}%)." if whole > 0 else "."),
-            "en": f"Batch normalization gains {by_bn.mean():+.1f} points at the same rates, and "
-            f"{by_rate.mean():+.1f} by going on to {lr:g}"
-            + (f" ({share:.0f}% of all)." if whole > 0 else "."),
+            "ko": f"배치 정규화로 달라지는 것은 같은 학습률에서 {by_bn.mean():+.1f}%p, "
+            f"학습률을 {lr:g}까지 올려서 {by_rate.mean():+.1f}%p다"
+            + (f"(전체의 {share:.0f}%)." if gained else "."),
+            "en": f"What batch normalization changes is {by_bn.mean():+.1f} points at the same rates, and "
+            f"{by_rate.mean():+.1f} by going on to {lr:g}" + (f" ({share:.0f}% of all)." if gained else "."),
         },
     )
 
@@ -209,5 +222,6 @@ def _of_start(records: list[Record]) -> dict[str, Number]:
         "activation_decades": float(np.mean([decades_grown(r) for r in records])),
         "gradient_decades": float(np.mean([decades_grown(r, "gradient") for r in records])),
         "lost": sum(map(lost, records)),
+        "died": sum(map(died, records)),
         "steps": float(np.median([r.outcome["step"] for r in records])),
     }

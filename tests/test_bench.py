@@ -8,6 +8,7 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from bnbook import bench
+from bnbook.bench import growth
 from bnbook.bench import inception_speedups as inception
 from bnbook.bench import mnist_activation_shift as mnist
 from bnbook.bench.timing import Pictures, medians, rate
@@ -52,6 +53,16 @@ def test_what_was_measured_can_be_named_in_the_text():
     assert found["bench.inception_speedups.race.1.0.times_tutorial"] > 2.5
     assert found["bench.inception_speedups.race.0.5.times_tutorial"] > 2
     assert found["bench.inception_speedups.peak_memory_mb"] < 4000
+
+
+@pytest.mark.slow
+def test_one_of_many_records_costs_no_more_than_one_of_few():
+    """To plan, to judge and to make a page of: five times as many records take five times as long, with room
+    for what else the machine does. Pages that listed all seeds took twice as long each."""
+    few, many = growth.measure((6, 30))["rows"]
+    assert many["records"] > 4.5 * few["records"]
+    for name in ("plan_ms", "judge_ms", "pages_ms"):
+        assert many[name] < 1.7 * few[name], (name, few, many)
 
 
 @pytest.fixture

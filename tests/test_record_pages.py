@@ -341,3 +341,19 @@ def test_in_a_browser_pages_fit_and_are_accessible(made: Path, browser, width: i
         server.shutdown()
     context.close()
     assert failed == []
+
+
+def test_a_page_leads_to_the_seeds_around_its_own_and_to_the_list_of_all(tmp_path, monkeypatch):
+    """However many there are: a page that listed all would grow with their number."""
+    runs = tmp_path / "runs"
+    for seed in range(30):
+        write_finished(runs, config(), seed, {}, {"chance_accuracy": 0.1, "test_accuracy": 0.9})
+    monkeypatch.setattr(pages, "NEAR", 3)
+    pages.export(runs, tmp_path / "pages", pages.Book({"ko": "", "en": ""}, {}, ""))
+    for seed, shown in ((0, range(7)), (2, range(7)), (15, range(12, 19)), (29, range(23, 30))):
+        (file,) = (tmp_path / "pages").rglob(f"seed-{seed}.html")
+        block = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser").select_one(".siblings")
+        assert [int(one.text) for one in block.select(".seed")] == list(shown)
+        assert int(block.select_one("[aria-current] .seed").text) == seed
+        link = block.select("a")[-1]
+        assert "30" in link.text and (file.parent / link["href"]).resolve().exists()

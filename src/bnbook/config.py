@@ -7,6 +7,7 @@ defaults included, so that a changed default can never pass for the run that was
 import dataclasses
 import hashlib
 import json
+import typing
 from typing import Any, Self
 
 
@@ -52,12 +53,25 @@ class RunConfig:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
-        """The configuration with these fields; raises ConfigError on a missing or unknown key."""
+        """The configuration with these fields, as JSON has them; raises ConfigError on a missing or unknown
+        key and on a value of another type."""
         names = {field.name for field in dataclasses.fields(cls)}
         for problem, keys in (("unknown", set(values) - names), ("missing", names - set(values))):
             if keys:
                 raise ConfigError(f"{problem} keys in a {cls.__name__}: {', '.join(sorted(keys))}")
+        for name, kind in typing.get_type_hints(cls).items():
+            if name in names and not _fits(values[name], kind):
+                has = f"{name} in a {cls.__name__} is {values[name]!r:.80}"
+                raise ConfigError(f"{has}; it must be {kind.__name__ if isinstance(kind, type) else kind}")
         return cls(**values)
+
+
+def _fits(value: Any, kind: Any) -> bool:
+    """Whether a value that JSON gave can be that of a field of this type: a tuple comes as a list, 1.0 maybe
+    as 1, and True is no number."""
+    if typing.get_origin(kind) is tuple:
+        return isinstance(value, list | tuple) and all(_fits(one, typing.get_args(kind)[0]) for one in value)
+    return type(value) is kind or (kind is float and type(value) is int)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

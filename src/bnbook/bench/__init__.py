@@ -1,4 +1,5 @@
-"""How fast training is, in ratios within one run; how much memory a run takes; how long the book takes.
+"""How fast training is, in ratios within one run; how much memory a run takes; what more records cost; and
+how long the book takes.
 
 Absolute times differ between machines and with what else runs there. So each round measures the contenders
 one after the other, its ratios count, and the median over the rounds is reported.
@@ -12,13 +13,14 @@ import sys
 import time
 
 from bnbook import files, paths
-from bnbook.bench import inception_speedups, mnist_activation_shift
+from bnbook.bench import growth, inception_speedups, mnist_activation_shift
 from bnbook.bench.timing import CORES, ROUNDS
 from bnbook.book import BookError
 from bnbook.runs import obtain as runs
 
 MEASURED = {
-    module.__name__.rsplit(".", 1)[1]: module for module in (mnist_activation_shift, inception_speedups)
+    module.__name__.rsplit(".", 1)[1]: module
+    for module in (mnist_activation_shift, inception_speedups, growth)
 }
 
 

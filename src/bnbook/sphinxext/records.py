@@ -50,6 +50,7 @@ TELLING = ("validation_accuracy", "mean_accuracy")
 HIDDEN = ("step", "train_seconds")  # columns that are no curves of their own
 LOG_FROM = 100  # the ratio of a curve's largest to its smallest value from which its axis is logarithmic
 COLOURS = 8
+NEAR = 10  # seeds before and after its own that a page leads to: with all, pages would grow with their number
 
 
 def target(app: Sphinx, figure: str = "") -> str:
@@ -231,8 +232,8 @@ def pages(found: Sequence[Record], runs: Path, book: Book) -> Iterator[tuple[str
         for siblings in grouped(own, lambda run: run.record.path.parent).values():
             siblings = by_seed(siblings)
             settings = fields(siblings[0].config)
-            for run in siblings:
-                yield f"{run.at}.html", page(template("record.html"), run, siblings, settings, book)
+            for place, run in enumerate(siblings):
+                yield f"{run.at}.html", page(template("record.html"), place, siblings, settings, book)
 
 
 def fields(config: Mapping[str, Any]) -> Markup:
@@ -243,15 +244,18 @@ def fields(config: Mapping[str, Any]) -> Markup:
     return Markup(environment().get_template("fields.html").render(rows=rows))
 
 
-def page(template: jinja2.Template, run: Run, siblings: Sequence[Run], settings: Markup, book: Book) -> str:
-    """The page of one record; `siblings` are those of the same configuration, which is in `settings`."""
+def page(template: jinja2.Template, place: int, siblings: Sequence[Run], settings: Markup, book: Book) -> str:
+    """The page of the record at `place` among its `siblings`, all those of one configuration, which is in
+    `settings`."""
+    run = siblings[place]
     figures = book.uses.get(f"{run.at}.json", [])
     return template.render(
         book=book,
         root="../../../",
         run=run,
         record=run.record,
-        siblings=siblings,
+        siblings=near(siblings, place),
+        seeds=len(siblings),
         settings=settings,
         final=[(name, shown(name, value)) for name, value in run.record.final.items()],
         charts=charts(run.record.curves),
@@ -260,6 +264,12 @@ def page(template: jinja2.Template, run: Run, siblings: Sequence[Run], settings:
         claims={one["page"]: one for figure in figures for one in book.claims.get(figure, ())},
         source=book.source(f"{run.at}.json"),
     )
+
+
+def near(siblings: Sequence[Run], place: int) -> Sequence[Run]:
+    """Those around the one at `place`, itself among them."""
+    middle = min(max(place, NEAR), max(NEAR, len(siblings) - 1 - NEAR))
+    return siblings[middle - NEAR : middle + NEAR + 1]
 
 
 def _drawn(book: Book) -> dict[str, list[str]]:

@@ -1,5 +1,6 @@
 """Synthetic results of all experiments, whose truth is known; the built book in a browser."""
 
+import contextlib
 import functools
 import importlib
 import os
@@ -143,7 +144,11 @@ def browser() -> Iterator:
         if os.environ.get("CI") == "true":
             pytest.fail(message)
         pytest.skip(message)
-    with sync_api.sync_playwright() as playwright:
+    with contextlib.ExitStack() as opened:
+        try:
+            playwright = opened.enter_context(sync_api.sync_playwright())
+        except Exception as error:  # what it raises where its own program ends at once
+            pytest.fail(f"playwright does not start ({error}); a bare Debian needs libatomic1 for it")
         started = playwright.chromium.launch(executable_path=executable, args=ARGUMENTS)
         # Playwright waits by text that it evaluates in the page, which the policy of our pages refuses.
         started.new_context = functools.partial(started.new_context, bypass_csp=True)

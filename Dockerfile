@@ -5,7 +5,7 @@ FROM docker.io/library/python:3.11-slim-bookworm AS tools
 # What `make` asks for; and for the tests a browser, and what the program that steers it needs (as in .ci/run).
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends git make chromium libatomic1 \
+    && apt-get install -y --no-install-recommends git make chromium-headless-shell libatomic1 \
     && rm -rf /var/lib/apt/lists/*
 
 FROM tools

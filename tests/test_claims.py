@@ -418,6 +418,7 @@ UNDECIDING = {
     "careless_initialization": {"OTHER_THRESHOLDS"},  # shown beside the verdict
     "inception_speedups": {"SEED", "PROFILE_FROM"},  # of a table and of a figure
     "jacobian_conjecture": {"TINY", "EARLY", "MANY_LAYERS", "MATCHED"},  # numbers of the chapter
+    "learning_rate_share": {"DIED"},  # of a table and a figure
     "mnist_activation_shift": {"PROFILE_FROM", "PROFILE_SHOWN"},  # of a figure
     "only_gamma_beta": {"OTHER_THRESHOLDS"},  # shown beside the verdict
     "scale_invariance": {"STRICT"},  # shown beside the verdict

@@ -311,6 +311,12 @@ def test_numbers_come_from_the_records_and_the_paper(tmp_path):
     assert '<span class="bn-result">50,000</span>, <span class="bn-paper">60</span>' in page
 
 
+def test_a_number_stays_in_a_line_and_words_may_be_broken(tmp_path, made_up):
+    made_up["hardware"] = "A Processor (with its instructions), 2 threads"
+    page = Book(tmp_path, {"book/index.md": PAGE + "{result}`hardware`, {result}`accuracy`\n"}).page()
+    assert '<span class="bn-result bn-words">A Processor' in page and '<span class="bn-result">0.9834' in page
+
+
 @pytest.mark.parametrize("role", ["{result}`acuracy`", "{paper}`accuracy`", "{result}`accuracy|.2q`"])
 def test_a_number_that_is_not_there_is_a_warning_with_its_line(tmp_path, role):
     warnings = Book(tmp_path, {"book/index.md": PAGE + f"\n{role}\n"}).warnings

@@ -20,6 +20,7 @@ from bnbook.sphinxext.html import tag
 
 # Where the roles look; what one of them does not find is said to be missing there.
 NAMES = {"result": "results", "paper": "numbers of the paper", "probe": "probes that have run"}
+LONGEST_NUMBER = 20  # letters, its unit among them; what is longer is words
 MARK = re.compile(r"[!-/:-@\[-`{-~]")  # ASCII punctuation
 
 log = logging.getLogger(__name__)
@@ -118,7 +119,8 @@ class NumberRole(SphinxRole):
         except ValueError as error:
             log.warning("{%s}`%s`: %s", self.name, self.text, error, location=self.get_location())
             text = "?"
-        return [tag("span", text, classes=f"bn-{self.name}")], []
+        words = " bn-words" if len(text) > LONGEST_NUMBER else ""  # which may be broken into lines
+        return [tag("span", text, classes=f"bn-{self.name}{words}")], []
 
 
 def _stamp(app: Sphinx) -> Path:

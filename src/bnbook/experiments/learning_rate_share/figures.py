@@ -71,7 +71,7 @@ def first_steps(results: Results) -> Drawn:
     profiles: Rows = []
     for ax, end in zip(axes[1], ("exploded", "died"), strict=True):
         profiles += _profile(ax, results, end)
-    return figure, tidy(run=rows, layer=profiles)
+    return figure, tidy(run=rows + profiles)
 
 
 def _outputs(ax: Axes, results: Results, network: str) -> Rows:

@@ -116,16 +116,17 @@ def matched_gap(results: Results) -> Estimate:
 def rate_share(results: Results) -> Estimate:
     plain, bn, best = matched(results, "plain"), matched(results, "bn"), accuracies(own(results, "bn"))
     by_rate, by_bn = best - bn, bn - plain
-    gained, lr = by_bn.mean() >= 0 and by_rate.mean() > 0, own(results, "bn")[0].config["lr"]
-    share = 100 * by_rate.mean() / (best - plain).mean()  # a share only where both parts are gains
+    lr, of_all = own(results, "bn")[0].config["lr"], ("", "")
+    if by_bn.mean() >= 0 and by_rate.mean() > 0:  # a share only where both parts are gains
+        share = 100 * by_rate.mean() / (best - plain).mean()
+        of_all = f"(전체의 {share:.0f}%)", f" ({share:.0f}% of all)"
     return Estimate(
         stats.paired_difference(by_rate, by_bn, resolution=2 * _resolution(results)),
         {
             "ko": f"배치 정규화로 달라지는 것은 같은 학습률에서 {by_bn.mean():+.1f}%p, "
-            f"학습률을 {lr:g}까지 올려서 {by_rate.mean():+.1f}%p다"
-            + (f"(전체의 {share:.0f}%)." if gained else "."),
+            f"학습률을 {lr:g}까지 올려서 {by_rate.mean():+.1f}%p다{of_all[0]}.",
             "en": f"What batch normalization changes is {by_bn.mean():+.1f} points at the same rates, and "
-            f"{by_rate.mean():+.1f} by going on to {lr:g}" + (f" ({share:.0f}% of all)." if gained else "."),
+            f"{by_rate.mean():+.1f} by going on to {lr:g}{of_all[1]}.",
         },
     )
 

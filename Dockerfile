@@ -2,10 +2,11 @@
 #   docker build -t bnbook . && docker run bnbook              make reproduce
 #   docker run bnbook make test
 FROM docker.io/library/python:3.11-slim-bookworm AS tools
-# What `make` asks for; and for the tests a browser, and what the program that steers it needs (as in .ci/run).
+# What `make` asks for; for the tests a browser with Korean letters, and what the program that steers it needs
+# (as in .ci/run).
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends git make chromium-headless-shell libatomic1 \
+    && apt-get install -y --no-install-recommends git make chromium-headless-shell libatomic1 fonts-nanum \
     && rm -rf /var/lib/apt/lists/*
 
 FROM tools

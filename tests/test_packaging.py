@@ -160,8 +160,8 @@ def test_containers_run_what_readme_and_ci_run():
     assert f"CMD {json.dumps(first.split())}" in docker and f"docker run bnbook {second}" in docker
     installed = set(re.search(r"--no-install-recommends (.*) \\\n", docker)[1].split())
     ci = (paths.ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    assert installed == {"git", "make", "chromium-headless-shell", "libatomic1"}
-    assert ci.count("--no-install-recommends chromium libatomic1 ") == 2
+    assert installed == {"git", "make", "chromium-headless-shell", "libatomic1", "fonts-nanum"}
+    assert ci.count("--no-install-recommends chromium libatomic1 fonts-nanum ") == 2
     assert f"Python {PYTHON} ({PATCH} or later), make and git are all it takes" in readme
     developing = json.loads((paths.ROOT / ".devcontainer" / "devcontainer.json").read_text(encoding="utf-8"))
     assert f"AS {developing['build']['target']}\n" in docker

@@ -1,11 +1,13 @@
 """The committed records belong to today's training code."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from bnbook import paths
 from bnbook.experiments import EXPERIMENTS
 from bnbook.runs import replay
 from bnbook.train import loop
@@ -97,3 +99,13 @@ def test_another_processor_trains_the_same():
         [sys.executable, "-c", CHECK], env=os.environ | NARROWER, capture_output=True, text=True
     )
     assert answer.returncode == 0 and not answer.stdout.strip(), answer.stdout + answer.stderr
+
+
+def test_a_folder_that_a_run_left_empty_is_passed_over(tmp_path, monkeypatch):
+    """A lock is taken in a run's folder before there is a record."""
+    name = "outside_the_gradient"
+    known = replay.at_hand(EXPERIMENTS[name])
+    shutil.copytree(paths.runs(paths.RESULTS) / name, tmp_path / "runs" / name)
+    (tmp_path / "runs" / name / "a_variant" / "000000000000").mkdir(parents=True)
+    monkeypatch.setattr(paths, "RESULTS", tmp_path)
+    assert replay.at_hand(EXPERIMENTS[name]) == known and known

@@ -123,10 +123,9 @@ def at_hand(experiment: Experiment) -> list[Record]:
     def elsewhere(record: Record) -> tuple[bool, Path]:
         return not record.provenance["hardware"].startswith(here), record.path
 
-    found = [
-        min(map(records.read, variant.glob("*/seed-*.json")), key=elsewhere)
-        for variant in sorted(folder.glob("*"))
-    ]
+    variants = (list(variant.glob("*/seed-*.json")) for variant in sorted(folder.glob("*")))
+    # A folder without any is left where a run was begun and given up.
+    found = [min(map(records.read, files), key=elsewhere) for files in variants if files]
     return [
         record
         for record in found

@@ -61,16 +61,28 @@ def test_differs(before, now, difference):
 
 
 def nudging(now: replay.Trace, moved: replay.Trace):
-    """A run that gives `now`, and `moved` where it is nudged."""
-    return lambda: now if loop._nudge.get() is None else moved
+    """A run that gives `now`, and `moved` where it is nudged by one unit or by more."""
+    return lambda: moved if loop._nudge.get() else now
 
 
 def test_what_rounding_alone_does_is_allowed_from_there_on():
-    """The nudged run has parted by 1e-4 at the second loss: a hundred times that passes, there and later."""
+    """The run nudged by a unit has parted by 1e-4 at the second loss: a hundred times that passes, there and
+    later."""
     run = nudging(trace(1.0, 2.0, 3.0), moved=trace(1.0, 2.0001, 3.0))
     assert not replay.differs(trace(1.0, 2.01, 3.01), run)
     assert "loss 1" in replay.differs(trace(1.01, 2.0, 3.0), run)
     assert "loss 2" in replay.differs(trace(1.0, 2.1, 3.0), run)
+
+
+def test_a_leap_that_small_nudges_do_not_make_is_allowed():
+    """Rounding made a loss leap by 0.1, and so does a nudge of a hundred units; smaller ones stay close. As
+    far as that one leaps and no further."""
+
+    def leaping() -> replay.Trace:
+        return trace(1.0, 2.1 if loop._nudge.get() == replay.ALLOWED else 2.0)
+
+    assert not replay.differs(trace(1.0, 2.09), leaping)
+    assert "loss 2" in replay.differs(trace(1.0, 2.21), leaping)
 
 
 def test_bfloat16_is_held_loosely():

@@ -441,14 +441,15 @@ def trained(model, steps, probes=()):
     return train(model, F.cross_entropy, optimizer, batches_of_noise(), steps, probes=probes)
 
 
-def test_a_nudge_moves_the_weights_by_their_last_place():
+@pytest.mark.parametrize("units", [1, 10])
+def test_a_nudge_moves_the_weights_by_units_in_their_last_place(units):
     plain, moved = small_network(), small_network()
     trained(plain, 0)
-    with nudged(seed=1):
+    with nudged(units):
         trained(moved, 0)
     for one, other in zip(plain.parameters(), moved.parameters(), strict=True):
         ulps = (one.detach().view(torch.int32) - other.detach().view(torch.int32)).abs()
-        assert torch.equal(ulps, (one != 0).int())
+        assert torch.equal(ulps, units * (one != 0).int())
     trained(plain, 30), trained(moved, 30)
     weights = [model.output.weight.detach().view(torch.int32) for model in (plain, moved)]
     assert (weights[0] - weights[1]).abs().max() > 10  # it has grown

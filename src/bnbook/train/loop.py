@@ -45,14 +45,14 @@ def at_most(steps: int) -> Iterator[None]:
         _most.reset(token)
 
 
-_nudge: ContextVar[int | None] = ContextVar("nudge", default=None)
+_nudge: ContextVar[int] = ContextVar("nudge", default=0)
 
 
 @contextmanager
-def nudged(seed: int) -> Iterator[None]:
-    """Within it, training begins with every parameter moved by one unit in its last place, up or down as a
-    coin falls that `seed` tosses: what comes out otherwise shows how a rounding error grows in that run."""
-    token = _nudge.set(seed)
+def nudged(units: int) -> Iterator[None]:
+    """Within it, training begins with every parameter moved by `units` units in its last place, up or down as
+    a coin falls: what comes out otherwise shows how a rounding error grows in that run."""
+    token = _nudge.set(units)
     try:
         yield
     finally:
@@ -60,12 +60,15 @@ def nudged(seed: int) -> Iterator[None]:
 
 
 @torch.no_grad()
-def _move_by_an_ulp(model: nn.Module, seed: int) -> None:
-    generator = torch.Generator().manual_seed(seed)
+def _move(model: nn.Module, units: int) -> None:
+    generator = torch.Generator().manual_seed(units)
     for parameter in model.parameters():
         up = torch.randint(2, parameter.shape, generator=generator).bool().to(parameter.device)
         towards = torch.where(up, torch.inf, -torch.inf).to(parameter.dtype)
-        parameter.copy_(torch.where(parameter == 0, parameter, torch.nextafter(parameter, towards)))
+        moved = parameter.clone()
+        for _ in range(units):
+            moved = torch.nextafter(moved, towards)
+        parameter.copy_(torch.where(parameter == 0, parameter, moved))
 
 
 class Stream(Protocol):
@@ -97,8 +100,8 @@ def train(
     progress = Progress()
     if checkpoint:
         checkpoint.restore(model, optimizer, probes, progress)
-    if (seed := _nudge.get()) is not None:
-        _move_by_an_ulp(model, seed)
+    if units := _nudge.get():
+        _move(model, units)
     model.train()
     began = time.perf_counter() - progress.seconds
     due = frozenset().union(*(probe.steps for probe in probes))

@@ -416,6 +416,7 @@ UNDECIDING = {
     "bn_ensemble": {"BINS", "LEAST"},  # of the calibration's figure
     "bn_regularizer": {"SMALLEST_OF_LAW", "TENTH"},  # numbers of the chapter
     "careless_initialization": {"OTHER_THRESHOLDS"},  # shown beside the verdict
+    "depth": {"GUESSING"},  # of a table
     "inception_speedups": {"SEED", "PROFILE_FROM"},  # of a table and of a figure
     "jacobian_conjecture": {"TINY", "EARLY", "MANY_LAYERS", "MATCHED"},  # numbers of the chapter
     "learning_rate_share": {"DIED"},  # of a table and a figure

@@ -56,6 +56,15 @@ def test_depths_that_decide_a_claim_have_more_seeds():
     assert seeds == {"8": 3, "20": 5, "32": 3, "56": 5}
 
 
+def test_the_deepest_skipinit_is_run_at_the_rate_below_its_own_too():
+    cpu = protocol.PROFILES["cpu"]
+    choice = {(arm, depth): cpu.lrs[-1] for arm in protocol.ARMS for depth in cpu.depths}
+    key = ("below", "skipinit", str(cpu.deep))
+    config, seeds = protocol.confirm(cpu, choice)[key]
+    assert (config.lr, seeds) == (cpu.lrs[-2], cpu.new_seeds)
+    assert key not in protocol.confirm(cpu, choice | {("skipinit", cpu.deep): cpu.lrs[0]})
+
+
 def test_the_grid_comes_first(tmp_path):
     with pytest.raises(records.MissingRecord):
         list(protocol.plan("main", SMOKE, [tmp_path]))
@@ -106,7 +115,8 @@ def test_a_network_that_diverged_is_at_chance(synthetic):
     )
     assert measures.ends(broken, "plain", SMOKE.deep) == pytest.approx([10, 10])
     assert measures.train_ends(broken, "plain", SMOKE.deep) == pytest.approx([10, 10])
-    assert measures.numbers(broken)["plain.deep.diverged"] == 2
+    numbers = measures.numbers(broken)
+    assert numbers["plain.deep.diverged"] == numbers["plain.deep.guessing"] == 2
 
 
 def test_numbers(synthetic):
@@ -123,6 +133,11 @@ def test_numbers(synthetic):
     )
     assert numbers["wide.growth"] == pytest.approx(measures.theory() * (1 + WIDE_ERROR))
     assert numbers["wide.plain_growth"] == pytest.approx(1)
+    assert numbers["plain_bn.deep.guessing"] == 0
+    ours = measures.ends(synthetic, "plain_bn", SMOKE.deep)
+    assert numbers["plain_bn.deep.best"] == pytest.approx(ours.max())
+    lower, higher = (numbers[f"rate.plain.{SMOKE.deep}.{lr:g}"] for lr in SMOKE.lrs)
+    assert lower - higher == pytest.approx(100 * LOST)
 
 
 def test_board(synthetic):

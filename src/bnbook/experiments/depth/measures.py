@@ -9,10 +9,9 @@ from collections.abc import Callable
 import numpy as np
 
 from bnbook import paper, stats
-from bnbook.experiments.depth.protocol import ARMS, FINAL_SHARE, LAYERS_A_BLOCK, Profile
+from bnbook.experiments.depth.protocol import ARMS, FINAL_SHARE, LAYERS_A_BLOCK, Profile, validation
 from bnbook.experiments.protocol import Results
 from bnbook.measures import (
-    Crossing,
     Estimate,
     accuracies,
     crossing,
@@ -27,6 +26,7 @@ from bnbook.records import Record
 # Layers left out at either end of a wide network: near the input the theory's fixed point is not reached yet,
 # near the output the gradient is still that of the loss.
 EDGE = 4
+GUESSING = 1  # points: a run that ends no further above chance has learned nothing
 
 
 def of(results: Results, arm: str, depth: int) -> list[Record]:
@@ -41,12 +41,7 @@ def ends(results: Results, arm: str, depth: int) -> np.ndarray:
 
 def train_ends(results: Results, arm: str, depth: int) -> np.ndarray:
     """The same on training images."""
-    return 100 * np.array([_final(record, "train_accuracy") for record in of(results, arm, depth)])
-
-
-def crossings(results: Results, arm: str, depth: int) -> list[Crossing]:
-    """When test accuracy passes the profile's target, by seed."""
-    return [crossing(record, 100 * results.profile.target) for record in of(results, arm, depth)]
+    return _train_ends(of(results, arm, depth))
 
 
 def difference(results: Results, ours: tuple[str, int], other: tuple[str, int]) -> stats.Interval:
@@ -206,6 +201,7 @@ def sizes(profile: Profile) -> dict[str, Number]:
         "theory": theory(),
         "theory_a_block": theory() ** LAYERS_A_BLOCK,
         "theory_in_all": theory() ** (profile.deep - 2),
+        "normalized_bound": paper.effect("c-after-depth-normalized"),
         "skipinit_bound": -paper.effect("c-after-depth-skipinit"),
         "shortcut_bound": -paper.effect("c-after-depth-shortcut"),
     }
@@ -220,30 +216,39 @@ def numbers(results: Results) -> dict[str, Number]:
             found |= prefixed(f"{arm}.{depth}", _of_network(results, arm, depth))
         found |= prefixed(f"{arm}.deep", _of_network(results, arm, profile.deep))
         found |= prefixed(f"{arm}.shallow", _of_network(results, arm, profile.shallow))
-    for key in results.main:
+        for depth in profile.depths:
+            for lr in profile.lrs:
+                chosen_by = results.main["rate", arm, str(depth), f"{lr:g}"]
+                found[f"rate.{arm}.{depth}.{lr:g}"] = 100 * validation(chosen_by)
+    for key, group in results.main.items():
+        if key[0] == "below":
+            found |= prefixed("below", _of_group(group, profile))
         if key[0] == "wide":
             _, network, hidden, batch = key
             values = growths(results, network, int(hidden), int(batch))
             found |= interval(f"wide.{network}.{hidden}.{batch}", stats.mean_interval(values))
-    widest, largest = profile.widths[-1], profile.batches[-1]
+    widest, smallest, largest = profile.widths[-1], profile.batches[0], profile.batches[-1]
     found["wide.growth"] = float(growths(results, "bn", widest, largest).mean())
     found["wide.plain_growth"] = float(growths(results, "plain", widest, largest).mean())
-    found["wide.small_batch_growth"] = float(growths(results, "bn", widest, profile.batches[0]).mean())
+    found["wide.small_batch_growth"] = float(growths(results, "bn", widest, smallest).mean())
+    found["wide.rank"] = _wide_rank(results, widest, largest)
+    found["wide.small_batch_rank"] = _wide_rank(results, widest, smallest)
     for name, statistic in STATISTICS.items():
         found |= interval(name, statistic(results).interval)
     return found
 
 
+def _wide_rank(results: Results, hidden: int, batch: int) -> float:
+    """Effective rank of the last layer's features, with BN; mean over seeds."""
+    records = results.main["wide", "bn", str(hidden), str(batch)]
+    return float(np.mean([record.arrays["rank"][-1] for record in records]))
+
+
 def _of_network(results: Results, arm: str, depth: int) -> dict[str, Number]:
-    records, arrived = of(results, arm, depth), crossings(results, arm, depth)
+    records = of(results, arm, depth)
     blocks = len(records[0].arrays["gradient"]) - 1
     in_all = np.exp(np.log(gradient_in_all(results, arm, depth)).mean())
-    found = interval("accuracy", stats.mean_interval(ends(results, arm, depth))) | {
-        "train": float(train_ends(results, arm, depth).mean()),
-        "lr": records[0].config["lr"],
-        "diverged": sum(record.diverged for record in records),
-        "steps_to_target": float(np.median([one.step for one in arrived])),
-        "reached": sum(one.reached for one in arrived),
+    found = _of_group(records, results.profile) | {
         "gradient_in_all": float(in_all),
         "gradient_a_layer": float(in_all ** (1 / (LAYERS_A_BLOCK * blocks))),
         "rank": float(ranks(results, arm, depth)[:, -1].mean()),
@@ -252,6 +257,25 @@ def _of_network(results: Results, arm: str, depth: int) -> dict[str, Number]:
     if len(after):
         found["rank_end"] = float(after[:, -1].mean())
     return found
+
+
+def _of_group(records: list[Record], profile: Profile) -> dict[str, Number]:
+    """Of one network at one rate: where its seeds end, and when they arrive."""
+    at_end, arrived = accuracies(records), [crossing(record, 100 * profile.target) for record in records]
+    guessing = 100 * records[0].final["chance_accuracy"] + GUESSING
+    return interval("accuracy", stats.mean_interval(at_end)) | {
+        "best": float(at_end.max()),
+        "train": float(_train_ends(records).mean()),
+        "lr": records[0].config["lr"],
+        "diverged": sum(record.diverged for record in records),
+        "guessing": int((at_end <= guessing).sum()),
+        "steps_to_target": float(np.median([one.step for one in arrived])),
+        "reached": sum(one.reached for one in arrived),
+    }
+
+
+def _train_ends(records: list[Record]) -> np.ndarray:
+    return 100 * np.array([_final(record, "train_accuracy") for record in records])
 
 
 def _final(record: Record, name: str) -> float:

@@ -15,6 +15,8 @@ wide: a wide fully connected network of ReLUs with batch normalization, untraine
 
 The learning rate falls exponentially to FINAL_SHARE of itself, as far as the two steps of the ResNet paper
 take it. That of the deepest plain networks is chosen like all others: no network is judged at another's rate.
+Besides, the deepest SkipInit is trained at the rate below its own. These runs were added after the verdicts
+had been seen, and have no part in them.
 """
 
 import dataclasses
@@ -241,13 +243,18 @@ def select(results: grid.Results) -> Rates:
 
 def confirm(profile: Profile, choice: Rates) -> dict[Key, tuple[Config, int]]:
     """What new seeds run: by ("net", arm, depth) each network at the rate that was chosen for it, where
-    `profile` has it; by ("wide", "bn" or "plain", width, batch) the wide networks."""
+    `profile` has it; by ("below", "skipinit", depth) the deepest SkipInit at the rate below its own, where
+    there is one; by ("wide", "bn" or "plain", width, batch) the wide networks."""
     found: dict[Key, tuple[Config, int]] = {}
     for arm, depth in itertools.product(ARMS, profile.depths):
         lr = choice[arm, depth] if choice[arm, depth] in profile.lrs else profile.lrs[0]
         decides = depth in (profile.shallow, profile.deep)
         seeds = profile.new_seeds if decides else min(profile.few_seeds, profile.new_seeds)
         found["net", arm, str(depth)] = net(profile, arm, depth, lr, tested=True), seeds
+    # The rate that did best with the grid's one seed turned out to be one at which new seeds do not train.
+    if lower := [lr for lr in sorted(profile.lrs) if lr < choice["skipinit", profile.deep]]:
+        below = net(profile, "skipinit", profile.deep, lower[-1], tested=True)
+        found["below", "skipinit", str(profile.deep)] = below, profile.new_seeds
     sizes = [(True, *size) for size in itertools.product(profile.widths, profile.batches)]
     for norm, hidden, batch in [*sizes, (False, profile.widths[-1], profile.batches[-1])]:
         key = ("wide", "bn" if norm else "plain", str(hidden), str(batch))

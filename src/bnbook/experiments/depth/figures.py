@@ -15,6 +15,7 @@ from bnbook.experiments.protocol import Results
 
 Drawn = tuple[Canvas, pd.DataFrame]
 
+KEY_ABOVE = 1.45  # the axis goes on, so that the key stands above all lines
 COLOURS = {"plain": PLAIN, "plain_bn": BN, "residual": YELLOW, "residual_bn": GREEN, "skipinit": WU}
 NAMES = {arm: kind.name for arm, kind in ARMS.items()}
 PANELS = {
@@ -51,8 +52,10 @@ def accuracy(results: Results) -> Drawn:
         style.heading(ax, title, "dots: seeds; dashed: training images")
         ax.set(xlabel="layers", xticks=results.profile.depths)
         ax.grid(axis="y", color=PALE, lw=0.6)
-        ax.legend(frameon=False, fontsize=SMALL, labelcolor="linecolor", loc="best")
-    axes[0].set(ylabel="accuracy (%)", ylim=(0, None))
+        ax.legend(frameon=False, fontsize=SMALL, labelcolor="linecolor", loc="upper right")
+    lines = [line for ax in axes for line in ax.lines]
+    highest = max(np.nanmax(line.get_ydata()) for line in lines)
+    axes[0].set(ylabel="accuracy (%)", ylim=(0, KEY_ABOVE * highest))
     measured = ["test_accuracy_percent", "training_accuracy_percent"]
     return figure, tidy(run=rows, mean=averaged("mean", rows, ["network", "depth"], measured))
 
@@ -115,7 +118,7 @@ def rank(results: Results) -> Drawn:
         ax.set_xlabel("layer")
         ax.grid(axis="y", color=PALE, lw=0.6)
     axes[0].set_ylabel("directions that the features span")
-    axes[0].legend(frameon=False, fontsize=SMALL, labelcolor="linecolor", loc="best")
+    style.key(figure, axes[0], style.columns(len(ARMS)))
     return figure, tidy(mean=rows)
 
 

@@ -15,8 +15,8 @@ wide: a wide fully connected network of ReLUs with batch normalization, untraine
 
 The learning rate falls exponentially to FINAL_SHARE of itself, as far as the two steps of the ResNet paper
 take it. That of the deepest plain networks is chosen like all others: no network is judged at another's rate.
-Besides, the deepest SkipInit is trained at the rate below its own. These runs were added after the verdicts
-had been seen, and have no part in them.
+Besides, the deepest SkipInit is trained at the rate below its own. These runs were added once new seeds had
+been seen to fail, and have no part in the verdicts.
 """
 
 import dataclasses

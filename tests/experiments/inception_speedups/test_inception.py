@@ -11,9 +11,6 @@ from torch import nn
 from bnbook import claims, paper
 from bnbook import experiments as protocols
 from bnbook.config import ConfigError
-from bnbook.experiments.ablation_second import figures as figures_of_changes
-from bnbook.experiments.ablation_second import measures as worth
-from bnbook.experiments.ablation_second import protocol as ablation
 from bnbook.experiments.inception_first import protocol as first
 from bnbook.experiments.inception_speedups import figures, first_epochs, measures, protocol
 from bnbook.experiments.inception_speedups import training as experiment
@@ -319,41 +316,6 @@ def test_the_instrument_is_tried_on_runs_that_train_the_same():
         assert set(protocol.arm_seeds(CPU, 2)) <= set(protocol.arm_seeds(CPU, ARMS[name].seeds))
 
 
-# The ablation
-
-
-def test_each_change_is_undone_alone():
-    """In BN-x5, and back to what the baseline has."""
-    configs = ablation.main(CPU, CHOICE)
-    assert {configs[name].run_id for name in ("bn_x5", "bn_x1_changed")} == {
-        CONFIGS[name].run_id for name in ("bn_x5", "bn_x1_changed")
-    }
-    fields = {
-        "dropout": "dropout",
-        "l2": "weight_decay",
-        "decay": "lr_decay",
-        "lrn": "lrn",
-        "shuffling": "fixed_membership",
-        "photometric": "photometric",
-    }
-    assert len(configs) == 2 + len(fields)
-    for change, field in fields.items():
-        one = configs[change]
-        assert differing(CONFIGS["bn_x5"], one) == {"experiment", "variant", field}
-        assert getattr(one, field) == getattr(CONFIGS["bn_baseline"], field)
-
-
-def test_the_ablation_pairs_by_seed():
-    """At least six seeds, every one of them also an arm's; each configuration trains by the experiment that
-    its record names."""
-    jobs = ablation.jobs(CPU, CHOICE)
-    assert len({seed for _, seed in jobs}) == 6
-    assert {seed for _, seed in jobs} <= set(protocol.arm_seeds(CPU, 8))
-    row = protocols.EXPERIMENTS["accelerating_ablation"]
-    own = ablation.main(CPU, CHOICE)["lrn"]
-    assert own.experiment == row.name and row.config(own.to_dict()) == own
-
-
 # What is measured
 
 
@@ -618,66 +580,3 @@ def test_figures_of_the_main_stage(ended):
     notes = [text.get_text() for text in canvas.axes[0].texts]
     assert "82.0%; 1 of 5 at chance" in notes
     assert sum(table["kind"] == "run") == sum(ARMS[name].seeds for name in figures.ENDS)
-
-
-# The ablation: made-up networks that end a little lower with one change undone
-
-LOST = {"dropout": 0.01, "l2": 0.0, "decay": -0.006, "lrn": 0.0, "shuffling": 0.002, "photometric": 0.0}
-NOISE = np.array([-1.0, 1.0, -0.5, 0.5, -0.8, 0.8]) / 1000
-
-
-@pytest.fixture(scope="module")
-def undone():
-    choice = dataclasses.replace(CHOICE, target=TARGET)
-    configs = ablation.main(CPU, choice)
-    main = {}
-    for index, (name, config) in enumerate(configs.items()):
-        halfway = 30.0 if name == ablation.SLOW else 10.0
-        ends = 0.81 - LOST.get(name, 0.0) + np.roll(NOISE, index)
-        key = ablation.RATE if name == ablation.SLOW else name
-        main[key] = [risen(config, 20 + k, end, halfway) for k, end in enumerate(ends)]
-    return ablation.Results(CPU, choice, main)
-
-
-def test_what_a_change_is_worth(undone):
-    found = {change: worth.gain(undone, change) for change in worth.FAMILY}
-    for change, lost in LOST.items():
-        assert found[change].interval.estimate == pytest.approx(100 * lost, abs=1e-6)
-        assert found[change].interval.low < 100 * lost < found[change].interval.high
-    alone = measures.stats.mean_interval(worth.gains(undone)["dropout"])
-    assert found["dropout"].interval.high > alone.high  # six intervals that hold together are wider
-    assert found["dropout"].family.p_above < 0.025  # one point lies above the half that matters
-    assert found["l2"].family.p_above > 0.5 and found["l2"].family.p_below < 0.025
-    assert found["lrn"].family.p_above < 0.025  # of which less may be lost than the bound
-
-
-def test_what_the_learning_rate_is_worth_is_counted_in_steps(undone):
-    found = worth.slowdown(undone, ablation.RATE)
-    assert found.interval.estimate == pytest.approx(3, rel=0.06) and found.family is None
-    assert "6/6" in found.detail["en"]
-
-
-def test_every_rule_of_the_ablation_has_its_statistic():
-    rules = paper.registered_again()
-    asked = {rule["statistic"] for rule in rules.values() if rule["experiment"] == "accelerating_ablation"}
-    assert asked == set(worth.STATISTICS)
-
-
-def test_the_ablations_records_are_found_by_seed(undone, monkeypatch):
-    made = {}
-    for records in undone.main.values():
-        made |= {(one.run_id, one.seed): one for one in records}
-    monkeypatch.setattr(ablation, "choose", lambda profile, folders: undone.choice)
-    monkeypatch.setattr(
-        ablation.records, "load", lambda folders, config, seeds: [made[config.run_id, seed] for seed in seeds]
-    )
-    found = ablation.results(CPU, [])
-    assert found.main.keys() == undone.main.keys() and found.main[ablation.RATE] == undone.main[ablation.RATE]
-
-
-def test_the_figure_of_the_ablation(undone):
-    canvas, table = figures_of_changes.undo_one(undone)
-    runs = table[table["kind"] == "run"]
-    assert len(runs) == 7 * 6
-    assert runs.groupby("change")["difference_points"].mean()["no Dropout"] == pytest.approx(1.0)
-    assert len(canvas.axes[0].get_yticklabels()) == 7

@@ -6,11 +6,14 @@ from collections.abc import Callable
 import numpy as np
 
 from bnbook import paper, stats
-from bnbook.experiments.ablation_second.protocol import CHANGES, FULL, RATE, Profile, Results
+from bnbook.experiments.ablation_second.protocol import CHANGES, FULL, RATE, SEEDS, Profile
+from bnbook.experiments.accelerating_ablation.measures import lrn_change
 from bnbook.experiments.inception_speedups.measures import times_the_steps
-from bnbook.measures import Crossing, Estimate, accuracies, crossing, one_image
+from bnbook.experiments.inception_speedups.protocol import LRN_ALPHA, arm_seeds
+from bnbook.experiments.protocol import ChosenResults as Results
+from bnbook.measures import Crossing, Estimate, accuracies, crossing, interval, one_image, prefixed
 from bnbook.paper import Number
-from bnbook.stats import Compared
+from bnbook.stats import Compared, Interval
 
 FAMILY = [change for change in CHANGES if change != RATE]  # judged together
 
@@ -26,14 +29,29 @@ def crossings(results: Results, name: str) -> list[Crossing]:
     return [crossing(record, results.choice.target) for record in results.main[name]]
 
 
+def effect_of(change: str) -> float:
+    """The smallest effect of it that matters, as its rule has it."""
+    rules = paper.claims() | paper.registered_again()
+    return rules[f"c-4.2.1-{change.replace('_', '-')}"]["effect"]
+
+
 def judged(results: Results) -> dict[str, Compared]:
     """The family of six, each against the effect of its claim; intervals hold together."""
-    rules = paper.claims() | paper.registered_again()
-    effects = [rules[f"c-4.2.1-{change}"]["effect"] for change in FAMILY]
-    samples = gains(results)
-    grid = 2 * one_image(results.main[FULL])
-    found = stats.compared([samples[change] for change in FAMILY], effects, resolutions=[grid] * len(FAMILY))
+    samples, grid = gains(results), 2 * one_image(results.main[FULL])
+    found = stats.compared(
+        [samples[change] for change in FAMILY],
+        [effect_of(change) for change in FAMILY],
+        resolutions=[grid] * len(FAMILY),
+    )
     return dict(zip(FAMILY, found, strict=True))
+
+
+def gain_intervals(results: Results) -> dict[str, Interval]:
+    """What each change adds to the accuracy at the end, in points: of the six that are judged by it the
+    intervals that hold together, of the learning rate its own."""
+    family, grid = judged(results), 2 * one_image(results.main[FULL])
+    alone = stats.mean_interval(gains(results)[RATE], resolution=grid)
+    return {change: family[change].interval if change in family else alone for change in CHANGES}
 
 
 # Statistics
@@ -66,10 +84,43 @@ STATISTICS: dict[str, Callable[[Results], Estimate]] = {
 
 
 def sizes(profile: Profile) -> dict[str, Number]:
-    """What is known before any run: nothing that a page tells yet."""
-    return {}
+    """What is known before any run."""
+    return {
+        "seeds": len(arm_seeds(profile, SEEDS)),
+        "changes": len(CHANGES),
+        "judged_together": len(FAMILY),
+        "effect.points": float(effect_of("dropout")),
+        "effect.times": float(effect_of(RATE)),
+        "lrn_alpha": LRN_ALPHA,
+        "lrn_change": 100 * lrn_change(LRN_ALPHA),  # percent
+    }
 
 
 def numbers(results: Results) -> dict[str, Number]:
-    """Our numbers by key: none that a page tells, until all runs are made."""
-    return {}
+    """Our numbers by key; accuracies in percent, gains in points, `ratio` the steps with a change undone over
+    those of BN-x5."""
+    own = [record for change in FAMILY for record in results.main[change]]
+    intervals, values = gain_intervals(results), gains(results)
+    config = results.main[FULL][0].config
+    found: dict[str, Number] = {
+        "runs": len(own),
+        "steps": config["steps"],
+        "epochs": config["steps"] // results.profile.steps_per_epoch,
+        "target": results.choice.target,
+        # The most that undoing a change gives back: is one of them to blame for where BN-x5 ends?
+        "regained": max(-one.estimate for one in intervals.values()),
+    }
+    for name in (FULL, *CHANGES):
+        reached = [one.reached for one in crossings(results, name)]
+        numbers: dict[str, Number] = {
+            "end": float(accuracies(results.main[name]).mean()),
+            "reached": sum(reached),
+            "seeds": len(reached),
+        }
+        if name in CHANGES:
+            numbers |= interval("gain", intervals[name])
+            numbers |= {"gain_min": float(values[name].min()), "gain_max": float(values[name].max())}
+            numbers |= {"helped": int((values[name] > 0).sum())}  # seeds that end higher with the change
+            numbers |= interval("ratio", slowdown(results, name).interval)
+        found |= prefixed(name, numbers)
+    return found

@@ -1,34 +1,51 @@
-"""Section 4.2.1, registered a second time: each of the seven changes undone in BN-x5, with the instrument,
-the choices and the seeds of `inception_speedups`.
+"""Section 4.2.1: which of the seven changes that turn BN-Baseline into BN-x5 matter, and by how much?
+Registered a second time, with the instrument, the choices and the seeds of `inception_speedups`.
+
+The paper makes all seven at once and measures none alone. Here each is undone in BN-x5, all else equal and
+paired by seed with BN-x5 itself. The runs of that, and those with the learning rate undone, are runs of
+`inception_speedups`: its arms "bn_x5" and "bn_x1_changed".
 
 The first registration (`accelerating_ablation.protocol`) judged maxima by moving averages, which
 turned the sign of the decay's share, and put back a local response normalization that changed no output. Here
-the end point decides, by Algorithm 2, and what is put back is strong enough to do something. The network with
-its learning rate undone is the arm "bn_x1_changed" of `inception_speedups`.
+the end point decides, by Algorithm 2, and what is put back is strong enough to do something.
+
+A network whose decay is undone ends its run at a high learning rate, since all are trained equally long: that
+is what the faster decay is for.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
-from bnbook import records
 from bnbook.experiments.accelerating_ablation import protocol as first
 from bnbook.experiments.inception_speedups import protocol as inception
-from bnbook.experiments.inception_speedups.protocol import (
-    ARMS,
-    DATA,
-    PROFILES,
-    Choice,
-    Profile,
-    choose,
-)
-from bnbook.records import Record
+from bnbook.experiments.inception_speedups.protocol import ARMS, DATA, PROFILES, Choice, Profile
+from bnbook.experiments.protocol import BuiltOn, Job
 
-__all__ = ["CHANGES", "DATA", "KNOBS", "PROFILES", "STAGES", "choose", "jobs", "main", "plan", "results"]
+__all__ = [
+    "CHANGES",
+    "DATA",
+    "KNOBS",
+    "PROFILES",
+    "SHOWN",
+    "STAGES",
+    "choose",
+    "jobs",
+    "main",
+    "plan",
+    "results",
+    "traces",
+]
 
 EXPERIMENT = first.EXPERIMENT
-STAGES = ("main",)
+STAGES = (*inception.STAGES_THAT_CHOOSE, "main")
+# Of the code that builds and trains, what the notebook shows.
+SHOWN = (
+    "protocol.undone",
+    "experiments.inception_speedups.training.network",
+    "experiments.inception_speedups.training.train_inception",
+    "experiments.inception_speedups.training.along_the_curve",
+    "train.loop.train",
+)
 KNOBS = ()  # a reader's runs are still those of the first registration
 CHANGES = first.CHANGES  # in the paper's order: name -> as figures call it
 RATE = "learning_rate"  # judged by steps, the other six by accuracy
@@ -39,19 +56,6 @@ SEEDS = 6
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config(inception.Config):
     experiment: str = EXPERIMENT
-
-
-@dataclasses.dataclass(frozen=True)
-class Results:
-    """The records of one profile by seed, the same seeds for all: `main[change]` with that change undone,
-    `main["bn_x5"]` with none."""
-
-    profile: Profile
-    choice: Choice
-    main: dict[str, list[Record]]
-
-    def records(self, stage: str) -> list[Record]:
-        return [record for found in self.main.values() for record in found]
 
 
 def undone(profile: Profile, choice: Choice) -> dict[str, dict[str, Any]]:
@@ -72,26 +76,29 @@ def main(profile: Profile, choice: Choice) -> dict[str, inception.Config]:
     full = {name: value for name, value in known[FULL].to_dict().items() if name != "experiment"}
     changed = {
         change: Config(**(full | {"variant": change} | fields))
-        for change, fields in undone(profile, choice).items()
+        for change, fields in undone(profile, choice.but_for(profile)).items()
     }
     return {name: known[name] for name in (FULL, SLOW)} | changed
 
 
-def jobs(profile: Profile, choice: Choice) -> list[tuple[inception.Config, int]]:
+def pairs(profile: Profile, choice: Choice) -> list[Job]:
     """The (configuration, seed) pairs, seed-major: those of the arms' first seeds, so that all pair."""
     configs = main(profile, choice).values()
     assert ARMS[FULL].seeds >= SEEDS and ARMS[SLOW].seeds >= SEEDS
     return [(one, seed) for seed in inception.arm_seeds(profile, SEEDS) for one in configs]
 
 
-def plan(stage: str, profile: Profile, folders: Sequence[Path]) -> Iterator[tuple[inception.Config, int]]:
-    """The same. Raises MissingRecord where what Section 4.2 chooses by has no records in `folders`."""
-    yield from jobs(profile, choose(profile, folders))
+def group(config: inception.Config) -> str:
+    """The change that is undone, or "bn_x5"."""
+    return RATE if config.variant == SLOW else config.variant
 
 
-def results(profile: Profile, folders: Sequence[Path]) -> Results:
-    """All records of `profile`, looked up in `folders` (runs folders) in order; raises MissingRecord."""
-    choice = choose(profile, folders)
-    seeds = inception.arm_seeds(profile, SEEDS)
-    found = {name: records.load(folders, one, seeds) for name, one in main(profile, choice).items()}
-    return Results(profile, choice, {RATE if name == SLOW else name: of for name, of in found.items()})
+def traces(steps: int) -> list[inception.Config]:
+    """A short run on the embedded digits for each variant of this experiment's own, for replay."""
+    profile = dataclasses.replace(PROFILES["smoke"], weight_decay=inception.TRACED_WEIGHT_DECAY)
+    configs = main(profile, inception.TRACED).values()
+    return [dataclasses.replace(one, steps=steps) for one in configs if one.experiment == EXPERIMENT]
+
+
+BUILT = BuiltOn(inception, main, pairs, group)
+choose, jobs, plan, results = BUILT.choose, BUILT.jobs, BUILT.plan, BUILT.results

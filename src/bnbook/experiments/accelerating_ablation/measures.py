@@ -109,10 +109,10 @@ def end_gain(results: Results, change: str) -> Interval:
     return stats.paired_difference(accuracies(results.main[FULL]), accuracies(results.main[change]))
 
 
-def lrn_change() -> float:
-    """By what share local response normalization, as it was put back, shrinks a map: 1 - (1 + alpha/2)^-beta,
-    1/2 being the mean square of a rectified standard normal, which batch normalization and ReLU give."""
-    return 1 - (1 + LRN_ALPHA / 2) ** -LRN_BETA
+def lrn_change(alpha: float) -> float:
+    """By what share local response normalization shrinks a map: 1 - (1 + alpha/2)^-beta, 1/2 being the mean
+    square of a rectified standard normal, which batch normalization and ReLU give."""
+    return 1 - (1 + alpha / 2) ** -LRN_BETA
 
 
 def missed(results: Results, name: str, line: float) -> int:
@@ -191,7 +191,7 @@ def numbers(results: Results) -> dict[str, Number]:
         "learned.goal": learned_line,
         "effect.points": float(effect("c-4.2.1-dropout")),
         "effect.times": float(effect("c-4.2.1-learning-rate")),
-        "lrn_change": lrn_change(),
+        "lrn_change": lrn_change(LRN_ALPHA),
         "lrn_alpha": LRN_ALPHA,
         "bfloat16_spacing": 2.0**-8,  # between 1 and the next number below it
     }

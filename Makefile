@@ -70,8 +70,10 @@ figures: $(INSTALLED)
 verify: $(INSTALLED)
 	@$(BNBOOK) verify
 
-# A process a core; tests/conftest.py says what each gets.
-PYTEST := $(PY) pytest -n auto --no-loadscope-reorder
+# A process a core; tests/conftest.py says what each gets. With one more, cores have work while a test waits for a
+# browser, a kernel or a command; each process may take 2 GB.
+PROCESSES ?= auto
+PYTEST := $(PY) pytest -n $(PROCESSES) --no-loadscope-reorder
 
 .PHONY: test
 test: $(INSTALLED)

@@ -174,6 +174,7 @@ class Profile:
     population_batches: int = 100
     statistics_batches: int = 10
     curve_images: int = 2000
+    evaluate_growth: float = Config.evaluate_growth  # of the step from one evaluation to the next
     first_main_seed: int = 20  # those below it choose
     # Of the main runs; 0: as is chosen, and as many seeds as each arm has.
     lr: float = 0.0
@@ -202,6 +203,7 @@ PROFILES = {
         population_batches=10,
         statistics_batches=2,
         curve_images=120,
+        evaluate_growth=1.5,
     ),
     "cpu": Profile(
         data="cifar10-jpeg",
@@ -335,6 +337,7 @@ def config(
         "statistics_batches": profile.statistics_batches,
         "curve_images": profile.curve_images,
         "tested": tested,
+        "evaluate_growth": profile.evaluate_growth,
         "evaluate_every": profile.steps_per_epoch,
     }
     return Config(**fields | others)

@@ -11,7 +11,8 @@ from bnbook.certificates import Machines
 from bnbook.sphinxext import numbers
 from bnbook.sphinxext.board import KINDS
 from bnbook.sphinxext.claims import VERDICTS, anchor
-from tests.test_book import EDITIONS, PHONE, facts, soup
+from tests.markup import markup
+from tests.test_book import EDITIONS, PHONE, facts
 from tests.test_sphinxext import (
     PAGE,
     Book,
@@ -243,23 +244,21 @@ def test_every_claim_has_its_row_where_its_links_lead(html, committed):
 def test_details_lead_to_the_row(html):
     for edition in EDITIONS:
         for name in ("index", "not-reproduced"):
-            links = soup(html, f"{edition}/{name}.html").select(
-                ".bn-claim .bn-claim-verdict a[href*='#claim-']"
-            )
+            rows = markup(html / edition / f"{name}.html").css("tr.bn-claim")
+            links = [(row, link) for row in rows for link in row.css(".bn-claim-verdict a[href*='#claim-']")]
             assert len(links) > 8
-            for link in links:
-                target, fragment = link["href"].split("#")
-                assert link.find_parent("tr")["id"] == fragment
-                assert fragment in facts(html / edition / target).ids
+            for row, link in links:
+                target, fragment = link.attributes["href"].split("#")
+                assert row.id == fragment and fragment in facts(html / edition / target).ids
 
 
 def test_the_page_of_reasons_has_every_claim_that_needs_one(html, committed):
     unclear = {anchor(claim.id) for claim in committed if claim.verdict in UNCLEAR}
     for edition in EDITIONS:
-        page = soup(html, f"{edition}/not-reproduced.html")
-        assert {row["id"] for row in page.select("tr.bn-claim")} == unclear
-        assert "[[" not in page.get_text()
-    assert soup(html, "ko/index.html").select("article a[href='not-reproduced.html']")
+        page = markup(html / edition / "not-reproduced.html")
+        assert {row.id for row in page.css("tr.bn-claim")} == unclear
+        assert "[[" not in page.root.text()
+    assert markup(html / "ko/index.html").css("article a[href='not-reproduced.html']")
 
 
 @pytest.mark.parametrize("edition", ["ko", "en"])

@@ -1,7 +1,7 @@
 """The built book in a real browser, opened from file:// as a reader would.
 
-One session builds the three editions (or takes the folder named by BNBOOK_HTML) and walks every page once at
-the width of a phone; most tests then ask what was seen on that walk.
+One session builds the three editions (or takes the folder named by BNBOOK_HTML) and walks through them once
+at the width of a phone; most tests then ask what was seen on that walk.
 """
 
 import functools
@@ -19,6 +19,7 @@ from markdown_it import MarkdownIt
 from bnbook import paths
 from bnbook.sphinxext import assets
 from tests.conftest import DESK
+from tests.markup import markup
 
 sync_api = pytest.importorskip("playwright.sync_api")
 Browser = sync_api.Browser
@@ -54,7 +55,7 @@ class Visit:
 
 @pytest.fixture(scope="session")
 def walk(html: Path, browser: Browser) -> list[Visit]:
-    """Every page of every edition, and the entry page, at a phone's width."""
+    """The pages `walked`, at a phone's width."""
     context = browser.new_context(viewport=PHONE, bypass_csp=False)  # what it refuses is a problem, too
     page = context.new_page()  # one tab for all, which keeps the scripts it has parsed
     seen = Visit("")
@@ -65,10 +66,7 @@ def walk(html: Path, browser: Browser) -> list[Visit]:
         "console", lambda m: m.type in ("error", "warning") and seen.problems.append(f"{m.type}: {m.text}")
     )
     visits = []
-    for address in [
-        "index.html",
-        *(f"{edition}/{name}" for edition in EDITIONS for name in pages(html, edition)),
-    ]:
+    for address in walked(html):
         page.set_viewport_size(PHONE)  # of the page before, whose pictures are not this one's
         seen = Visit(address)
         visits.append(seen)
@@ -82,14 +80,25 @@ def walk(html: Path, browser: Browser) -> list[Visit]:
     return visits
 
 
+def walked(html: Path) -> list[str]:
+    """The entry page and all pages of all editions; but the pages of single figures and claims, which are
+    made alike, in the edition that has both languages alone."""
+    single = re.compile("(figures|claims)/(?!index)")
+    return [
+        "index.html",
+        *(
+            f"{edition}/{name}"
+            for edition in EDITIONS
+            for name in pages(html, edition)
+            if edition == "ko-en" or not single.match(name)
+        ),
+    ]
+
+
 def pages(html: Path, edition: str) -> list[str]:
     """The addresses of an edition's pages: chapters, figures, notebooks, and the search page."""
     found = (path.relative_to(html / edition) for path in (html / edition).rglob("*.html"))
     return sorted(str(path) for path in found if not path.parts[0].startswith(("_", "embed")))
-
-
-def soup(html: Path, address: str) -> BeautifulSoup:
-    return BeautifulSoup((html / address).read_text(encoding="utf-8"), "html.parser")
 
 
 @dataclass(frozen=True)
@@ -107,20 +116,19 @@ class Facts:
 @functools.cache
 def facts(file: Path) -> Facts:
     """The page in `file`, parsed once."""
-    page = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
-    ids = {node["id"] for node in page.select("article [id]") if not re.fullmatch(r"id\d+", node["id"])}
-    linked = page.select("script[src], link[rel=stylesheet]")
-    assets = tuple(node.get("src") or node.get("href") for node in linked)
-    formulas, has_stepper = len(page.select(".math")), bool(page.select(".bn-stepper"))
-    for code in page.select("pre, code, script, style"):
-        code.decompose()
-    text = page.get_text(" ")
-    for article in page.select("article, .bn-editions, .prev-next-footer"):
-        article.decompose()
+    page = markup(file)
+    ids = {node.id for node in page.css("article [id]") if not re.fullmatch(r"id\d+", node.id)}
+    linked = [node.attributes for node in page.css("script[src], link[rel=stylesheet]")]
+    assets = tuple(attributes.get("src") or attributes["href"] for attributes in linked)
+    formulas, has_stepper = len(page.css(".math")), bool(page.css(".bn-stepper"))
+    page.strip_tags(["pre", "code", "script", "style"])
+    text = page.root.text(separator=" ")
+    for around in page.css("article, .bn-editions, .prev-next-footer"):
+        around.decompose()
     labels = ("title", "aria-label", "placeholder")
-    words = [node[key] for key in labels for node in page.select(f"body [{key}]")]
-    headings = page.select("body button, .onthispage, .bd-links__title, h1, h2")
-    words += [node.get_text(strip=True) for node in headings]
+    words = [node.attributes[key] for key in labels for node in page.css(f"body [{key}]")]
+    headings = page.css("body button, .onthispage, .bd-links__title, h1, h2")
+    words += [node.text(strip=True) for node in headings]
     return Facts(frozenset(ids), formulas, assets, has_stepper, text, tuple(words))
 
 
@@ -138,9 +146,10 @@ def test_every_page_exists_in_the_three_editions_with_the_same_ids(html: Path) -
 
 def test_each_edition_says_its_language_and_names_the_others(html: Path) -> None:
     for edition, language in zip(EDITIONS, ("ko", "en", "ko"), strict=True):
-        page = soup(html, f"{edition}/mnist.html")
-        assert page.html["lang"] == language
-        others = {link["hreflang"]: link["href"] for link in page.select("link[rel=alternate][hreflang]")}
+        page = markup(html / edition / "mnist.html")
+        assert page.root.attributes["lang"] == language
+        links = [link.attributes for link in page.css("link[rel=alternate][hreflang]")]
+        others = {link["hreflang"]: link["href"] for link in links}
         assert set(others) == {"ko", "en", "x-default"}  # who reads neither gets both
         for target in others.values():
             if not urlsplit(target).scheme:
@@ -151,7 +160,7 @@ def test_each_edition_says_its_language_and_names_the_others(html: Path) -> None
 def test_switch_keeps_the_page_and_with_javascript_the_anchor(
     open_page, html: Path, javascript: bool
 ) -> None:
-    anchor = next(node["id"] for node in soup(html, "ko/mnist.html").select("article section section[id]"))
+    anchor = markup(html / "ko/mnist.html").css_first("article section section[id]").id
     page = open_page(f"ko/mnist.html#{anchor}", java_script_enabled=javascript, reduced_motion="reduce")
     for edition in ("en", "ko-en", "ko"):
         switch(page, edition)
@@ -198,7 +207,7 @@ def test_the_switch_keeps_the_place(open_page, viewport: dict, name: str) -> Non
 
 
 def test_the_switch_stays_at_the_top_and_follows_a_later_anchor(open_page, html: Path) -> None:
-    anchor = [node["id"] for node in soup(html, "ko/mnist.html").select("article section section[id]")][-2]
+    anchor = markup(html / "ko/mnist.html").css("article section section[id]")[-2].id
     page = open_page("ko/mnist.html", reduced_motion="reduce")
     switch(page, "en")
     assert page.evaluate("scrollY") == 0
@@ -499,7 +508,7 @@ UNREACHABLE = (
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_a_citation_never_holds_an_address_that_others_cannot_open(open_served, html, edition) -> None:
     name = "figures/fig1a-test-accuracy"
-    if not soup(html, f"{edition}/{name}.html").select(".bn-cite-unreachable"):
+    if not markup(html / edition / f"{name}.html").css(".bn-cite-unreachable"):
         pytest.skip("html.baseurl is set in _config.yml")
     # One edition tries all addresses, the others one of each kind.
     tried = REACHABLE + UNREACHABLE if edition == "ko" else REACHABLE[:1] + UNREACHABLE[:1]
@@ -622,32 +631,30 @@ NUMBERED = re.compile(r"(논문의? |[Tt]he paper's |its )?(?:그림|Figures?|Fi
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_a_figures_number_is_the_books_or_said_to_be_the_papers(html: Path, edition: str) -> None:
     """In titles, headings, captions and links: "그림 51" is the number of what it names."""
-    parsed = {name: soup(html, f"{edition}/{name}") for name in pages(html, edition)}
+    parsed = {name: markup(html / edition / name) for name in pages(html, edition)}
     number = {
-        figure["id"]: re.search(r"\d+", caption.get_text())[0]
+        figure.id: re.search(r"\d+", caption.text())[0]
         for page in parsed.values()
-        for figure in page.select("figure[id]")
-        if (caption := figure.select_one(".caption-number"))
+        for figure in page.css("figure[id]")
+        if (caption := figure.css_first(".caption-number"))
     }
     assert len(number) > 60 and len(set(number.values())) == len(number)
-    gallery = parsed["figures/index.html"].select(".bn-gallery .bn-link")
-    order = [int(number[Path(link["href"]).stem]) for link in gallery]
+    gallery = parsed["figures/index.html"].css(".bn-gallery .bn-link")
+    order = [int(number[Path(link.attributes["href"]).stem]) for link in gallery]
     assert order == sorted(order)
     wrong = []
     for name, page in parsed.items():
         own = Path(name).stem if name.startswith("figures/") else ""
-        for place in page.select(
-            "title, h1, h2, h3, h4, figcaption, article a, .bd-links a, .prev-next-area a"
-        ):
-            target = urlsplit(place.get("href") or "")
+        for place in page.css("title, h1, h2, h3, h4, figcaption, article a, .bd-links a, .prev-next-area a"):
+            target = urlsplit(place.attributes.get("href") or "")
             figure = target.fragment or Path(target.path).stem
-            if place.name == "figcaption":
-                if not (image := place.parent.select_one("img.only-light")):
+            if place.tag == "figcaption":
+                if not (image := place.parent.css_first("img.only-light")):
                     continue  # the values of a claim, drawn on its page
-                figure = Path(image["src"]).name.split(".")[0]
+                figure = Path(image.attributes["src"]).name.split(".")[0]
             wrong += [
                 (name, found[0])
-                for found in NUMBERED.finditer(" ".join(place.get_text().split()).replace("’", "'"))
+                for found in NUMBERED.finditer(" ".join(place.text().split()).replace("’", "'"))
                 if not found[1] and not found[3] and found[2] != number.get(figure, number.get(own))
             ]
     assert wrong == []
@@ -658,13 +665,13 @@ def test_a_figures_page_and_its_chapter_lead_to_each_other(html: Path, edition: 
     for file in sorted((html / edition / "figures").glob("*.html")):
         if file.stem == "index":
             continue
-        links = soup(html, f"{edition}/figures/{file.name}").select(".bn-figure-place a")
-        assert links, f"{file.name} does not say where it is explained"
-        chapter, _, anchor = links[0]["href"].partition("#")
-        page = soup(html, str((file.parent / chapter).resolve().relative_to(html)))
-        assert anchor == file.stem and page.select(f"figure#{anchor}")
-        assert page.select(f"a.bn-link-page[href='figures/{file.name}']")
-        assert all((file.parent / link["href"].partition("#")[0]).resolve().is_file() for link in links)
+        places = [link.attributes["href"] for link in markup(file).css(".bn-figure-place a")]
+        assert places, f"{file.name} does not say where it is explained"
+        chapter, _, anchor = places[0].partition("#")
+        page = markup(file.parent / chapter)
+        assert anchor == file.stem and page.css(f"figure#{anchor}")
+        assert page.css(f"a.bn-link-page[href='figures/{file.name}']")
+        assert all((file.parent / place.partition("#")[0]).is_file() for place in places)
 
 
 # What others see of a page
@@ -673,11 +680,11 @@ def test_a_figures_page_and_its_chapter_lead_to_each_other(html: Path, edition: 
 def test_every_page_has_a_description_and_a_picture_of_its_own(html: Path) -> None:
     for edition in EDITIONS:
         for name in pages(html, edition):
-            page = soup(html, f"{edition}/{name}")
-            icon = page.select_one("link[rel=icon]")["href"]
+            page = markup(html / edition / name)
+            icon = page.css_first("link[rel=icon]").attributes["href"]
             assert (html / edition / name).parent.joinpath(icon).is_file()
             if name != "search.html":
-                said = page.select_one("meta[name=description]")["content"]
+                said = page.css_first("meta[name=description]").attributes["content"]
                 assert 20 < len(said) <= 161, f"{edition}/{name}: {said}"
                 assert bool(re.search("[가-힣]", said)) == (edition != "en"), f"{edition}/{name}: {said}"
 
@@ -689,9 +696,9 @@ def test_the_site_has_nothing_that_no_page_asks_for(html: Path) -> None:
 
 def test_the_korean_edition_names_its_addresses_in_korean(html: Path) -> None:
     for name in pages(html, "ko"):
-        page = soup(html, f"ko/{name}")
-        titles = {link["title"] for link in page.select("article a.headerlink")}
-        titles |= {node["aria-label"] for node in page.select("article summary[aria-label]")}
+        page = markup(html / "ko" / name)
+        titles = {link.attributes["title"] for link in page.css("article a.headerlink")}
+        titles |= {node.attributes["aria-label"] for node in page.css("article summary[aria-label]")}
         assert not [title for title in titles if not re.search("[가-힣]", title)], name
 
 
@@ -708,10 +715,10 @@ def test_the_book_speaks_in_one_voice(html: Path) -> None:
 
 
 def test_every_reference_has_a_link(html: Path) -> None:
-    entries = soup(html, "ko/cite.html").select(".citation")
+    entries = markup(html / "ko/cite.html").css(".citation")
     assert len(entries) > 20
     for entry in entries:
-        assert entry.select("a[href^=https]"), entry.get_text()
+        assert entry.css("a[href^=https]"), entry.text()
 
 
 # The files

@@ -14,7 +14,8 @@ from bnbook.sphinxext import judging, metadata
 from bnbook.sphinxext.claims import VERDICTS, anchor, page
 from bnbook.sphinxext.html import script
 from bnbook.stats import Arrivals, Compared, Interval
-from tests.test_book import EDITIONS, PHONE, facts, soup
+from tests.markup import markup
+from tests.test_book import EDITIONS, PHONE, facts
 
 SCRIPT = paths.BOOK / "_static" / "judge.js"
 LEVELS = (0.5, 0.8, 0.95, 0.99, 0.999)
@@ -211,23 +212,24 @@ def test_no_text_ends_its_script():
 def test_every_claim_has_its_page_in_every_edition_and_links_lead_to_it(html, committed):
     for edition in EDITIONS:
         for name in ("index", "mnist"):
-            rows = soup(html, f"{edition}/{name}.html").select("tr.bn-claim")
-            assert rows and all(
-                (html / edition / row.select_one("a.bn-claim-id")["href"]).exists() for row in rows
-            )
+            rows = markup(html / edition / f"{name}.html").css("tr.bn-claim")
+            links = [row.css_first("a.bn-claim-id").attributes["href"] for row in rows]
+            assert links and all((html / edition / link).exists() for link in links)
         for claim in committed:
-            text = soup(html, f"{edition}/{page(claim.id)}.html")
+            text = markup(html / edition / f"{page(claim.id)}.html")
             statement = claim.statement["ko" if edition == "ko" else "en"].replace("'", "’")
-            assert statement in text.h1.get_text().replace("'", "’")
-            assert claim.id in text.select_one(".bn-claim-head").get_text()
-            chapter, fragment = text.select_one(f"dd a[href$='#{anchor(claim.id)}']")["href"].split("#")
+            assert statement in text.css_first("h1").text().replace("'", "’")
+            assert claim.id in text.css_first(".bn-claim-head").text()
+            (link,) = text.css(f"dd a[href$='#{anchor(claim.id)}']")
+            chapter, fragment = link.attributes["href"].split("#")
             assert fragment in facts((html / edition / "claims" / chapter).resolve()).ids
 
 
 def test_a_page_of_a_claim_says_all_of_it(html, committed):
     for claim in committed:
-        text = soup(html, f"en/{page(claim.id)}.html")
-        said = text.select_one("article").get_text()
+        text = markup(html / "en" / f"{page(claim.id)}.html")
+        text.strip_tags(["script"])
+        said = text.css_first("article").text()
         assert VERDICTS[claim.verdict][1]["en"] in said
         for hash_ in claim.hashes:
             assert hash_ in said
@@ -235,25 +237,24 @@ def test_a_page_of_a_claim_says_all_of_it(html, committed):
         sample = claim.found and claim.found.interval.sample
         if sample and sample.values is None:  # of two groups of runs
             rows = max(len(steps) for steps in sample.terms)
-            assert len(text.select(".bn-claim-values tbody tr")) == rows
+            assert len(text.css(".bn-claim-values tbody tr")) == rows
         elif sample:
             values = sample.values
-            shown = text.select(".bn-claim-values tbody tr")
+            shown = text.css(".bn-claim-values tbody tr")
             assert len(shown) == (len(values) if len(values) < judging.COUNTED else len(np.unique(values)))
-            assert len(text.select(".bn-plot-dots circle")) == len(values) * (len(values) < judging.COUNTED)
+            assert len(text.css(".bn-plot-dots circle")) == len(values) * (len(values) < judging.COUNTED)
         elif not claim.found:
-            assert not text.select(".bn-judge, .bn-claim-plot")
-        entries = [pre.get_text() for pre in text.select(".bn-cite-text")]
+            assert not text.css(".bn-judge, .bn-claim-plot")
+        entries = [pre.text() for pre in text.css(".bn-cite-text")]
         keys = {entry.partition("{")[2].partition(",")[0] for entry in entries if "@misc" in entry}
         assert keys == {f"bnbook-{claim.id}-ko", f"bnbook-{claim.id}-en"}
 
 
 def test_machines_read_claim_and_verdict(html, committed):
     for claim in committed:
-        found = soup(html, f"en/{page(claim.id)}.html").find_all("script", type="application/ld+json")
-        review = next(
-            one for one in map(json.loads, (tag.string for tag in found)) if one["@type"] == "ClaimReview"
-        )
+        written = markup(html / "en" / f"{page(claim.id)}.html").css("script[type='application/ld+json']")
+        found = [json.loads(tag.text()) for tag in written]
+        review = next(one for one in found if one["@type"] == "ClaimReview")
         assert review["claimReviewed"] == claim.statement["en"]
         paper = review["itemReviewed"]["appearance"]
         title = metadata.references()[claim.source or metadata.PAPER].fields["title"]

@@ -11,14 +11,15 @@ from xml.etree import ElementTree
 
 import pytest
 import yaml
-from bs4 import BeautifulSoup
 from pybtex.database import parse_string
+from selectolax.lexbor import LexborHTMLParser
 
 from bnbook import book, cli, paper, paths
 from bnbook.claims import ClaimResult
 from bnbook.sphinxext import citations, feed, metadata
 from bnbook.sphinxext.citations import NOWHERE
 from bnbook.sphinxext.claims import VERDICTS, board
+from tests.markup import markup
 from tests.test_build import PAGE, pretend
 
 EDITIONS = ("ko", "en", "ko-en")
@@ -265,8 +266,8 @@ def test_bibtex_of_a_chapter_and_of_the_book_can_be_read(known, lang) -> None:
 # Pages
 
 
-def json_ld(page: BeautifulSoup) -> list[dict]:
-    return [json.loads(node.string) for node in page.select('script[type="application/ld+json"]')]
+def json_ld(page: LexborHTMLParser) -> list[dict]:
+    return [json.loads(node.text()) for node in page.css('script[type="application/ld+json"]')]
 
 
 @pytest.mark.slow
@@ -277,13 +278,13 @@ def test_every_chapter_can_be_cited_and_says_what_it_is(html: Path, edition: str
     chapters = [one["file"].removeprefix("book/") for one in listed if "sections" not in one]
     spoken = edition.split("-")
     for position, name in enumerate(chapters, 1):
-        page = BeautifulSoup((html / edition / f"{name}.html").read_text(encoding="utf-8"), "html.parser")
+        page = markup(html / edition / f"{name}.html")
         (found,) = (one for one in json_ld(page) if "Chapter" in one["@type"])
         assert found["position"] == position and found["@type"] == ["Chapter", "ScholarlyArticle"]
         assert found["inLanguage"] == (spoken if len(spoken) > 1 else spoken[0])
         titles = found["name"] if len(spoken) > 1 else [{"@language": edition, "@value": found["name"]}]
         assert [one["@language"] for one in titles] == spoken
-        heading = page.select_one("article h1").get_text().replace("’", "'")
+        heading = page.css_first("article h1").text().replace("’", "'")
         assert all(one["@value"] in heading for one in titles), name
         assert found["author"]["name"] == found["isPartOf"]["author"]["name"] == "bnbook contributors"
         assert found["license"] == metadata.TEXT_LICENCE_URL and found["isPartOf"]["@type"] == "Book"
@@ -291,15 +292,15 @@ def test_every_chapter_can_be_cited_and_says_what_it_is(html: Path, edition: str
         assert [one["familyName"] for one in found["citation"]["author"]] == ["Ioffe", "Szegedy"]
 
         own = "book" if name == "cite" else "chapter"
-        (box,) = page.select(f"details.bn-cite#cite-{own}")
-        assert box.has_attr("open") == (name == "cite")
-        blocks = box.select(".bn-cite-lang")
-        assert [block["lang"] for block in blocks] == [*spoken, *({"ko", "en"} - set(spoken))]
-        for block in blocks:
-            texts = [text.get_text() for text in block.select("pre")]
-            assert len(texts) == 3 == len(block.select("button.bn-copy"))
+        (box,) = page.css(f"details.bn-cite#cite-{own}")
+        assert ("open" in box.attributes) == (name == "cite")
+        blocks = {block.attributes["lang"]: block for block in box.css(".bn-cite-lang")}
+        assert list(blocks) == [*spoken, *({"ko", "en"} - set(spoken))]
+        for lang, block in blocks.items():
+            texts = [text.text() for text in block.css("pre")]
+            assert len(texts) == 3 == len(block.css("button.bn-copy"))
             place = "index" if name == "cite" else name
-            assert all(f"/{block['lang']}/{place}.html" in text for text in texts)
+            assert all(f"/{lang}/{place}.html" in text for text in texts)
 
 
 @pytest.mark.slow
@@ -307,29 +308,29 @@ def test_every_chapter_can_be_cited_and_says_what_it_is(html: Path, edition: str
 def test_the_json_ld_of_every_page_is_json_and_its_head_is_that_of_its_page(html: Path, edition: str) -> None:
     address = metadata.book().address
     for file in sorted((html / edition).glob("*.html")):
-        page = BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+        page = markup(file)
         for found in json_ld(page):
             assert found["@context"] == "https://schema.org" and found["@type"]
         for kind in ("title", "description", "type", "site_name", "locale"):
-            said = page.select(f'meta[property="og:{kind}"]')
+            said = page.css(f'meta[property="og:{kind}"]')
             assert len(said) == (file.name != "search.html"), f"{file.name}: og:{kind}"
-            assert all(one["content"] for one in said), f"{file.name}: og:{kind}"
-        feeds = page.select('link[type="application/atom+xml"]')
-        assert [link["href"].rpartition("/")[2] for link in feeds] == [
+            assert all(one.attributes["content"] for one in said), f"{file.name}: og:{kind}"
+        feeds = [link.attributes["href"] for link in page.css('link[type="application/atom+xml"]')]
+        assert [link.rpartition("/")[2] for link in feeds] == [
             feed.NAMES[lang] for lang in edition.split("-")
         ]
-        assert all((file.parent / link["href"]).is_file() for link in feeds)
+        assert all((file.parent / link).is_file() for link in feeds)
         if not address:
-            assert not page.select('link[rel=canonical], meta[property="og:image"], meta[property="og:url"]')
+            assert not page.css('link[rel=canonical], meta[property="og:image"], meta[property="og:url"]')
             assert not any("url" in found for found in json_ld(page))
 
 
 @pytest.mark.slow
 def test_the_start_page_says_which_book_it_is(html: Path) -> None:
     for edition in EDITIONS:
-        page = BeautifulSoup((html / edition / "index.html").read_text(encoding="utf-8"), "html.parser")
+        page = markup(html / edition / "index.html")
         assert [found["@type"] for found in json_ld(page)] == ["Book"]
-        assert page.select_one("article > details.bn-cite#cite-book")
+        assert page.css_first("article > details.bn-cite#cite-book")
 
 
 @pytest.mark.slow
@@ -388,10 +389,12 @@ def addressed(tmp_path_factory) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize("edition", EDITIONS)
 def test_pages_say_at_which_address_they_are_and_where_the_other_languages_are(addressed, edition) -> None:
-    text = (addressed / edition / "one.html").read_text(encoding="utf-8")
-    page = BeautifulSoup(text, "html.parser")
-    assert [link["href"] for link in page.select("link[rel=canonical]")] == [f"{SITE}/{edition}/one.html"]
-    others = {link["hreflang"]: link["href"] for link in page.select("link[rel=alternate][hreflang]")}
+    file = addressed / edition / "one.html"
+    page = markup(file)
+    (own,) = page.css("link[rel=canonical]")
+    assert own.attributes["href"] == f"{SITE}/{edition}/one.html"
+    links = [link.attributes for link in page.css("link[rel=alternate][hreflang]")]
+    others = {link["hreflang"]: link["href"] for link in links}
     assert others == {
         "ko": f"{SITE}/ko/one.html",
         "en": f"{SITE}/en/one.html",
@@ -402,10 +405,13 @@ def test_pages_say_at_which_address_they_are_and_where_the_other_languages_are(a
     assert found["isPartOf"]["@id"] == f"{SITE}/{edition}/index.html"
     assert found["datePublished"] == "2026-12-31"
     assert "</script>" in json.dumps(found["name"], ensure_ascii=False)  # it did not end the element
-    assert page.select_one('meta[property="og:url"]')["content"] == f"{SITE}/{edition}/one.html"
-    assert page.select("details.bn-cite") and not page.select(".bn-cite-unreachable") and NOWHERE not in text
-    for block in page.select(".bn-cite-lang"):
-        assert all(f"{SITE}/{block['lang']}/one.html" in one.get_text() for one in block.select("pre"))
+    (said,) = page.css('meta[property="og:url"]')
+    assert said.attributes["content"] == f"{SITE}/{edition}/one.html"
+    assert page.css("details.bn-cite") and not page.css(".bn-cite-unreachable")
+    assert NOWHERE not in file.read_text(encoding="utf-8")
+    for block in page.css(".bn-cite-lang"):
+        place = f"{SITE}/{block.attributes['lang']}/one.html"
+        assert all(place in one.text() for one in block.css("pre"))
 
 
 @pytest.mark.slow

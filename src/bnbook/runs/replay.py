@@ -253,14 +253,17 @@ def differs(before: Trace, run: Callable[[], Trace], tolerance: float = TOLERANC
     """Where a trace and what `run` gives today differ, in words; "" where they agree: to within `tolerance`,
     or as far as this run and the same run nudged by ALLOWED units have parted by then."""
     now = run()
-    difference = _parted(before, now, {}, tolerance)
-    if not difference or _named(before).keys() != _named(now).keys():
-        return difference
-    moved = {}
-    for units in NUDGES:
+    moved: dict[int, Trace] = {}
+    difference = _parted(before, now, moved, tolerance)
+    comparable = _named(before).keys() == _named(now).keys()
+    # Each more that is moved allows more, never less: the first that explains the difference is enough.
+    for units in NUDGES if comparable else ():
+        if not difference:
+            break
         with nudged(units):
             moved[units] = run()
-    return _parted(before, now, moved, tolerance)
+        difference = _parted(before, now, moved, tolerance)
+    return difference
 
 
 def _parted(before: Trace, now: Trace, moved: Mapping[int, Trace], tolerance: float) -> str:

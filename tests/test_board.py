@@ -63,6 +63,16 @@ def test_what_was_not_reproduced_says_why_and_nothing_else_does(committed):
     assert [claim.id for claim in committed if claim.why] == unclear
 
 
+WIDE = 4  # times from the low end of an interval to the high one
+
+
+def test_a_ratio_that_is_hardly_known_says_why(committed):
+    decided = [claim for claim in committed if claim.found and claim.verdict != "measured again"]
+    ratios = [claim for claim in decided if claim.unit == "times"]
+    wide = [claim for claim in ratios if claim.found.interval.high > WIDE * claim.found.interval.low]
+    assert ratios and [claim.id for claim in wide if not (claim.found.caveat or claim.why)] == []
+
+
 def test_reasons_type_no_number_that_was_measured(committed):
     for claim in committed:
         for text in (claim.why or {}).values():

@@ -270,6 +270,11 @@ def usable_rates(results: Results) -> Estimate:
             "en": f"Median over seeds: {np.median(bn):g} with, {np.median(plain):g} without.",
         },
         bounds[bool((bn == tops[0]).any()), bool((plain == tops[1]).any())],
+        caveat={
+            "ko": f"학습률을 {GRID_STEP:g}배 간격으로 시험해서 구간이 위아래로 {GRID_STEP:g}배씩 넓다.",
+            "en": f"Rates were tried at factors of {GRID_STEP:g}, so either end of the interval lies "
+            f"a factor of {GRID_STEP:g} further out.",
+        },
     )
 
 

@@ -38,10 +38,12 @@ def drawn(all_synthetic):
 
 
 @pytest.fixture(scope="module")
-def tables(all_synthetic, tmp_path_factory):
-    """The folder with all CSV files."""
+def tables(drawn, tmp_path_factory):
+    """The folder with all CSV files, and what they say to programs."""
     folder = tmp_path_factory.mktemp("tables")
-    figures.export_all(folder, all_synthetic)
+    for name, (_, table) in drawn.items():
+        (folder / f"{name}.csv").write_bytes(figures._csv(table))
+    (folder / columns.METADATA).write_text(columns.metadata(sorted(folder.glob("*.csv"))), encoding="utf-8")
     return folder
 
 

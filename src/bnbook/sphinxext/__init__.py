@@ -81,7 +81,7 @@ def _env_version() -> int:
     makes all pages again: each names them by their content."""
     files = [
         *Path(__file__).parent.glob("*.py"),
-        *paths.BOOK.glob("_templates/*"),
+        *paths.BOOK.glob("_templates/**/*"),
         *paths.BOOK.glob("_static/**/*"),
     ]
     code = b"".join(file.read_bytes() for file in sorted(files) if file.is_file())

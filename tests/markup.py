@@ -6,5 +6,5 @@ from selectolax.lexbor import LexborHTMLParser
 
 
 def markup(file: Path) -> LexborHTMLParser:
-    """A built page, parsed. There are hundreds: what takes two minutes in Python takes seconds in this C."""
+    """A built page, parsed. There are hundreds, which a parser written in Python takes minutes for."""
     return LexborHTMLParser(file.read_text(encoding="utf-8"))

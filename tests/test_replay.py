@@ -74,6 +74,18 @@ def test_what_rounding_alone_does_is_allowed_from_there_on():
     assert "loss 2" in replay.differs(trace(1.0, 2.1, 3.0), run)
 
 
+def test_it_is_nudged_no_more_than_it_takes_to_explain_the_difference():
+    made = []
+
+    def run() -> replay.Trace:
+        made.append(loop._nudge.get())
+        return trace(1.0, 2.0001 if loop._nudge.get() else 2.0)
+
+    assert not replay.differs(trace(1.0, 2.0), run) and len(made) == 1
+    assert not replay.differs(trace(1.0, 2.01), run) and len(made) == 1 + 2
+    assert replay.differs(trace(1.0, 2.1), run) and len(made) == 3 + 1 + len(replay.NUDGES)
+
+
 def test_a_leap_that_small_nudges_do_not_make_is_allowed():
     """Rounding made a loss leap by 0.1, and so does a nudge of a hundred units; smaller ones stay close. As
     far as that one leaps and no further."""

@@ -29,7 +29,8 @@ class PlanError(RuntimeError):
 
 
 # What a run needs and takes long to import; not the experiments, which a worker imports as it meets them.
-PRELOADED = ("bnbook.data.augment", "bnbook.train.loop", "scipy.stats", "sklearn.datasets")
+# torch imports _dynamo by itself, a second's work, as a process makes its first optimizer.
+PRELOADED = ("bnbook.data.augment", "bnbook.train.loop", "scipy.stats", "sklearn.datasets", "torch._dynamo")
 PROCESSES_A_CORE = 4  # more only wait for one another, and take memory
 STEP_SECONDS = 1.0  # between looks at what others are making
 

@@ -8,7 +8,7 @@ import pytest
 from bnbook import experiments as protocols
 from bnbook import paper, stats
 from bnbook.experiments.ablation_second import figures, measures, protocol
-from bnbook.experiments.ablation_second.protocol import CHANGES, FULL, RATE, SLOW
+from bnbook.experiments.ablation_second.protocol import CHANGES, FULL, NOTHING, RATE, SLOW
 from bnbook.experiments.inception_speedups import protocol as inception
 from bnbook.experiments.inception_speedups.protocol import PROFILES
 from bnbook.records import MissingRecord
@@ -46,11 +46,16 @@ def test_each_undoes_one_change_and_gives_back_the_baselines_value(change):
     assert getattr(one, field) == getattr(ARMS["bn_baseline"], field)
 
 
+def test_the_full_network_is_made_once_more_where_the_others_are():
+    """The same but for the name of its record."""
+    assert differing(ARMS[FULL], CONFIGS[NOTHING]) == {"experiment", "variant"}
+
+
 def test_the_full_network_and_the_one_with_the_lower_rate_are_arms_of_section_4_2():
     assert {name: CONFIGS[name].run_id for name in (FULL, SLOW)} == {
         name: ARMS[name].run_id for name in (FULL, SLOW)
     }
-    assert set(CONFIGS) - {FULL, SLOW} == set(FIELDS) == set(CHANGES) - {RATE}
+    assert set(CONFIGS) - {FULL, SLOW, NOTHING} == set(FIELDS) == set(CHANGES) - {RATE}
     assert protocol.group(CONFIGS[SLOW]) == RATE and protocol.group(CONFIGS[FULL]) == FULL
 
 
@@ -58,7 +63,7 @@ def test_all_pair_by_seed():
     """At least six seeds, every one of them also an arm's; each configuration trains by the experiment that
     its record names."""
     seeds = [seed for _, seed in protocol.jobs(CPU, CHOICE)]
-    assert seeds == sorted(seeds) and len(seeds) == 8 * 6
+    assert seeds == sorted(seeds) and len(seeds) == 9 * 6
     assert set(seeds) == set(inception.arm_seeds(CPU, protocol.SEEDS))
     row = protocols.EXPERIMENTS["accelerating_ablation"]
     own = CONFIGS["lrn"]
@@ -94,7 +99,7 @@ def test_records_are_found_by_seed(results, monkeypatch):
 
 def test_traces_are_those_of_the_changes():
     traced = protocol.traces(5)
-    assert [one.variant for one in traced] == list(FIELDS)
+    assert [one.variant for one in traced] == [*FIELDS, NOTHING]
     assert {one.steps for one in traced} == {5} and {one.data for one in traced} == {"digits"}
 
 

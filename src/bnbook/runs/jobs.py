@@ -50,7 +50,7 @@ def plan(sweep: Sweep) -> Plan:
     those are made first, by the experiment that owns them."""
     stages = sweep.stages()
     missing = {file for stage in stages for file in stage.files if not sweep.made(file)}
-    seconds = _seconds_a_job([stage for stage in stages if not missing.isdisjoint(stage.files)])
+    seconds = _seconds_a_job(sweep, [stage for stage in stages if not missing.isdisjoint(stage.files)])
     shares: list[Share] = []
     maker: dict[Path, Share] = {}  # of a missing record
     for stage in stages:
@@ -85,10 +85,10 @@ def megabytes() -> int:
     return 2 * max(one["peak_memory_mb"] for one in places if "peak_memory_mb" in one)
 
 
-def _seconds_a_job(stages: Sequence[Stage]) -> float:
-    """Such that no sweep has many more than MOST jobs."""
-    work = sum(len(stage.files) * _mean(stage.experiment) for stage in stages)
-    return max(SECONDS, work / MOST)
+def _seconds_a_job(sweep: Sweep, stages: Sequence[Stage]) -> float:
+    """Such that no sweep has many more than MOST jobs; runs that several experiments build on count once."""
+    files = {file for stage in stages for file in stage.files}
+    return max(SECONDS, sum(_mean(_owner(sweep, file)) for file in files) / MOST)
 
 
 def _mean(experiment: str) -> float:

@@ -236,6 +236,15 @@ def test_fifty_times_the_runs_take_about_fifty_times_as_long_to_plan_and_to_read
     assert read[1] < 4 * (1000 / 20) * max(read[0], 0.005)
 
 
+def test_runs_that_another_experiment_builds_on_are_counted_once_at_what_they_take(sweep, monkeypatch):
+    made = sweep(1000)
+    known = {SHORT: durations.Spent(10, 600.0, 90.0), "bn_ensemble": durations.Spent(10, 60_000.0, 9000.0)}
+    monkeypatch.setattr(jobs.durations, "spent", lambda: known)
+    own, others = made.stages()
+    stages = [own, others._replace(files=[*others.files, *own.files])]
+    assert jobs._seconds_a_job(made, stages) == pytest.approx((1000 * 60 + 6000) / jobs.MOST)
+
+
 def test_a_longer_sweep_has_longer_jobs_not_more(sweep):
     for runs in (1, 20, 1000, 50_000):
         shares = jobs.plan(sweep(runs)).shares

@@ -12,9 +12,10 @@ the end point decides, by Algorithm 2, and what is put back is strong enough to 
 A network whose decay is undone ends its run at a high learning rate, since all are trained equally long: that
 is what the faster decay is for.
 
-BN-x5 was trained on a GPU, the networks with something undone on a processor. So BN-x5 is trained there once
-more ("nothing" is undone): what that changes is not a change's doing. It was added when 23 of the 36 other
-runs were known, and before it was run itself; no claim is judged by it.
+BN-x5 was trained on a GPU (the last of the six seeds only at first), the networks with something undone on a
+processor. So BN-x5 is trained there once more ("nothing" is undone): what that changes is not a change's
+doing. It was added when 23 of the 36 other runs were known, and before it was run itself; no claim is judged
+by it.
 """
 
 import dataclasses

@@ -20,7 +20,8 @@ WHOLE = [
         (sphinx_book_theme, "sphinx-book-theme"),
     )
 ]
-# What the elements look like, the first of each kind and place, with what is put before and after it.
+# What the elements look like, the first of each kind and place, with what is put before and after it. Hundreds
+# of properties of hundreds of elements come as one text each: as so many texts they would take far longer.
 LOOKS = """() => {
   const called = (element) => element && `${element.tagName}.${element.getAttribute("class")}`;
   const placed = (element) => {
@@ -29,10 +30,10 @@ LOOKS = """() => {
   };
   const every = [...document.querySelectorAll("body, body *")].reverse();
   const kinds = new Map(every.map((element) => [placed(element), element]));
-  return [...kinds].flatMap(([kind, element]) => ["", "::before", "::after"].map((part) => {
+  return [...kinds].flatMap(([kind, element]) => ["", "::before", "::after"].flatMap((part) => {
     const style = getComputedStyle(element, part);
     if (part && style.content === "none") return [];
-    return [kind + part, ...[...style].map((name) => `${name}: ${style.getPropertyValue(name)}`)];
+    return [[kind + part, [...style].map((name) => `${name}: ${style.getPropertyValue(name)}`).join("\\n")]];
   }));
 }"""
 # Puts a sheet in the place of the page's own of that name.
@@ -94,7 +95,7 @@ def test_tokens_are_of_what_is_sent(tmp_path) -> None:
 # In a browser
 
 
-def looks(page: Page, sheets: Iterable[Path]) -> list[list[str]]:
+def looks(page: Page, sheets: Iterable[Path]) -> list[tuple[str, str]]:
     for sheet in sheets:
         page.evaluate(PUT, [sheet.name, sheet.read_text(encoding="utf-8")])
     page.evaluate("Promise.all(document.getAnimations().map((one) => one.finished))")
@@ -108,7 +109,9 @@ def differing(page: Page, html: Path) -> list[tuple[str, ...]]:
     before, after = looks(page, sent), looks(page, WHOLE)
     assert len(before) == len(after) > 100
     return [
-        (one[0], *(set(one) ^ set(other))) for one, other in zip(before, after, strict=True) if one != other
+        (kind, *(set(was.split("\n")) ^ set(now.split("\n"))))
+        for (kind, was), (_, now) in zip(before, after, strict=True)
+        if was != now
     ]
 
 

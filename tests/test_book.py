@@ -32,8 +32,8 @@ PLACEHOLDER = "https://ADDRESS-OF-THE-PUBLISHED-BOOK"
 FIRST_PAGE_LIMIT = 200_000  # bytes after gzip, everything the page asks for
 MATH_PAGE_LIMIT = 200_000  # the same without pictures, of a page with formulas
 # Pages read by axe: between them the claims, a table of choices, figures with their boxes, math, the search;
-# what steps and trains on the page, a claim's own page, what stands in frames, a figure's version, and what is
-# found where nothing is.
+# what steps and trains on the page, a claim's own page, what stands in frames, a figure's version, and what
+# is found where nothing is.
 CHECKED = (
     *("index.html", "ko/index.html", "ko/figures/fig1a-test-accuracy.html", "ko/search.html"),
     *("en/mnist.html", "ko-en/index.html", "ko/cite.html", "ko-en/claims/c-4.1-accuracy.html"),
@@ -345,7 +345,7 @@ def test_axe_finds_nothing_serious(open_page, html: Path, address: str) -> None:
 
 
 def serious(page: Page, options: dict, within: str | None = None) -> set[tuple[str, str]]:
-    """What axe finds at least moderate, as (rule, element and reason), on the page or in the element `within`."""
+    """What axe finds at least moderate on the page or in its part `within`: (rule, element and reason)."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     # Of what is as it should be, nothing is kept: on a long page that takes most of the time.
     found = axe.run(page, within, options | {"resultTypes": ["violations"]}).response["violations"]

@@ -20,8 +20,8 @@ WHOLE = [
         (sphinx_book_theme, "sphinx-book-theme"),
     )
 ]
-# What the elements look like, the first of each kind and place, with what is put before and after it. Hundreds
-# of properties of hundreds of elements come as one text each: as so many texts they would take far longer.
+# What the elements look like, the first of each kind and place, with what is put before and after it. An
+# element's hundreds of properties come as one text: as so many they would take far longer.
 LOOKS = """() => {
   const called = (element) => element && `${element.tagName}.${element.getAttribute("class")}`;
   const placed = (element) => {

@@ -16,7 +16,8 @@ import pytest
 from filelock import FileLock
 from xdist.scheduler import LoadFileScheduling
 
-from bnbook import claims, paper, paths
+from bnbook import paths
+from bnbook.experiments import PLANNED
 
 matplotlib.use("Agg")
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -78,7 +79,7 @@ def synthetic_of(tmp_path_factory) -> Callable[[str], Any]:
 def all_synthetic(synthetic_of) -> dict[str, Any]:
     """The results of all experiments that have some, as `claims.results` gives them."""
     rooms = {path.parent.name for path in Path(__file__).parent.glob("experiments/*/synthetic.py")}
-    return {name: synthetic_of(name) for name in claims.known_by_records() if name in rooms}
+    return {name: synthetic_of(name) for name in PLANNED if name in rooms}
 
 
 @pytest.fixture(scope="session")
@@ -94,12 +95,6 @@ def denormals() -> Iterator[None]:
     yield
     if torch := sys.modules.get("torch"):
         torch.set_flush_denormal(False)
-
-
-@pytest.fixture
-def decided(monkeypatch) -> None:
-    """As if no claim were registered again: every verdict is that of its measurement."""
-    monkeypatch.setattr(paper, "registered_again", dict)
 
 
 DESK = {"width": 1280, "height": 900}

@@ -67,7 +67,7 @@ WIDE = 4  # times from the low end of an interval to the high one
 
 
 def test_a_ratio_that_is_hardly_known_says_why(committed):
-    decided = [claim for claim in committed if claim.found and claim.verdict != "measured again"]
+    decided = [claim for claim in committed if claim.found]
     ratios = [claim for claim in decided if claim.unit == "times"]
     wide = [claim for claim in ratios if claim.found.interval.high > WIDE * claim.found.interval.low]
     assert ratios and [claim.id for claim in wide if not (claim.found.caveat or claim.why)] == []
@@ -374,7 +374,8 @@ def test_on_a_phone_ours_and_the_papers_value_stand_side_by_side(open_page, edit
 
 
 def test_verdicts_are_all_named():
-    assert set(VERDICTS) == {verdict for verdicts in claims.VERDICTS.values() for verdict in verdicts}
+    today = {verdict for verdicts in claims.VERDICTS.values() for verdict in verdicts}
+    assert set(VERDICTS) == today | {"measured again"}  # which the ledger has
 
 
 def test_a_reason_refers_to_places_that_are_there(committed):

@@ -229,7 +229,7 @@ def test_the_tally_and_its_sentence(all_synthetic):
     n = claims.tally(board)
     assert n["claims"] == len(board) == n["measured"] + n["after"] + n["definition"] + n["shown"]
     assert n["measured"] == sum(
-        n[key] for key in ("reproduced", "not_reproduced", "inconclusive", "measured_again", "not_run_yet")
+        n[key] for key in ("reproduced", "not_reproduced", "inconclusive", "not_run_yet")
     )
     assert claims.numbers(all_synthetic)["board.reproduced"] == n["reproduced"]
     words = claims.headline(board)
@@ -268,19 +268,6 @@ def test_a_later_papers_claim_names_it_among_the_references():
     for name, entry in paper.claims().items():
         assert (entry.get("class") == "after") == ("source" in entry), name
         assert entry.get("source", known[0]) in known, name
-
-
-def test_what_is_registered_again_is_not_decided_by_its_first_measurement(all_synthetic):
-    """Its value is shown, its verdict counts nowhere; every rule of a second registration is whole."""
-    board = {claim.id: claim for claim in claims.board(all_synthetic)}
-    again = [name for name, claim in board.items() if claim.verdict == "measured again"]
-    assert {"c-4.2.1-dropout", "c-4.2.1-lrn"} <= set(again)
-    assert set(again) <= set(paper.registered_again())
-    assert all(board[name].estimate is not None for name in again)
-    assert claims.tally(list(board.values()))["measured_again"] == len(again)
-    for name, entry in paper.registered_again().items():
-        assert set(entry) == set(claims.RULE_FIELDS), name
-        assert set(entry["rule"]) == {"ko", "en"} and entry["unit"] in claims.UNITS
 
 
 def test_the_readme_has_a_table_for_each_kind(all_synthetic):
@@ -346,7 +333,7 @@ def test_what_decides_nothing_says_what_it_rules_out():
         assert told == (claim.verdict == "inconclusive" and not claim.bound), claim.id
 
 
-def test_of_a_family_holms_p_values_decide_and_the_interval_is_explained(monkeypatch, all_synthetic, decided):
+def test_of_a_family_holms_p_values_decide_and_the_interval_is_explained(monkeypatch, all_synthetic):
     straddling = Interval(1.0, 0.4, 1.6, 5)
     for p, expected in ((0.01, "reproduced"), (0.03, "inconclusive")):
         one = Estimate(straddling, {"ko": "곁", "en": "Beside."}, family=Compared(straddling, p, 1.0))

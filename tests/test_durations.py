@@ -6,6 +6,7 @@ import pytest
 
 from bnbook import claims, durations, paths, records
 from bnbook.experiments import EXPERIMENTS
+from bnbook.experiments.inception_speedups.protocol import RECIPE_TESTED
 from bnbook.sphinxext.durations import in_words
 
 
@@ -23,7 +24,7 @@ def test_a_run_that_several_experiments_use_counts_once():
     protocol = EXPERIMENTS["accelerating_ablation"].protocol
     folder = paths.runs(paths.RESULTS) / protocol.EXPERIMENT
     found = [records.read(file) for file in folder.rglob("seed-*.json")]
-    own_recipe = [record for record in found if record.config["recipe"] == protocol.Config.recipe]
+    own_recipe = [record for record in found if record.config["recipe"] == RECIPE_TESTED]
     seconds = [record.provenance["seconds"] for record in own_recipe]
     own = durations.spent()["accelerating_ablation"]
     assert own.runs == len(seconds) and own.seconds == pytest.approx(sum(seconds))

@@ -17,7 +17,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from bnbook import paths
 from bnbook.config import ConfigError
-from bnbook.experiments import EXPERIMENTS, SECOND, knobs
+from bnbook.experiments import EXPERIMENTS, knobs
 from bnbook.experiments.inception_first.protocol import TRACED
 from bnbook.experiments.inception_speedups import protocol as inception
 from bnbook.experiments.mnist_activation_shift.protocol import VARIANTS, Choice
@@ -52,6 +52,7 @@ def choice(experiment):
             "weight_decay": dict.fromkeys(("plain", "bn"), Decayed(0.1, 0.04, np.ones((3, 21)))),
             "recurrent": dict.fromkeys(ARMS, 0.01),
             "inception_speedups": inception.TRACED,
+            "accelerating_ablation": inception.TRACED,
         }
         | {name: collections.defaultdict(lambda: 0.1) for name in ONE_RATE}
     ).get(experiment.name, TRACED)
@@ -102,10 +103,6 @@ def test_names_are_no_one_elses(experiment):
     names = [knob.name for knob in experiment.protocol.KNOBS]
     assert len(set(names)) == len(names) and not OTHERS & set(names)
     assert {"lr", "batch_size"} & set(names), "the first that a reader wants to turn"
-
-
-def test_what_is_registered_again_has_none_yet():
-    assert all(not one.protocol.KNOBS for one in SECOND.values())
 
 
 TWO = (knobs.learning_rate("rate"), knobs.seeds("runs"))

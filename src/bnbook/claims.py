@@ -17,7 +17,7 @@ import numpy as np
 
 from bnbook import benchmarks, costs, durations, files, josa, mutants, paper, paths, stats
 from bnbook.config import digest
-from bnbook.experiments import EXPERIMENTS, PLANNED, Experiment
+from bnbook.experiments import EXPERIMENTS, PLANNED
 from bnbook.measures import (
     UNITS,
     Estimate,
@@ -37,7 +37,7 @@ RULE_FIELDS = ("experiment", "statistic", "effect", "unit", "type", "rule")
 # implementation was checked.
 KINDS = ("measured", "after", "definition", "shown")
 VERDICTS = {
-    "measured": ("reproduced", "not reproduced", "inconclusive", "measured again", "not run yet"),
+    "measured": ("reproduced", "not reproduced", "inconclusive", "not run yet"),
     "after": ("reproduced", "not reproduced", "inconclusive", "not run yet"),
     "definition": ("holds", "fails", "not run yet"),
     "shown": ("not judged", "not testable here", "not run yet"),
@@ -96,7 +96,7 @@ class Agreement:
 
 def results(profile: str = "cpu", folders: Sequence[Path] | None = None, data: str = "") -> AllResults:
     """The records of `profile`, from `folders` (runs folders), of every experiment that has them all, and of
-    what is registered again those that have been made.
+    first registrations.
 
     By default the committed records for "cpu", which the book shows; for the others also build/results. With
     `data` those of the plans on that data set, of each experiment that can be run on it. Raises MissingRecord
@@ -106,7 +106,7 @@ def results(profile: str = "cpu", folders: Sequence[Path] | None = None, data: s
         places = [paths.RESULTS] if profile == "cpu" else [paths.RESULTS, paths.BUILD_RESULTS]
         folders = [paths.runs(place) for place in places]
     found, missing = {}, []
-    for name, experiment in known_by_records().items():
+    for name, experiment in PLANNED.items():
         try:
             found[name] = experiment.protocol.results(experiment.sizes(profile, data), folders)
         except MissingRecord as error:
@@ -114,11 +114,6 @@ def results(profile: str = "cpu", folders: Sequence[Path] | None = None, data: s
     if not found:
         raise missing[0]
     return found
-
-
-def known_by_records() -> dict[str, Experiment]:
-    """The experiments, and those registered again whose first records can be read already."""
-    return {name: one for name, one in PLANNED.items() if hasattr(one.protocol, "results")}
 
 
 def numbers(results: AllResults) -> dict[str, Number]:
@@ -134,7 +129,7 @@ def numbers(results: AllResults) -> dict[str, Number]:
     for claim in judged:
         if claim.found:
             found |= interval(f"claim.{claim.id}", claim.found.interval)
-    for name, experiment in known_by_records().items():
+    for name, experiment in PLANNED.items():
         own, module = results.get(name), experiment.measures
         profile = own.profile if own else experiment.protocol.PROFILES["cpu"]
         known = module.sizes(profile) | (module.numbers(own) if own else {})
@@ -193,15 +188,6 @@ def register(again: Sequence[str] = (), file: Path | None = None) -> None:
     files.write(file, json.dumps(known, indent=1, sort_keys=True) + "\n")
 
 
-def next_rules() -> dict[str, str]:
-    """The digests of the rules of a second registration (results/rules-second.json), by claim: what
-    `register` will add, with their constants, when its measurements take the place of the first."""
-    return {
-        name: digest({field: entry.get(field) for field in RULE_FIELDS})
-        for name, entry in paper.registered_again().items()
-    }
-
-
 def _completes(early: str, late: str) -> bool:
     """Whether `late` is the same rule as `early`, now with its constants."""
     return late.startswith(early + "+")
@@ -243,8 +229,6 @@ def _judge(name: str, entry: dict[str, Any], results: AllResults, hashes: list[s
     estimate = measured(entry, results)
     interval = estimate.interval if estimate else None
     outcome = _outcome(kind, entry, estimate)
-    if outcome in DECIDED and name in paper.registered_again():
-        outcome = "measured again"  # what the first registration measured is shown, and decides nothing
     return ClaimResult(
         id=name,
         kind=kind,
@@ -356,14 +340,11 @@ def headline(board: Sequence[ClaimResult]) -> Text:
     """The board in a sentence or two, for the README (합쇼체)."""
     n = tally(board)
     waiting = {"ko": "", "en": ""}
-    if n["measured_again"]:
-        waiting = {
-            "ko": f" 4.2.1절의 {n['measured_again']}개는 측정 방법이 잘못되어 다시 재고 있습니다.",
-            "en": f" {n['measured_again']}, of Section 4.2.1, were measured wrongly and are measured again.",
-        }
     if n["not_run_yet"]:
-        waiting["ko"] += f" {n['not_run_yet']}개는 아직 실행하지 않았습니다."
-        waiting["en"] += f" {n['not_run_yet']} are not run yet."
+        waiting = {
+            "ko": f" {n['not_run_yet']}개는 아직 실행하지 않았습니다.",
+            "en": f" {n['not_run_yet']} are not run yet.",
+        }
     later = _later(n)
     return {
         "ko": f"**측정한 주장 {n['measured']}개 가운데 {n['reproduced']}개가 재현되었고, "

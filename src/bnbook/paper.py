@@ -33,11 +33,6 @@ def sections() -> dict[str, Text]:
     return _file()["sections"]
 
 
-def registered_again() -> dict[str, dict[str, Any]]:
-    """The rules of a second registration by claim, whose runs are still being made."""
-    return _file().get("second", {})
-
-
 def effect(claim: str) -> float:
     """The smallest effect that matters for `claim`, as its rule has it."""
     return claims()[claim]["effect"]

@@ -90,19 +90,18 @@ EXPERIMENTS = {
     ]
 }
 
-# What was registered twice, by the experiment whose records both are. FIRST: the room of the first, where
-# the second's runs are made; it stays for the page that tells what was wrong, and for what rests on its runs.
-# SECOND: that of the second, whose runs are still being made; `bnbook run` knows them, the book does not yet.
-FIRST = {"inception_speedups": Experiment(2, "inception_first", "4.2")}
-SECOND = {"accelerating_ablation": Experiment(3, "ablation_second", "4.2.1")}
-PLANNED = EXPERIMENTS | {other.name: other for other in (*FIRST.values(), *SECOND.values())}
+# What was registered twice, by the experiment whose records both are: the room of the first. It stays for the
+# page that tells what was wrong, and for what rests on its runs.
+FIRST = {
+    "inception_speedups": Experiment(2, "inception_first", "4.2"),
+    "accelerating_ablation": Experiment(3, "ablation_first", "4.2.1"),
+}
+PLANNED = EXPERIMENTS | {other.name: other for other in FIRST.values()}
 
 
 def room(experiment: Experiment, recipe: int | None) -> Experiment:
     """The room whose runs have that recipe, where an experiment was registered twice."""
-    earlier, later = FIRST.get(experiment.name), SECOND.get(experiment.name)
-    if later and (recipe or 0) >= later.protocol.Config.recipe:
-        return later
+    earlier = FIRST.get(experiment.name)
     if earlier and (recipe or 0) < experiment.protocol.Config.recipe:
         return earlier
     return experiment

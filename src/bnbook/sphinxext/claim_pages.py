@@ -23,7 +23,6 @@ from bnbook.sphinxext import judging, metadata, numbers
 from bnbook.sphinxext.board import KINDS, place
 from bnbook.sphinxext.builder import relative
 from bnbook.sphinxext.claims import (
-    MEASURED_AGAIN,
     REGISTERED_AGAIN,
     RULE_CHANGED,
     VERDICTS,
@@ -143,7 +142,6 @@ class ClaimPagesDirective(ClaimsDirective):
         if not claim.hashes:
             return []
         remarks = (
-            (claim.verdict == "measured again", MEASURED_AGAIN),
             (claim.rule_changed, RULE_CHANGED),
             (not claim.rule_changed, BEFORE),
             (claim.registrations > 1, REGISTERED_AGAIN),

@@ -24,12 +24,13 @@ VERDICTS = {
     "reproduced": ("reproduced", {"ko": "재현됨", "en": "reproduced"}),
     "not reproduced": ("not-reproduced", {"ko": "재현되지 않음", "en": "not reproduced"}),
     "inconclusive": ("inconclusive", {"ko": "결론 없음", "en": "inconclusive"}),
-    "measured again": ("pending", {"ko": "다시 재는 중", "en": "measured again"}),
     "holds": ("holds", {"ko": "정의에서 따름", "en": "holds by definition"}),
     "fails": ("not-reproduced", {"ko": "구현이 어긋남", "en": "our implementation fails"}),
     "not judged": ("unjudged", {"ko": "판정하지 않음", "en": "shown, not judged"}),
     "not testable here": ("untestable", {"ko": "여기서 시험할 수 없음", "en": "not testable here"}),
     "not run yet": ("pending", {"ko": "아직 실행하지 않음", "en": "not run yet"}),
+    # In the ledger of verdicts alone: between a first registration and the runs of the second.
+    "measured again": ("pending", {"ko": "다시 재는 중", "en": "measured again"}),
 }
 COLUMNS = {
     "statement": {"ko": "주장", "en": "Claim"},
@@ -53,11 +54,6 @@ UNSTATED_COLUMNS = {
 SILENT = {"ko": "언급 없음", "en": "not stated"}
 CHAPTER = {"ko": "자세히", "en": "details"}
 RULE = {"ko": "판정 규칙", "en": "The rule"}
-MEASURED_AGAIN = {
-    "ko": "값은 첫 등록의 것이다. 측정 방법이 잘못되어 규칙을 새로 등록했다.",
-    "en": "The value is the first registration's. It was measured wrongly, and another rule is registered.",
-}
-WHY_AGAIN = {"ko": "무엇이 틀렸나", "en": "what was wrong"}
 REGISTERED_AGAIN = {
     "ko": "규칙을 다시 등록했다. 첫 등록도 남겨 두었다.",
     "en": "Its rule was registered again; the first registration is kept.",
@@ -183,10 +179,6 @@ class ClaimsDirective(SphinxDirective):
             said += [nodes.Text(" "), reference("numref", claim.figure, named, "figure")]
         if claim.chapter != self.env.docname:
             said += [nodes.Text(" "), reference("ref", anchor(claim.id), pair(CHAPTER), "chapter")]
-        if claim.verdict == "measured again":
-            why = reference("doc", "/book/first-registration", pair(WHY_AGAIN), "chapter")
-            first = [*blocks(self, MEASURED_AGAIN), nodes.Text(" ")] if self.in_full else []
-            said.append(tag("div", *first, why, classes="bn-claim-changed"))
         remarks = ((claim.registrations > 1, REGISTERED_AGAIN), (claim.rule_changed, RULE_CHANGED))
         said += [
             tag("div", *blocks(self, words), classes="bn-claim-changed") for true, words in remarks if true

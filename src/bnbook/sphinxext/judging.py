@@ -34,10 +34,6 @@ WORDS: dict[str, Text] = {
         "comes out is **your own judgement**; the registered verdict does not change. An effect chosen with "
         "the results in sight does not weigh as much as one set beforehand.",
     },
-    "again": {
-        "ko": "값은 잘못 잰 첫 등록의 것이다.",
-        "en": "The values are those of the first registration, which was measured wrongly.",
-    },
     "family": {
         "ko": "함께 판정하는 다른 주장의 기준은 등록된 대로 두고 홀름의 방법으로 판정한다.",
         "en": "Judged by Holm's method, the effects of the family's other claims staying as registered.",
@@ -98,7 +94,6 @@ def remarks(claim: ClaimResult) -> list[Text]:
     assert claim.found
     known = {
         "own": True,
-        "again": claim.verdict == "measured again",
         "family": claim.found.family is not None,
         "certain": claim.kind == "definition",
         "fixed": claim.kind != "definition" and not claim.found.interval.sample,

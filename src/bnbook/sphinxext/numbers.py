@@ -15,6 +15,7 @@ from sphinx.util.docutils import SphinxRole
 
 from bnbook import claims, files, paper, probes
 from bnbook.claims import AllResults
+from bnbook.experiments import PLANNED
 from bnbook.sphinxext.data import fingerprint
 from bnbook.sphinxext.html import tag
 
@@ -51,7 +52,7 @@ def configs(found: AllResults) -> dict[str, paper.Number]:
     """What the main runs were configured with, by "<experiment>.<setting>.<variant>.<field>" or
     "<experiment>.<variant>.<field>", and the sizes of their profile, by "<experiment>.profile.<field>"."""
     known = {}
-    for name, experiment in claims.known_by_records().items():
+    for name, experiment in PLANNED.items():
         results = found.get(name)
         profile = results.profile if results else experiment.protocol.PROFILES["cpu"]
         parts = {"profile": dataclasses.asdict(profile)}

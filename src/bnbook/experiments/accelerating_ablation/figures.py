@@ -1,118 +1,75 @@
 """The figure of Section 4.2.1: what each change is worth."""
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure as Canvas
+from matplotlib.ticker import FixedLocator, NullLocator
 
+from bnbook import stats
 from bnbook.drawing import Figure, style
 from bnbook.drawing.style import BN, GREEN, GREY, PALE
-from bnbook.drawing.tables import Rows, tidy
+from bnbook.drawing.tables import tidy
 from bnbook.experiments.accelerating_ablation import measures as ablation
-from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL
+from bnbook.experiments.accelerating_ablation.protocol import CHANGES, NOTHING
+from bnbook.experiments.inception_speedups.figures import beside
 from bnbook.experiments.protocol import ChosenResults as Results
-from bnbook.stats import Interval
+from bnbook.paper import effect
 
-Drawn = tuple[Canvas, pd.DataFrame]
+AGAIN = "BN-x5 once more"
 
 
-def undo_one(results: Results) -> Drawn:
-    """What is lost in accuracy and in speed where one change is undone: seeds, mean, simultaneous interval.
-
-    Where some seeds of the baseline stayed at chance, a second target, that of the seeds that learned.
-    """
-    lines = list(dict.fromkeys([ablation.goal(results), ablation.learned_goal(results)]))
-    figure, axes = style.panels(
-        4.7 if style.is_narrow() else 4.0, 1, 1 + len(lines), sharey=True, gridspec_kw={"wspace": 0.08}
-    )
-    runs, means = _gains(axes[0], results)
-    for ax, line in zip(axes[1:], lines, strict=True):
-        further = _slowdowns(ax, results, line)
-        runs, means = runs + further[0], means + further[1]
-    style.heading(axes[0], "Adds to accuracy", "line: simultaneous 95% interval")
-    style.heading(axes[1], "Saves steps", "hollow: never reached")
-    if len(lines) > 1:
-        style.heading(axes[2], "To a higher target", "dots: seeds; bar: mean")
-    axes[0].set(yticks=range(len(CHANGES)), ylim=(len(CHANGES) - 0.5, -0.5))
-    axes[0].set_yticklabels([_wrapped(name) for name in CHANGES.values()])
-    for ax in axes:
+def undo_one(results: Results) -> tuple[Canvas, pd.DataFrame]:
+    """Section 4.2.1: what is lost in accuracy and in speed where one change is undone; below, in grey, what
+    another machine does where nothing is."""
+    height = 5.3 if style.is_narrow() else 4.2  # where a name takes three lines
+    figure, (left, right) = style.panels(height, 1, 2, sharey=True, gridspec_kw={"wspace": 0.08})
+    rows = CHANGES | {NOTHING: AGAIN}
+    gains = ablation.gains(results) | {NOTHING: ablation.by_machine(results)}
+    intervals = ablation.gain_intervals(results)
+    matters = effect("c-4.2.1-dropout")
+    left.axvspan(-matters, matters, color=PALE, alpha=0.6, lw=0, zorder=0)
+    left.axvline(0, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
+    right.axvline(1, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
+    seeds, means = [], []
+    for index, (change, name) in enumerate(rows.items()):
+        values, added = gains[change], intervals[change]
+        times = ablation.slowdown(results, change).interval
+        points, steps = (GREY, GREY) if change == NOTHING else (BN, GREEN)
+        _interval(left, index, added, points)
+        left.plot(values, beside(index, len(values)), "o", color=points, ms=4.5, mew=0, alpha=0.75)
+        _interval(right, index, times, steps)
+        own = {"change": name}
+        seeds += [
+            own | {"seed": record.seed, "difference_points": value}
+            for record, value in zip(results.main[change], values, strict=True)
+        ]
+        means += [
+            own | {"difference_points": added.estimate, "low_points": added.low, "high_points": added.high},
+            own
+            | {"target_percent": results.choice.target, "steps_ratio": times.estimate}
+            | {"low_ratio": times.low, "high_ratio": times.high},
+        ]
+    right.set_xscale("log")
+    right.xaxis.set_major_locator(FixedLocator([0.25, 0.35, 0.5, 0.7, 1, 1.4, 2, 2.8, 4, 5.6, 8]))
+    style.plain_log(right.xaxis)
+    right.xaxis.set_minor_locator(NullLocator())
+    style.heading(left, "Adds to accuracy", "band: too little to matter")
+    style.heading(right, "Saves steps", "line: 95%")
+    left.set(xlabel="points at the end of training", ylim=(len(rows) - 0.5, -0.5))
+    right.set(xlabel=f"times the steps to {results.choice.target:.1f}%")
+    broken = [name.replace(" response", "\nresponse").replace(" once", "\nonce") for name in rows.values()]
+    left.set_yticks(range(len(rows)), broken)
+    for ax in (left, right):
+        ax.axhline(len(CHANGES) - 0.5, color=PALE, lw=0.8)
         ax.grid(axis="x", color=PALE, lw=0.6)
         ax.set_axisbelow(True)
         ax.tick_params(axis="y", length=0)
-    return figure, tidy(run=runs, mean=means)
+    return figure, tidy(run=seeds, mean=means)
 
 
-def _gains(ax: Axes, results: Results) -> tuple[Rows, Rows]:
-    gains, intervals = ablation.gains(results), ablation.gain_intervals(results)
-    ax.axvline(0, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
-    for index, change in enumerate(CHANGES):
-        _row(ax, index, gains[change], intervals[change], BN, [True] * len(gains[change]))
-    ax.set(xlabel="points", xlim=_range(gains, 0.0, 0.5))
-    return _rows("difference", "points", gains, intervals)
-
-
-def _slowdowns(ax: Axes, results: Results, line: float) -> tuple[Rows, Rows]:
-    ratios = {change: np.exp(logs) for change, logs in ablation.log_ratios(results, line).items()}
-    intervals = ablation.ratio_intervals(results, line)
-    full = ablation.crossings(results, FULL, line)
-    ax.axvline(1, color=GREY, lw=0.8, ls=(0, (2, 2)), zorder=1)
-    reached = {}
-    for index, change in enumerate(CHANGES):
-        pairs = zip(ablation.crossings(results, change, line), full, strict=True)
-        reached[change] = [a.reached and b.reached for a, b in pairs]
-        _row(ax, index, ratios[change], intervals[change], GREEN, reached[change])
-    ax.set_xscale("log")
-    low, high = np.exp(_range({k: np.log(v) for k, v in ratios.items()}, 0.0, 0.1))
-    ticks = [t for t in (0.125, 0.25, 0.5, 0.7, 1, 1.4, 2, 4, 8, 16) if low <= t <= high]
-    ax.set_xticks(ticks, [f"{t:g}" for t in ticks])
-    ax.minorticks_off()
-    ax.set(xlabel=f"× steps to {line:.2f}%", xlim=(low, high))
-    runs, means = _rows("steps", "ratio", ratios, intervals)
-    for row, ok in zip(runs, (ok for change in ratios for ok in reached[change]), strict=True):
-        row["reached"] = ok
-    return [{"target_percent": line} | row for row in runs], [{"target_percent": line} | row for row in means]
-
-
-def _rows(
-    name: str, unit: str, values: dict[str, np.ndarray], intervals: dict[str, Interval]
-) -> tuple[Rows, Rows]:
-    """A row of the CSV for each change and seed; and one for each change, with mean and interval."""
-    runs = [
-        {"change": CHANGES[change], "seed": seed, f"{name}_{unit}": value}
-        for change, found in values.items()
-        for seed, value in enumerate(found)
-    ]
-    means = [
-        {"change": CHANGES[change], f"{name}_{unit}": found.estimate}
-        | {f"low_{unit}": found.low, f"high_{unit}": found.high}
-        for change, found in ((change, intervals[change]) for change in values)
-    ]
-    return runs, means
-
-
-def _row(ax: Axes, place: int, values: np.ndarray, found: Interval, colour: str, reached: list[bool]) -> None:
-    """The interval as a line, which the axes may cut, the mean as a bar, a dot a seed."""
+def _interval(ax: Axes, place: int, found: stats.Interval, colour: str) -> None:
     ax.plot([found.low, found.high], [place] * 2, color=colour, lw=1.2, alpha=0.6)
     ax.plot([found.estimate] * 2, [place - 0.26, place + 0.26], color=colour, lw=2.2)
-    offsets = place + np.linspace(-0.14, 0.14, len(values))
-    faces = [colour if ok else "white" for ok in reached]
-    ax.scatter(values, offsets, s=22, facecolors=faces, edgecolors=colour, zorder=3)
-
-
-def _range(values: dict[str, np.ndarray], neutral: float, least: float) -> tuple[float, float]:
-    """Axis limits that hold every seed and `neutral`, with room: intervals of few seeds run off the page."""
-    everything = np.concatenate([*values.values(), [neutral]])
-    room = max(0.25 * float(np.ptp(everything)), least)
-    return float(everything.min()) - room, float(everything.max()) + room
-
-
-def _wrapped(name: str) -> str:
-    """Long names on two lines."""
-    words = name.split()
-    if len(name) < 20:
-        return name
-    half = (len(words) + 1) // 2
-    return " ".join(words[:half]) + "\n" + " ".join(words[half:])
 
 
 FIGURES = [

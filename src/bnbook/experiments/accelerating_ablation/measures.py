@@ -1,218 +1,174 @@
 """Section 4.2.1: what each of the seven changes is worth, by undoing it."""
 
 import functools
-import math
+import operator
 from collections.abc import Callable
 
 import numpy as np
 
 from bnbook import stats
-from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL, Config, Profile
-from bnbook.experiments.inception_first.measures import accuracy_at_chosen_step, best, learned
-from bnbook.experiments.inception_first.protocol import BASELINE
+from bnbook.experiments.ablation_first.measures import lrn_change
+from bnbook.experiments.accelerating_ablation.protocol import CHANGES, FULL, NOTHING, RATE, SEEDS, Profile
+from bnbook.experiments.inception_speedups.measures import times_the_steps
+from bnbook.experiments.inception_speedups.protocol import LRN_ALPHA, arm_seeds
 from bnbook.experiments.protocol import ChosenResults as Results
 from bnbook.measures import (
     Crossing,
     Estimate,
     accuracies,
     crossing,
-    grid_factor,
     interval,
     one_image,
     prefixed,
-    target,
+    verdict,
 )
-from bnbook.paper import Number, Text, effect
+from bnbook.paper import Number, effect
 from bnbook.stats import Compared, Interval
 
-LRN_ALPHA, LRN_BETA = Config.lrn_alpha, 0.75
-RATE = "learning_rate"  # judged by steps, the other six by accuracy
+FAMILY = [change for change in CHANGES if change != RATE]  # judged together
 
 
-def goal(results: Results) -> float:
-    """The accuracy in percent to be reached: that of Section 4.2, the baseline's maximum."""
-    return target(results.main[BASELINE])
+# Functions that take `full` compare with BN-x5 as Section 4.2 has it, as the rules say, or with NOTHING
+# undone, which was trained where the changes were undone.
 
 
-def learned_goal(results: Results) -> float:
-    """The same over the seeds with which the baseline learned: a seed at chance pulls the goal down to where
-    all networks are quick. Not part of any claim's rule, and looked at only after such a seed was seen."""
-    return target(learned(results.main[BASELINE]) or results.main[BASELINE])
+def gains(results: Results, full: str = FULL) -> dict[str, np.ndarray]:
+    """By change and seed: test accuracy of BN-x5 at the end minus that with the change undone, in points."""
+    all_made = accuracies(results.main[full])
+    return {change: all_made - accuracies(results.main[change]) for change in CHANGES}
 
 
-def crossings(results: Results, name: str, line: float) -> list[Crossing]:
-    """When each seed of the network rose above `line`, in percent."""
-    return [crossing(record, line) for record in results.main[name]]
+def by_machine(results: Results) -> np.ndarray:
+    """By seed: test accuracy of BN-x5 at the end minus that of BN-x5 once more, in points: what the machines
+    that trained them may change."""
+    return accuracies(results.main[FULL]) - accuracies(results.main[NOTHING])
 
 
-def gains(results: Results) -> dict[str, np.ndarray]:
-    """By change and seed: maximum test accuracy of BN-x5 minus that with the change undone, in points."""
-    full = np.array([best(record) for record in results.main[FULL]])
-    return {change: full - [best(record) for record in results.main[change]] for change in CHANGES}
+def crossings(results: Results, name: str) -> list[Crossing]:
+    """When each seed of the network reached the target of Section 4.2."""
+    return [crossing(record, results.choice.target) for record in results.main[name]]
 
 
-def log_ratios(results: Results, line: float) -> dict[str, np.ndarray]:
-    """By change and seed: logarithm of the steps to `line` with the change undone over those of BN-x5.
-
-    A network that never gets there counts with all its steps.
-    """
-    full, *undone = (np.log([c.step for c in crossings(results, name, line)]) for name in (FULL, *CHANGES))
-    return {change: logs - full for change, logs in zip(CHANGES, undone, strict=True)}
+def judged(results: Results, full: str = FULL) -> dict[str, Compared]:
+    """The family of six, each against the effect of its claim; intervals hold together."""
+    samples, grid = gains(results, full), 2 * one_image(results.main[FULL])
+    found = stats.compared(
+        [samples[change] for change in FAMILY],
+        [effect(f"c-4.2.1-{change}") for change in FAMILY],
+        resolutions=[grid] * len(FAMILY),
+    )
+    return dict(zip(FAMILY, found, strict=True))
 
 
 def gain_intervals(results: Results) -> dict[str, Interval]:
-    """What each change adds to the maximum accuracy, in points; the seven hold together (Bonferroni)."""
-    step = _gain_resolution(results)
-    return {change: _together(values, step) for change, values in gains(results).items()}
-
-
-def ratio_intervals(results: Results, line: float) -> dict[str, Interval]:
-    """How many times the steps to `line` grow where a change is undone; the seven hold together."""
-    return {
-        change: stats.exponential(_together(logs, _log_resolution(results, change, line)))
-        for change, logs in log_ratios(results, line).items()
-    }
-
-
-def _together(values: np.ndarray, resolution: float = 0.0) -> Interval:
-    return stats.mean_interval(values, 1 - (1 - stats.CONFIDENCE) / len(CHANGES), resolution)
-
-
-def _gain_resolution(results: Results) -> float:
-    """Of a gain, the difference of two accuracies."""
-    return 2 * one_image(results.main[FULL])
-
-
-def _log_resolution(results: Results, change: str, line: float) -> float:
-    """Of a log ratio of steps to `line`: either of the two lies in a gap between evaluations."""
-    found = [c for name in (change, FULL) for c in crossings(results, name, line)]
-    return 2 * math.log(grid_factor(found))
-
-
-def judged(results: Results) -> dict[str, Compared]:
-    """The family of seven that is judged, each against the effect of its claim: how many times shorter the
-    higher learning rate makes the way to the goal (logarithms), what the other six changes add (points)."""
-    line = goal(results)
-    samples = gains(results) | {RATE: log_ratios(results, line)[RATE]}
-    grids = dict.fromkeys(samples, _gain_resolution(results)) | {RATE: _log_resolution(results, RATE, line)}
-    effects = {change: effect(f"c-4.2.1-{change.replace('_', '-')}") for change in samples}
-    effects[RATE] = math.log(effects[RATE])
-    found = stats.compared(
-        *(list(of.values()) for of in (samples, effects)), resolutions=list(grids.values())
-    )
-    return dict(zip(samples, found, strict=True))
-
-
-def end_gain(results: Results, change: str) -> Interval:
-    """What a change adds at the end of training by Algorithm 2, in points: beside the registered measure, the
-    maximum by moving averages."""
-    return stats.paired_difference(accuracies(results.main[FULL]), accuracies(results.main[change]))
-
-
-def lrn_change(alpha: float) -> float:
-    """By what share local response normalization shrinks a map: 1 - (1 + alpha/2)^-beta, 1/2 being the mean
-    square of a rectified standard normal, which batch normalization and ReLU give."""
-    return 1 - (1 + alpha / 2) ** -LRN_BETA
-
-
-def missed(results: Results, name: str, line: float) -> int:
-    """How many seeds of the network never reach `line`."""
-    return sum(not c.reached for c in crossings(results, name, line))
+    """What each change adds to the accuracy at the end, in points, and what the machine does (NOTHING): of
+    the six that are judged by it the intervals that hold together, of the others their own."""
+    family, grid = judged(results), 2 * one_image(results.main[FULL])
+    alone = {RATE: gains(results)[RATE], NOTHING: by_machine(results)}
+    own = {name: stats.mean_interval(values, resolution=grid) for name, values in alone.items()}
+    found = {name: one.interval for name, one in family.items()} | own
+    return {name: found[name] for name in (*CHANGES, NOTHING)}
 
 
 # Statistics
 
 
-def gain(results: Results, change: str) -> Estimate:
-    """What `change` adds to the maximum accuracy, in points."""
-    found = gain_intervals(results)[change]
-    undone = np.mean([best(record) for record in results.main[change]])
-    full = np.mean([best(record) for record in results.main[FULL]])
+def gain(results: Results, change: str, full: str = FULL) -> Estimate:
+    """What `change` adds to the accuracy at the end, in points."""
+    found = judged(results, full)[change]
+    made, undone = (accuracies(results.main[name]).mean() for name in (full, change))
     return Estimate(
-        found,
+        found.interval,
         {
-            "ko": f"BN-x5 {full:.2f}%, 되돌리면 {undone:.2f}%." + _visible(found)["ko"],
-            "en": f"{full:.2f}% for BN-x5, {undone:.2f}% with this undone." + _visible(found)["en"],
+            "ko": f"BN-x5 {made:.2f}%, 되돌리면 {undone:.2f}%.",
+            "en": f"{made:.2f}% for BN-x5, {undone:.2f}% with this undone.",
         },
-        family=judged(results)[change] if change != RATE else None,
+        family=found,
     )
-
-
-def _visible(found: Interval) -> Text:
-    """What the seeds could have shown, where they show nothing."""
-    half = (found.high - found.low) / 2
-    if not found.low <= 0 <= found.high or not np.isfinite(half):
-        return {"ko": "", "en": ""}
-    return {
-        "ko": f" 시드 {found.n}개와 일곱 번의 비교로는 {half:.2f}%p보다 작은 차이를 볼 수 없다.",
-        "en": f" With {found.n} seeds and seven comparisons nothing below {half:.2f} points can be seen.",
-    }
 
 
 def slowdown(results: Results, change: str) -> Estimate:
-    """How many times the steps to the goal grow where `change` is undone."""
-    line, n = goal(results), len(results.main[FULL])
-    found = ratio_intervals(results, line)[change]
-    late = {name: missed(results, name, line) for name in (change, FULL)}
-    bounds = {(0, 0): None, (1, 0): "lower", (0, 1): "upper", (1, 1): "both"}
-    return Estimate(
-        found,
-        {
-            "ko": f"목표 {line:.2f}%. 이르지 못한 시드: 되돌린 쪽 {late[change]}/{n}, "
-            f"BN-x5 {late[FULL]}/{n}.",
-            "en": f"Target {line:.2f}%. Never reached by {late[change]} of {n} with this undone,"
-            f" by {late[FULL]} of {n} of BN-x5.",
-        },
-        bounds[bool(late[change]), bool(late[FULL])],
-        family=judged(results)[change] if change == RATE else None,
-    )
+    """How many times the steps to the target grow where `change` is undone, or NOTHING."""
+    names = (f"BN-x5, {CHANGES.get(change, NOTHING)} undone", "BN-x5")
+    return times_the_steps(crossings(results, change), crossings(results, FULL), names, results.choice.target)
 
 
 # By the name that paper.yml gives.
 STATISTICS: dict[str, Callable[[Results], Estimate]] = {
-    f"{change}_{name}": functools.partial(measure, change=change)
-    for change in CHANGES
-    for name, measure in (("gain", gain), ("slowdown", slowdown))
-}
+    f"{change}_gain": functools.partial(gain, change=change) for change in FAMILY
+} | {f"{RATE}_slowdown": functools.partial(slowdown, change=RATE)}
+
+
+def verdicts(results: Results, full: str = FULL) -> dict[str, str]:
+    """By change of the family; with NOTHING for `full`, whether they hang on which BN-x5 it is shows."""
+    return {change: verdict(gain(results, change, full), effect(f"c-4.2.1-{change}")) for change in FAMILY}
+
+
+def apart(results: Results) -> np.ndarray:
+    """How far the first losses of BN-x5 are from those of BN-x5 once more, (seeds, steps)."""
+    losses = [[one.first_losses for one in results.main[name]] for name in (FULL, NOTHING)]
+    steps = min(len(own) for runs in losses for own in runs)  # a run that diverges has fewer
+    first, again = (np.array([own[:steps] for own in runs]) for runs in losses)
+    return np.abs(first - again)
+
+
+def once_more(results: Results) -> dict[str, Number]:
+    """Of BN-x5 once more: how its losses part from the first's ("apart.first" at most after a step,
+    "apart.last" the median after "apart.steps"), and by change "<change>.gain" and ".verdict" with it in the
+    place of BN-x5; how many verdicts are then "kept"."""
+    parted, found = apart(results), judged(results, NOTHING)
+    known: dict[str, Number] = {
+        "apart.first": float(parted[:, 0].max()),
+        "apart.last": float(np.median(parted[:, -1])),
+        "apart.steps": parted.shape[1],
+    }
+    then, now = verdicts(results), verdicts(results, NOTHING)
+    for change in FAMILY:
+        known |= prefixed(change, interval("gain", found[change].interval)) | {
+            f"{change}.verdict": now[change]
+        }
+    return known | {"kept": sum(map(operator.eq, then.values(), now.values()))}
 
 
 def sizes(profile: Profile) -> dict[str, Number]:
     """What is known before any run."""
-    return {"seeds": profile.seeds, "epochs": profile.changed_epochs, "changes": len(CHANGES)}
+    return {
+        "seeds": len(arm_seeds(profile, SEEDS)),
+        "changes": len(CHANGES),
+        "judged_together": len(FAMILY),
+        "effect.points": float(effect("c-4.2.1-dropout")),
+        "effect.times": float(effect("c-4.2.1-learning-rate")),
+        "lrn_alpha": LRN_ALPHA,
+        "lrn_change": 100 * lrn_change(LRN_ALPHA),  # percent
+    }
 
 
 def numbers(results: Results) -> dict[str, Number]:
-    """Our numbers by key; accuracies in percent, gains in points."""
-    own = [record for change in CHANGES for record in results.main[change]]
-    line, learned_line = goal(results), learned_goal(results)
+    """Our numbers by key; accuracies in percent, gains in points, `ratio` the steps with a change undone over
+    those of BN-x5."""
+    own = [record for name in (*FAMILY, NOTHING) for record in results.main[name]]
+    intervals, values = gain_intervals(results), gains(results) | {NOTHING: by_machine(results)}
+    config = results.main[FULL][0].config
     found: dict[str, Number] = {
         "runs": len(own),
-        "goal": line,
-        "learned.goal": learned_line,
-        "effect.points": float(effect("c-4.2.1-dropout")),
-        "effect.times": float(effect("c-4.2.1-learning-rate")),
-        "lrn_change": lrn_change(LRN_ALPHA),
-        "lrn_alpha": LRN_ALPHA,
-        "bfloat16_spacing": 2.0**-8,  # between 1 and the next number below it
-    }
-    gain_of = gain_intervals(results)
-    # The most that undoing a change gives back: is one of them to blame for where BN-x5 ends?
-    found["regained"] = max(-one.estimate for one in gain_of.values())
-    ratio_of, learned_ratio_of = (ratio_intervals(results, at) for at in (line, learned_line))
-    for name in (FULL, *CHANGES):
-        records = results.main[name]
-        own_numbers: dict[str, Number] = {
-            "best": float(np.mean([best(record) for record in records])),
-            "chosen": float(np.mean([accuracy_at_chosen_step(record) for record in records])),
-            "steps": int(np.median([c.step for c in crossings(results, name, line)])),
-            "missed": missed(results, name, line),
-            "learned_missed": missed(results, name, learned_line),
+        "steps": config["steps"],
+        "epochs": config["steps"] // results.profile.steps_per_epoch,
+        "target": results.choice.target,
+        # The most that undoing a change gives back: is one of them to blame for where BN-x5 ends?
+        "regained": max(-intervals[change].estimate for change in CHANGES),
+    } | prefixed("once_more", once_more(results))
+    for name in (FULL, NOTHING, *CHANGES):
+        reached = [one.reached for one in crossings(results, name)]
+        numbers: dict[str, Number] = {
+            "end": float(accuracies(results.main[name]).mean()),
+            "reached": sum(reached),
+            "seeds": len(reached),
         }
-        if name in CHANGES:
-            own_numbers |= interval("gain", gain_of[name]) | interval("ratio", ratio_of[name])
-            own_numbers |= interval("learned_ratio", learned_ratio_of[name])
-            own_numbers |= interval("end_gain", end_gain(results, name)) | {
-                "end": float(accuracies(records).mean())
-            }
-        found |= prefixed(name, own_numbers)
+        if name != FULL:
+            numbers |= interval("gain", intervals[name])
+            numbers |= {"gain_min": float(values[name].min()), "gain_max": float(values[name].max())}
+            # Seeds that end higher with the change, and lower.
+            numbers |= {"helped": int((values[name] > 0).sum()), "hurt": int((values[name] < 0).sum())}
+            numbers |= interval("ratio", slowdown(results, name).interval)
+        found |= prefixed(name, numbers)
     return found

@@ -280,8 +280,8 @@ SHOWN = ("c-4.2-speedup",)  # beside the paper, and not judged
 
 
 def judged(results: Results) -> dict[str, Number]:
-    """By claim what the first registration came to: estimate, interval and verdict. A claim that needs the
-    control is not there before it is made."""
+    """By claim what the first registration came to: estimate, interval and verdict; how many it judged, and
+    left open. A claim that needs the control is not there before it is made."""
     found: dict[str, Number] = {}
     for claim, (statistic, effect) in RULES.items():
         if statistic == "usable_rates" and not results.controlled:
@@ -289,7 +289,8 @@ def judged(results: Results) -> dict[str, Number]:
         estimate = STATISTICS[statistic](results)
         found |= interval(f"claim.{claim}", estimate.interval)
         found[f"verdict.{claim}"] = "not judged" if claim in SHOWN else verdict(estimate, effect)
-    return found
+    outcomes = [found[name] for name in found if name.startswith("verdict.") and found[name] != "not judged"]
+    return found | {"judged": len(outcomes), "inconclusive": outcomes.count("inconclusive")}
 
 
 # Every number a chapter may want

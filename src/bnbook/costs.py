@@ -136,7 +136,7 @@ def _seconds_a_step(experiment: Experiment) -> float:
     """The mean over the committed runs; a run without steps counts as one."""
     made = list(durations.records_of(experiment))
     steps = sum(record.config.get("steps", 1) for record in made)
-    return sum(record.provenance["seconds"] for record in made) / steps if steps else 0.0
+    return sum(map(durations.on_one_core, made)) / steps if steps else 0.0
 
 
 def _planned(experiment: Experiment) -> list[dict[str, Any]]:

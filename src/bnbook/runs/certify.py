@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from bnbook import certificates, claims, experiments, files, manifest, paths, records
+from bnbook import certificates, claims, durations, experiments, files, manifest, paths, records
 from bnbook.config import ConfigError
 from bnbook.data import sources
 from bnbook.records import Record
@@ -67,7 +67,7 @@ def cheap(used: Mapping[str, set[Path]], seconds: float) -> dict[str, list[Path]
         own = [records.read(file) for file in sorted(files_used)]
         seeds = sorted({record.seed for record in own})
         first = [record for record in own if record.seed == seeds[0]]
-        if first and not any("NVIDIA" in record.provenance["hardware"] for record in first):
+        if first and not any(map(durations.took_a_gpu, first)):
             costs[claim] = {record.path: record.provenance["seconds"] for record in first}
     chosen: dict[str, list[Path]] = {}
     taken: dict[Path, float] = {}
